@@ -1,0 +1,234 @@
+"""A value of the wire in, a value of its Avro type out; `None` where the wire says "no value" (`""`).
+
+Absent and `null` never reach these functions. What does not fit raises `Misfit` with the source path and the kind of
+fault, never the value. Nothing here does arithmetic on a number before its digits and exponent are checked.
+"""
+
+import re
+from datetime import datetime
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from typing import Any, Final
+
+import msgspec
+
+from connector.errors import Misfit
+from connector.records import EMPTY, Json
+
+_LONG_MIN: Final = -(2**63)
+_LONG_MAX: Final = 2**63 - 1
+_LONG_TEXT: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_NUMBER_TEXT: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
+_SECONDS_TEXT: Final = re.compile(r"[0-9]{1,13}(\.[0-9]{1,9})?", re.ASCII)
+
+_MILLIS_FROM: Final = 10**11
+"""A time from here on is milliseconds already: as seconds it would lie in the year 5138."""
+
+EARLIEST_MS: Final = 946_684_800_000
+"""2000-01-01. Readers overflow on wilder times, and no callback is older than WhatsApp."""
+LATEST_MS: Final = 4_102_444_800_000
+"""2100-01-01."""
+
+_LONGEST_DECIMAL_TEXT: Final = 40
+"""A double printed with 17 digits and an exponent has at most 25 characters; longer literals are no price."""
+
+_JSON: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+def kind_of(value: object) -> str:
+    """Name the JSON kind of a value, for messages."""
+    match value:
+        case bool():
+            return "true or false"
+        case str():
+            return "text"
+        case int() | Decimal():
+            return "a number"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+        case None:
+            return "null"
+    return type(value).__name__
+
+
+def as_object(value: Any, path: str) -> Json:
+    """Return the object at `path`; absent, `null`, `""` and `[]` (PHP's empty object) are an empty one."""
+    if value.__class__ is dict:
+        return value  # type: ignore[no-any-return]
+    if value is None or value == "" or value == []:
+        return EMPTY
+    raise Misfit(path, f"is {kind_of(value)} where an object is meant")
+
+
+def to_text(value: Any, path: str) -> str | None:
+    """Return text; numbers become their JSON text."""
+    if value.__class__ is str:
+        return value or None
+    if value.__class__ is int or value.__class__ is Decimal:
+        return json_text(value)
+    raise Misfit(path, f"is {kind_of(value)} where text is meant")
+
+
+def to_boolean(value: Any, path: str) -> bool | None:
+    """Return a boolean; `"true"` and `"false"` are taken."""
+    if value.__class__ is bool:
+        return value  # type: ignore[no-any-return]
+    if value.__class__ is str:
+        if value in ("true", "false"):
+            return bool(value == "true")
+        if not value:
+            return None
+    raise Misfit(path, f"is {kind_of(value)} where true or false is meant")
+
+
+def to_long(value: Any, path: str) -> int | None:
+    """Return a 64-bit integer; digits in text and numbers without a fraction are taken."""
+    if value.__class__ is str:
+        if not value:
+            return None
+        if not _LONG_TEXT.fullmatch(value):
+            raise Misfit(path, "is text without just digits where a whole number is meant")
+        value = int(value)
+    elif value.__class__ is Decimal:
+        # adjusted() is the exponent of the first digit: no arithmetic on 1e3000000.
+        if len(str(value)) > _LONGEST_DECIMAL_TEXT or value.adjusted() > 18 or value != value.to_integral_value():
+            raise Misfit(path, "is a number with a fraction or out of range where a whole number is meant")
+        value = int(value)
+    elif value.__class__ is not int:
+        raise Misfit(path, f"is {kind_of(value)} where a whole number is meant")
+    if not _LONG_MIN <= value <= _LONG_MAX:
+        raise Misfit(path, "is out of the range of 64 bits")
+    return int(value)
+
+
+def to_double(value: Any, path: str) -> float | None:
+    """Return a finite double; numeric text is taken."""
+    if value.__class__ is str:
+        if not value:
+            return None
+        if not _NUMBER_TEXT.fullmatch(value):
+            raise Misfit(path, "is text that is no number")
+        return float(value)
+    if value.__class__ is not Decimal and value.__class__ is not int:
+        raise Misfit(path, f"is {kind_of(value)} where a number is meant")
+    number = Decimal(value)
+    if number.adjusted() > 307:
+        raise Misfit(path, "is out of the range of a double")
+    return float(number)
+
+
+def to_decimal(value: Any, path: str, precision: int, scale: int) -> Decimal | None:
+    """Return the exact number, checked against precision and scale before any arithmetic.
+
+    A literal with more digits than the scale is taken by the shortest text of its double if that fits: PHP prints 7.99
+    as 7.9900000000000002.
+    """
+    if value.__class__ is str:
+        if not value:
+            return None
+        if not _NUMBER_TEXT.fullmatch(value):
+            raise Misfit(path, "is text that is no number of at most 18 digits before and after the point")
+        value = Decimal(value)
+    elif value.__class__ is int:
+        if not -(10 ** (precision - scale)) < value < 10 ** (precision - scale):
+            raise Misfit(path, f"does not fit decimal({precision}, {scale})")
+        value = Decimal(value)
+    elif value.__class__ is not Decimal:
+        raise Misfit(path, f"is {kind_of(value)} where a number is meant")
+    if len(str(value)) > _LONGEST_DECIMAL_TEXT or value.adjusted() >= precision - scale:
+        raise Misfit(path, f"does not fit decimal({precision}, {scale})")
+    exact = _scaled(value, precision, scale) or _scaled(Decimal(repr(float(value))), precision, scale)
+    if exact is None:
+        raise Misfit(path, f"has more than {scale} digits behind the point")
+    return exact
+
+
+def _scaled(value: Decimal, precision: int, scale: int) -> Decimal | None:
+    context = Context(prec=precision, traps=[Inexact, InvalidOperation])
+    try:
+        return value.quantize(Decimal(1).scaleb(-scale), context=context)
+    except (Inexact, InvalidOperation):
+        return None
+
+
+def to_millis(value: Any, path: str) -> int | None:
+    """Return milliseconds since 1970; seconds as number or text, milliseconds from 10^11 on, ISO 8601 with an offset."""
+    millis: int | None = None
+    if value.__class__ is str:
+        if not value:
+            return None
+        if value.isascii() and value.isdigit() and len(value) <= 13:
+            seconds = int(value)
+            millis = seconds if seconds >= _MILLIS_FROM else seconds * 1000
+        elif _SECONDS_TEXT.fullmatch(value):
+            millis = _millis_of_number(Decimal(value))
+        else:
+            millis = _millis_of_iso_text(value)
+    elif value.__class__ is int:
+        millis = value if value >= _MILLIS_FROM else value * 1000
+    elif value.__class__ is Decimal and value.adjusted() <= 13 and len(str(value)) <= _LONGEST_DECIMAL_TEXT:
+        millis = _millis_of_number(value)
+    if millis is None or not EARLIEST_MS <= millis < LATEST_MS:
+        raise Misfit(path, "is no time between 2000 and 2100")
+    return millis
+
+
+def _millis_of_number(number: Decimal) -> int:
+    return int(number if number >= _MILLIS_FROM else number * 1000)
+
+
+def _millis_of_iso_text(text: str) -> int | None:
+    if len(text) > 40:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        # Without an offset nobody knows which moment is meant.
+        return None if moment.tzinfo is None else round(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+
+
+def to_millis_or_none(value: Any, path: str, unfit: list[str]) -> int | None:
+    """Return milliseconds, or None for a time that does not fit: its path is added to `unfit`, to be counted."""
+    try:
+        return to_millis(value, path)
+    except Misfit:
+        unfit.append(path)
+        return None
+
+
+def to_bytes(value: Any, path: str) -> bytes:
+    """Return bytes. Only the bridge's own values are bytes; JSON has none."""
+    if value.__class__ is bytes:
+        return value  # type: ignore[no-any-return]
+    raise Misfit(path, f"is {kind_of(value)} where bytes are meant")
+
+
+def to_elements(value: Any, path: str) -> list[Json]:
+    """Return the list at `path` as objects; one object is a list of one, `""` is an empty list."""
+    if value.__class__ is dict:
+        return [value]
+    if value == "":
+        return []
+    if value.__class__ is not list:
+        raise Misfit(path, f"is {kind_of(value)} where a list is meant")
+    for index, element in enumerate(value):
+        if element.__class__ is not dict:
+            raise Misfit(f"{path}[{index}]", f"is {kind_of(element)} where an object is meant")
+    return value  # type: ignore[no-any-return]
+
+
+def json_text(value: Any) -> str:
+    """Return the JSON text of a decoded value. Never fails on what `decode` lets through, but for its depth."""
+    return _JSON.encode(value).decode()
+
+
+def to_json(value: Any, path: str) -> str | None:
+    """Return what stands at `path` as JSON text, for fields marked `raw`."""
+    if value == "":
+        return None
+    try:
+        return json_text(value)
+    except RecursionError:
+        raise Misfit(path, "is nested too deep") from None

@@ -1,0 +1,147 @@
+"""The values that travel through the pipeline, from the HTTP request to the answer.
+
+All are frozen. None shows a body, a number or a key in its `repr`: `__repr__` names the kind and sizes only.
+The reasons of dead letters and the steps are closed sets, so that a typo is a type error.
+"""
+
+from typing import Any, Literal, NamedTuple, get_args
+
+import msgspec
+
+Json = dict[str, Any]
+"""A JSON object as decoded: strings, ints, Decimals for numbers with a fraction, lists, dicts, booleans, None."""
+
+Step = Literal["decode", "split", "encode", "produce"]
+
+Reason = Literal[
+    "not_utf8",
+    "not_json",
+    "too_deep",
+    "not_an_object",
+    "unknown_shape",
+    "nothing_in_it",
+    "too_many_items",
+    "too_large",
+    "not_an_object_item",
+    "no_key",
+    "missing",
+    "does_not_fit",
+    "refused_by_kafka",
+    "internal_error",
+]
+"""Why something became a dead letter. The same list stands in the `doc` of the dead letter's schema (a test compares)."""
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+EMPTY: Json = {}
+"""What an absent object of the wire is to the code that reads it. Never written to."""
+
+
+class RawCallback(msgspec.Struct, frozen=True, gc=False):
+    """One authentic HTTP request of Kaleyra, as received.
+
+    `query` is the query string without the credential; `received_at` is in milliseconds since 1970.
+    """
+
+    method: str
+    query: str
+    content_type: str
+    body: bytes
+    received_at: int
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+    def __repr__(self) -> str:
+        return f"RawCallback({self.method}, {len(self.body)} bytes)"
+
+
+class Callback(msgspec.Struct, frozen=True):
+    """One callback brought to one shape, whatever dialect it came in.
+
+    `root` holds the root keys beside the envelope; `contacts`, `messages` and `statuses` are lists of what stood there,
+    not yet checked to be objects; `replaced_surrogates` counts lone surrogates that became U+FFFD.
+    """
+
+    metadata: Json
+    contacts: list[Any]
+    messages: list[Any]
+    statuses: list[Any]
+    extra: Json
+    root: Json
+    replaced_surrogates: int = 0
+
+    def __repr__(self) -> str:
+        return f"Callback({len(self.contacts)} contacts, {len(self.messages)} messages, {len(self.statuses)} statuses)"
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Why an item or a callback could not go its way: safe text, never content."""
+
+    reason: Reason
+    step: Step
+    detail: str
+
+
+Source = Literal["messages", "statuses", "contacts", "dead_letters"]
+"""What a record type is made from: a list of the callback, or what could not go its way."""
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One message, status or contact on its way to become a record: its key and its view of the callback.
+
+    The fields from `message` to `key` are the roots of the source paths in the schemas; what does not apply is empty.
+    `identity` is what makes the event itself, digested into `ce_id`. `fault` is set when split already knows that no
+    record can be made of it.
+    """
+
+    source: Source
+    index: int
+    message_type: str
+    message: Json
+    status: Json
+    contact: Json
+    metadata: Json
+    extra: Json
+    callback: Json
+    key: Json
+    identity: tuple[Any, ...]
+    fault: Fault | None = None
+
+    def __repr__(self) -> str:
+        return f"Item({self.source}[{self.index}])"
+
+
+Headers = list[tuple[str, bytes]]
+
+
+class KafkaMessage(NamedTuple):
+    """A record ready for Kafka: framed Avro in `value`, UTF-8 in `key`, `timestamp_ms` since 1970.
+
+    `item` is None for dead letters; it lets a record that Kafka refuses for good become one.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Headers
+    timestamp_ms: int
+    item: Item | None
+
+    def size_bytes(self) -> int:
+        """Return the size that counts against the limits of producer and broker, headers and overhead included."""
+        return (
+            len(self.value)
+            + (len(self.key) if self.key else 0)
+            + sum(len(name) + len(content) + 10 for name, content in self.headers)
+            + 64
+        )
+
+    def __repr__(self) -> str:
+        return f"KafkaMessage({self.topic}, {len(self.value)} bytes)"
+
+
+class Answer(NamedTuple):
+    """The HTTP answer: never a body that tells a stranger anything."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -1,0 +1,99 @@
+"""The real Kafka and registry as fixtures: one of each for the whole run, started when the first test asks.
+
+Tests that use them are marked `real`. Where the stack cannot be had they are skipped, in CI they fail. A failed test
+shows the end of the servers' logs.
+"""
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
+
+import pytest
+
+from tests.stack.apicurio import ApicurioRegistry
+from tests.stack.errors import StackUnavailable
+from tests.stack.kafka import KafkaBroker, OwnKafka
+from tests.stack.process import JavaServer
+
+_REAL_FIXTURES = frozenset({"kafka", "apicurio", "own_kafka"})
+# Servers by the name of the fixture that started them: those of the run, and those of one test.
+_SHARED = pytest.StashKey[dict[str, JavaServer]]()
+_OWN = pytest.StashKey[list[JavaServer]]()
+
+Server = TypeVar("Server", bound=JavaServer)
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """One broker for all tests: each makes topics of its own and leaves the broker running."""
+    with _shared(request, KafkaBroker(tmp_path_factory.mktemp("kafka"))) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def apicurio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApicurioRegistry]:
+    """One registry for all tests: each registers under subjects of its own."""
+    with _shared(request, ApicurioRegistry(tmp_path_factory.mktemp("apicurio"))) as registry:
+        yield registry
+
+
+@pytest.fixture
+def own_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnKafka]:
+    """Start brokers for one test alone, which may stop, kill and freeze them."""
+    own = request.node.stash.setdefault(_OWN, [])
+    with ExitStack() as started:
+
+        def start(**properties: str | int) -> KafkaBroker:
+            broker = KafkaBroker(tmp_path_factory.mktemp("own_kafka"), properties)
+            own.append(broker)
+            with _skipped_where_unavailable():
+                return started.enter_context(broker)
+
+        yield start
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SHARED] = {}
+
+
+# First, so that `-m real` sees the marks.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not _REAL_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.real)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        names = getattr(item, "fixturenames", ())
+        shared = [server for name, server in item.config.stash[_SHARED].items() if name in names]
+        for server in (*shared, *item.stash.get(_OWN, [])):
+            report.sections.append((f"end of {server.log_file}", server.log_tail()))
+    return report
+
+
+@contextmanager
+def _shared(request: pytest.FixtureRequest, server: Server) -> Iterator[Server]:
+    assert request.fixturename is not None
+    request.config.stash[_SHARED][request.fixturename] = server
+    with _skipped_where_unavailable():
+        server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _skipped_where_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except StackUnavailable as missing:
+        # CI has to run what a laptop may leave out.
+        if "CI" in os.environ:
+            raise pytest.fail.Exception(str(missing), pytrace=False) from None
+        raise pytest.skip.Exception(str(missing)) from None

@@ -1,0 +1,127 @@
+"""One real Kafka broker, in KRaft mode with its controller in the same process.
+
+In go a folder and server properties; out comes `bootstrap_servers`. Topics are not made by themselves.
+"""
+
+import base64
+import os
+import socket
+import subprocess
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.stack.artifacts import kafka_jars
+from tests.stack.errors import ServerFailed
+from tests.stack.java import find_java
+from tests.stack.process import JavaServer
+from tests.stack.versions import KAFKA_JAVA
+
+_FORMAT_TIMEOUT_SECONDS = 60
+# To the console, which is the log file here, but without the three hundred settings that a broker logs at its start:
+# they would be all that the end of a short log shows.
+_LOGGING = """\
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d %p %m (%c{1})%n
+rootLogger.level=INFO
+rootLogger.appenderRef.console.ref=console
+logger.settings.name=org.apache.kafka.common.config.AbstractConfig
+logger.settings.level=WARN
+"""
+
+
+class KafkaBroker(JavaServer):
+    """A broker with its data and log in `folder`; `properties` are added to server.properties or replace its own."""
+
+    name = "kafka"
+    port_count = 2
+    port_taken_message = "Address already in use"
+
+    def __init__(self, folder: Path, properties: Mapping[str, str | int] | None = None) -> None:
+        super().__init__(folder)
+        self._properties = dict(properties or {})
+        # A UUID in Kafka's spelling; the "A" in front, as it must not start with "-".
+        self._cluster_id = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
+        self._data = self.folder / "data"
+        self._settings = self.folder / "server.properties"
+        self._logging = self.folder / "log4j2.properties"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The address for clients, host:port."""
+        return f"127.0.0.1:{self._ports[0]}"
+
+    def server_properties(self) -> dict[str, str | int]:
+        """Return the broker's settings: one node, quick to start, loopback listeners only."""
+        broker, controller = self._ports
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "log.dirs": str(self._data),
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "auto.create.topics.enable": "false",
+            **self._properties,
+        }
+
+    def _prepare(self) -> None:
+        lines = [f"{key}={value}\n" for key, value in self.server_properties().items()]
+        self._settings.write_text("".join(lines), encoding="utf-8")
+        self._logging.write_text(_LOGGING, encoding="utf-8")
+        if not (self._data / "meta.properties").exists():
+            self._format()
+
+    def _format(self) -> None:
+        tool = ["kafka.tools.StorageTool", "format", "--cluster-id", self._cluster_id, "-c", str(self._settings)]
+        command = [*self._java("-Xmx256m"), *tool]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_SECONDS, check=False)
+        if done.returncode != 0:
+            raise ServerFailed(f"{self._data} could not be formatted:\n{done.stdout}{done.stderr}")
+
+    def _command(self) -> Sequence[str]:
+        logging = f"-Dlog4j2.configurationFile={self._logging.as_uri()}"
+        return [*self._java("-Xms256m", "-Xmx512m", logging), "kafka.Kafka", str(self._settings)]
+
+    def _java(self, *options: str) -> list[str]:
+        # Native parts of compression codecs are unpacked here, where they go away with the folder.
+        unpacked = f"-Djava.io.tmpdir={self.folder}"
+        return [str(find_java(KAFKA_JAVA)), *options, unpacked, "-cp", f"{kafka_jars()}/*"]
+
+    def _environment(self) -> Mapping[str, str]:
+        return os.environ
+
+    def _answers(self) -> bool:
+        # A refused connection is found out here: the client would log it and wait before the next try.
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", self._ports[0])) != 0:
+                return False
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        try:
+            cluster = admin.list_topics(timeout=2)
+        except KafkaException:
+            return False
+        # The id tells it from another broker that has taken the port. A broker lists itself when it takes requests.
+        return str(cluster.cluster_id) == self._cluster_id and bool(cluster.brokers)
+
+
+class OwnKafka(Protocol):
+    """Starts a broker for one test alone: `own_kafka(**{"broker.session.timeout.ms": 3000})`."""
+
+    def __call__(self, **properties: str | int) -> KafkaBroker:
+        """Return the started broker; it is stopped after the test."""

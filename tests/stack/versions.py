@@ -1,0 +1,14 @@
+"""What the real stack consists of: one version each, as plain constants.
+
+docker-compose.yml names the same versions; a test compares the two.
+"""
+
+KAFKA_VERSION = "4.1.1"
+KAFKA_SCALA_VERSION = "2.13"
+KAFKA_LOG4J_VERSION = "2.25.3"  # the slf4j binding that Kafka's own distribution adds to its jars
+KAFKA_JAVA = 17  # the oldest Java major version that runs it
+
+APICURIO_VERSION = "3.3.3"
+APICURIO_JAVA = 21
+
+MAVEN_DEPENDENCY_PLUGIN_VERSION = "3.7.1"
