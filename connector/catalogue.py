@@ -1,0 +1,187 @@
+"""What record types there are: `avro/*.avsc` and `config/messages.toml`, read once at start and checked.
+
+Data only: nothing here knows Kafka or the registry. One function finds the files, in the wheel and in a checkout alike.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import fastavro
+from fastavro.schema import SchemaParseException, UnknownType
+
+from connector.errors import ConfigurationInvalid
+from connector.pipeline.mapping import Mapping as SchemaMapping
+from connector.pipeline.mapping import compile_schema, published
+from connector.records import Json, Source
+
+ANY_TYPE = "*"
+_KEYS = {"from", "types", "topic", "keyed_by", "large", "config"}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordType:
+    """One kind of record: its schema, its topic, and what it is made from.
+
+    `schema` has our own attributes, `published_text` is what is registered; `topic` is the full name; `topic_config` is
+    given to Kafka when the topic is made; `large` topics take records of the size of a whole callback.
+    """
+
+    name: str
+    source: Source
+    message_types: tuple[str, ...]
+    topic: str
+    keyed_by_wa_id: bool
+    large: bool
+    topic_config: Mapping[str, str]
+    schema: Json
+    mapping: SchemaMapping
+    published_text: str
+    parsed: Any
+
+    @property
+    def subject(self) -> str:
+        """The registry's subject by TopicNameStrategy."""
+        return f"{self.topic}-value"
+
+    @property
+    def compacted(self) -> bool:
+        """Whether Kafka refuses records without a key."""
+        return "compact" in self.topic_config.get("cleanup.policy", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """All record types, and which one each thing of a callback becomes."""
+
+    record_types: Mapping[str, RecordType]
+    by_message_type: Mapping[str, RecordType]
+    any_message: RecordType
+    status: RecordType
+    contact: RecordType
+    dead_letter: RecordType
+
+    def __iter__(self) -> Iterator[RecordType]:
+        return iter(self.record_types.values())
+
+    def of(self, source: Source, message_type: str) -> RecordType:
+        """Return the record type that an item becomes."""
+        if source == "messages":
+            return self.by_message_type.get(message_type, self.any_message)
+        return self.status if source == "statuses" else self.contact
+
+
+def data_folder() -> Path:
+    """Return the folder that holds avro/ and config/: inside the wheel, else the checkout's root."""
+    package = Path(__file__).resolve().parent
+    inside = package / "_data"
+    return inside if inside.is_dir() else package.parent
+
+
+def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.") -> Catalogue:
+    """Read, check and compile the catalogue in a folder with avro/ and config/messages.toml.
+
+    Raises:
+        ConfigurationInvalid: with every problem found.
+    """
+    folder = folder or data_folder()
+    problems: list[str] = []
+    try:
+        entries = tomllib.loads((folder / "config" / "messages.toml").read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationInvalid([f"config/messages.toml cannot be read: {error}"]) from None
+    record_types = {}
+    for name, entry in entries.items():
+        record_type = _read_record_type(folder, name, entry, prefix, problems)
+        if record_type:
+            record_types[name] = record_type
+    for file in sorted((folder / "avro").glob("*.avsc")):
+        if file.stem not in entries:
+            problems.append(f"avro/{file.name}: config/messages.toml has no table [{file.stem}]; add one or delete the schema")
+    problems += _conflicts(record_types)
+    if problems:
+        raise ConfigurationInvalid(problems)
+    return _assemble(record_types)
+
+
+def _assemble(record_types: dict[str, RecordType]) -> Catalogue:
+    by_source = {record_type.source: record_type for record_type in record_types.values()}
+    by_type = {name: record_type for record_type in record_types.values() for name in record_type.message_types}
+    return Catalogue(
+        record_types=record_types,
+        by_message_type={name: record_type for name, record_type in by_type.items() if name != ANY_TYPE},
+        any_message=by_type[ANY_TYPE],
+        status=by_source["statuses"],
+        contact=by_source["contacts"],
+        dead_letter=by_source["dead_letters"],
+    )
+
+
+def _conflicts(record_types: Mapping[str, RecordType]) -> list[str]:
+    problems = []
+    owners: dict[str, str] = {}
+    for record_type in record_types.values():
+        for claim in (f"topic {record_type.topic}", *(f"message type {kind}" for kind in record_type.message_types)):
+            if claim in owners:
+                problems.append(f"config/messages.toml: [{owners[claim]}] and [{record_type.name}] both claim {claim}")
+            owners[claim] = record_type.name
+    for source in get_args(Source):
+        count = sum(record_type.source == source for record_type in record_types.values())
+        if source != "messages" and count != 1:
+            problems.append(f'config/messages.toml: {count} tables have from = "{source}"; exactly one must')
+    if f"message type {ANY_TYPE}" not in owners:
+        problems.append(f'config/messages.toml: no table has types = ["{ANY_TYPE}"]; unknown message types need one')
+    return problems
+
+
+def _read_record_type(folder: Path, name: str, entry: Any, prefix: str, problems: list[str]) -> RecordType | None:
+    """Read one table and its schema; report what is wrong with them."""
+    where = f"config/messages.toml, [{name}]"
+    if not isinstance(entry, dict):
+        problems.append(f"config/messages.toml: {name} is no table")
+        return None
+    wrong = [f"{where}: there is no key {key!r}; known are {', '.join(sorted(_KEYS))}" for key in entry if key not in _KEYS]
+    source = entry.get("from")
+    if source not in get_args(Source):
+        wrong.append(f"{where}: from must be one of {', '.join(get_args(Source))}")
+    if (source == "messages") != bool(entry.get("types")):
+        wrong.append(f'{where}: types belongs to from = "messages", and only there')
+    if not isinstance(entry.get("topic"), str):
+        wrong.append(f"{where}: topic is missing")
+    schema, mapping, parsed = _read_schema(folder / "avro" / f"{name}.avsc", wrong)
+    problems += wrong
+    if wrong or mapping is None:
+        return None
+    return RecordType(
+        name=name,
+        source=source,  # type: ignore[arg-type]  # checked above
+        message_types=tuple(entry.get("types", ())),
+        topic=prefix + entry["topic"],
+        keyed_by_wa_id=entry.get("keyed_by") == "wa_id",
+        large=bool(entry.get("large")),
+        topic_config={key: str(value) for key, value in entry.get("config", {}).items()},
+        schema=schema,
+        mapping=mapping,
+        published_text=json.dumps(published(schema), ensure_ascii=False),
+        parsed=parsed,
+    )
+
+
+def _read_schema(file: Path, problems: list[str]) -> tuple[Json, SchemaMapping | None, Any]:
+    where = f"avro/{file.name}"
+    try:
+        schema = json.loads(file.read_text(encoding="utf-8"))
+        parsed = fastavro.parse_schema(published(schema))
+        return schema, compile_schema(schema), parsed
+    except OSError:
+        problems.append(f"{where}: is missing; every table of config/messages.toml needs its schema")
+    except ValueError as error:
+        problems.append(f"{where}: is not JSON: {error}")
+    except (SchemaParseException, UnknownType, KeyError, TypeError) as error:
+        problems.append(f"{where}: is no Avro schema: {type(error).__name__} {error}")
+    except ConfigurationInvalid as invalid:
+        problems.extend(invalid.problems)
+    return {}, None, None

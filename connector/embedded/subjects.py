@@ -1,0 +1,286 @@
+"""The state of the embedded registry: subjects with their versions, schema ids and compatibility levels. No HTTP.
+
+Schemas go in as text; answers come out, or `Refused` with Confluent's error code. Whether two schemas are compatible
+is the word of `avro.compatibility`, not ours. Everything is in memory and gone with the object.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import fastavro
+from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
+from avro.errors import AvroException
+from avro.schema import Schema, make_avsc_object
+from fastavro.schema import SchemaParseException
+
+LEVELS: Final = frozenset(
+    {"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
+)
+_LATEST: Final = ("latest", "-1")
+
+# Besides its own errors, the Avro parser lets Python's through where a part is of a wrong kind or nested too deeply.
+_NO_SCHEMA: Final = (
+    AvroException,
+    SchemaParseException,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class Refused(Exception):  # noqa: N818 -- the outcome of a call as its caller names it; it never leaves this package
+    """A call the registry answers with an error. The first three digits of `error_code` are the HTTP status.
+
+    https://docs.confluent.io/platform/current/schema-registry/develop/api.html#errors
+    """
+
+    def __init__(self, error_code: int, message: str) -> None:
+        self.error_code = error_code
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class AvroSchema:
+    """A schema as first registered; `content` is equal for texts that differ in white space and key order alone."""
+
+    text: str
+    content: str
+    rules: Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One registered version of a subject."""
+
+    subject: str
+    version: int
+    id: int
+    schema: str
+
+
+@dataclass(slots=True)
+class _Entry:
+    id: int
+    deleted: bool = False
+
+
+class Subjects:
+    """All subjects of one registry. An id stands for one schema for as long as this object lives."""
+
+    def __init__(self) -> None:
+        self._schemas: dict[int, AvroSchema] = {}
+        self._ids: dict[str, int] = {}
+        # Numbers only grow at the end of a subject, so each inner dict is in the order of its versions.
+        self._entries: dict[str, dict[int, _Entry]] = {}
+        self._levels: dict[str, str] = {}
+        self._global_level = "NONE"
+
+    def register(self, subject: str, text: str) -> int:
+        """Return the schema's id, with a new version where the subject has none of this content."""
+        schema = parse_schema(text)
+        known_id = self._ids.get(schema.content)
+        if known_id is not None and known_id in self._live(subject).values():
+            return known_id
+        if faults := self._faults(subject, schema, None):
+            raise Refused(409, f"Schema being registered is incompatible with subject '{subject}': {'; '.join(faults)}")
+        schema_id = self._ids.setdefault(schema.content, len(self._ids) + 1)
+        self._schemas.setdefault(schema_id, schema)
+        entries = self._entries.setdefault(subject, {})
+        entries[max(entries, default=0) + 1] = _Entry(schema_id)
+        return schema_id
+
+    def look_up(self, subject: str, text: str, *, deleted: bool = False) -> Version:
+        """Return the newest version of the subject with this content."""
+        schema_id = self._ids.get(parse_schema(text).content)
+        for version, entry_id in reversed(self._known(subject, deleted=deleted).items()):
+            if entry_id == schema_id:
+                return self._version(subject, version, entry_id)
+        raise Refused(40403, f"Schema not found under subject '{subject}'.")
+
+    def names(self, *, deleted: bool = False) -> list[str]:
+        """Return the subjects that have a version."""
+        return sorted(subject for subject in self._entries if self._live(subject, deleted=deleted))
+
+    def versions(self, subject: str, *, deleted: bool = False) -> list[int]:
+        """Return the numbers of the subject's versions, oldest first."""
+        return list(self._known(subject, deleted=deleted))
+
+    def version(self, subject: str, which: str, *, deleted: bool = False) -> Version:
+        """Return the version of a number, or the newest for `latest`."""
+        known = self._known(subject, deleted=deleted)
+        number = _numbered(which, known)
+        return self._version(subject, number, known[number])
+
+    def schema(self, schema_id: str) -> str:
+        """Return the text of an id; a version that is soft deleted keeps it readable."""
+        return self._schemas[self._used_id(schema_id)].text
+
+    def uses(self, schema_id: str, *, deleted: bool = False) -> list[tuple[str, int]]:
+        """Return every subject and version an id stands in."""
+        used_id = self._used_id(schema_id)
+        return [
+            (subject, version)
+            for subject in sorted(self._entries)
+            for version, entry_id in self._live(subject, deleted=deleted).items()
+            if entry_id == used_id
+        ]
+
+    def delete(self, subject: str, *, permanent: bool) -> list[int]:
+        """Delete a subject and return its versions: softly first, then for good along with its level."""
+        known, live = self._known(subject, deleted=True), self._live(subject)
+        if permanent:
+            if live:
+                raise Refused(40405, f"Subject '{subject}' was not deleted first before being permanently deleted.")
+            self._forget(subject)
+            return list(known)
+        if not live:
+            raise Refused(40404, f"Subject '{subject}' was soft deleted. Set permanent=true to delete permanently.")
+        for version in live:
+            self._entries[subject][version].deleted = True
+        return list(live)
+
+    def delete_version(self, subject: str, which: str, *, permanent: bool) -> int:
+        """Delete one version and return its number: softly first, then for good."""
+        number = _numbered(which, self._known(subject, deleted=which not in _LATEST))
+        entry = self._entries[subject][number]
+        if not permanent:
+            if entry.deleted:
+                raise Refused(40406, f"Subject '{subject}' version {number} was soft deleted.")
+            entry.deleted = True
+            return number
+        if not entry.deleted:
+            raise Refused(40407, f"Subject '{subject}' version {number} was not deleted first.")
+        del self._entries[subject][number]
+        if not self._entries[subject]:
+            self._forget(subject)
+        return number
+
+    def global_level(self) -> str:
+        """Return the compatibility level of subjects without one of their own."""
+        return self._global_level
+
+    def set_global_level(self, level: str) -> None:
+        """Set the compatibility level of subjects without one of their own."""
+        self._global_level = _valid_level(level)
+
+    def level(self, subject: str) -> str:
+        """Return the subject's own compatibility level."""
+        if subject not in self._levels:
+            raise Refused(40408, f"Subject '{subject}' does not have subject-level compatibility configured")
+        return self._levels[subject]
+
+    def level_in_force(self, subject: str) -> str:
+        """Return the subject's own compatibility level or else the global one."""
+        return self._levels.get(subject, self._global_level)
+
+    def set_level(self, subject: str, level: str) -> None:
+        """Set the subject's own compatibility level; the subject need not exist yet."""
+        self._levels[subject] = _valid_level(level)
+
+    def clear_level(self, subject: str) -> str:
+        """Drop the subject's own compatibility level and return it."""
+        level = self.level(subject)
+        del self._levels[subject]
+        return level
+
+    def incompatibilities(self, subject: str, text: str, which: str | None = None) -> list[str]:
+        """Return what keeps a schema from being registered, or from following one version; a new subject has nothing."""
+        return self._faults(subject, parse_schema(text), which)
+
+    def _faults(self, subject: str, schema: AvroSchema, which: str | None) -> list[str]:
+        level, live = self.level_in_force(subject), self._live(subject)
+        if which is not None and which not in _LATEST:
+            compared = [_numbered(which, live)]
+        elif which is None and level.endswith("_TRANSITIVE"):
+            compared = list(live)
+        else:
+            compared = list(live)[-1:]
+        return [
+            fault
+            for version in compared
+            for fault in _incompatibilities(level, version, self._schemas[live[version]].rules, schema.rules)
+        ]
+
+    def _live(self, subject: str, *, deleted: bool = False) -> dict[int, int]:
+        """Return ids by version; `deleted` adds what is soft deleted. Empty for an unknown subject."""
+        entries = self._entries.get(subject, {})
+        return {version: entry.id for version, entry in entries.items() if deleted or not entry.deleted}
+
+    def _known(self, subject: str, *, deleted: bool) -> dict[int, int]:
+        known = self._live(subject, deleted=deleted)
+        if not known:
+            raise Refused(40401, f"Subject '{subject}' not found.")
+        return known
+
+    def _used_id(self, text: str) -> int:
+        schema_id = _natural_number(text)
+        if not any(entry.id == schema_id for entries in self._entries.values() for entry in entries.values()):
+            raise Refused(40403, f"Schema {text} not found.")
+        return schema_id
+
+    def _version(self, subject: str, version: int, schema_id: int) -> Version:
+        return Version(subject, version, schema_id, self._schemas[schema_id].text)
+
+    def _forget(self, subject: str) -> None:
+        del self._entries[subject]
+        self._levels.pop(subject, None)
+
+
+def parse_schema(text: str) -> AvroSchema:
+    """Return the schema of a text, or refuse what is no Avro."""
+    try:
+        content = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+        # Logical types play no part in compatibility, and the Avro parser warns of those it does not know.
+        bare = json.loads(text, object_hook=_without_logical_type)
+        # Only fastavro compares a default with its type, as Java's parser does; only avro checks names.
+        fastavro.parse_schema(bare)
+        return AvroSchema(text, content, make_avsc_object(bare))
+    except _NO_SCHEMA as fault:
+        raise Refused(42201, f"Invalid schema: {type(fault).__name__}: {str(fault)[:300]}") from fault
+
+
+def _without_logical_type(node: dict[str, Any]) -> dict[str, Any]:
+    node.pop("logicalType", None)
+    return node
+
+
+def _incompatibilities(level: str, version: int, old: Schema, new: Schema) -> Iterator[str]:
+    if level.startswith(("BACKWARD", "FULL")):
+        yield from _unreadable(new, old, f"the new schema cannot read version {version}")
+    if level.startswith(("FORWARD", "FULL")):
+        yield from _unreadable(old, new, f"version {version} cannot read the new schema")
+
+
+def _unreadable(reader: Schema, writer: Schema, complaint: str) -> Iterator[str]:
+    try:
+        result = ReaderWriterCompatibilityChecker().get_compatibility(reader, writer)
+    except _NO_SCHEMA as fault:
+        raise Refused(42201, f"Schemas cannot be compared: {type(fault).__name__}: {str(fault)[:300]}") from fault
+    if result.compatibility is not SchemaCompatibilityType.incompatible:
+        return
+    # The rules add "/" for each compatible sibling; it names a place only when it stands alone.
+    places = sorted(result.locations - {"/"}) or ["/"]
+    kinds = sorted({kind.name for kind in result.incompatibilities})
+    yield f"{complaint}: {', '.join(kinds)} at {', '.join(places)} ({', '.join(sorted(result.messages))})"
+
+
+def _natural_number(text: str) -> int:
+    """Return the number, or 0, which no version and no id has, for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+
+
+def _numbered(which: str, known: dict[int, int]) -> int:
+    number = max(known) if which in _LATEST else _natural_number(which)
+    if number not in known:
+        raise Refused(40402, f"Version {which} not found.")
+    return number
+
+
+def _valid_level(level: str) -> str:
+    if level not in LEVELS:
+        raise Refused(42203, f"Invalid compatibility level '{level}'; one of {', '.join(sorted(LEVELS))}.")
+    return level

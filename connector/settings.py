@@ -1,0 +1,319 @@
+"""The settings: `config/connector.toml`, then the environment, then secrets from files named by `..._FILE`.
+
+`load` reads them and reports every problem at once. Nothing is read at import. Secrets never show in a `repr`.
+Below `kafka.client`, `kafka.producer`, `kafka.consumer` and `registry.client` stand the clients' own names: nested TOML
+tables are joined with dots, and underscores of environment names are dots.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import InitSettingsSource as GivenSource
+
+from connector.errors import ConfigurationInvalid
+
+PREFIX: Final = "CONNECTOR_"
+RESERVED: Final = (
+    "acks",
+    "request.required.acks",
+    "enable.idempotence",
+    "partitioner",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "message.max.bytes",
+)
+"""What the delivery promise hangs on; nobody may set these."""
+
+ENVELOPE_BYTES: Final = 65536
+"""What a record may have beyond the body of its callback: headers, the other fields of a dead letter."""
+
+PASS_THROUGH: Final = ("KAFKA__CLIENT__", "KAFKA__PRODUCER__", "KAFKA__CONSUMER__", "REGISTRY__CLIENT__")
+
+
+def _dotted(table: Any) -> Any:
+    """Join nested TOML tables with dots; an environment's `linger_ms` is `linger.ms`."""
+    if not isinstance(table, dict):
+        return table
+    joined: dict[str, Any] = {}
+    for name, value in table.items():
+        dotted = name.replace("_", ".")
+        if isinstance(value, dict):
+            joined |= {f"{dotted}.{inner}": part for inner, part in _dotted(value).items()}
+        else:
+            joined[dotted] = value
+    return joined
+
+
+class Properties(dict[str, str | int | float | bool]):
+    """A client's own properties. The `repr` shows the names only: some are secrets."""
+
+    def __repr__(self) -> str:
+        return f"Properties({', '.join(sorted(self))})"
+
+
+def _properties(defaults: Mapping[str, str | int]) -> Any:
+    return Annotated[
+        dict[str, str | int | float | bool],
+        BeforeValidator(lambda table: {**defaults, **_dotted(table)} if isinstance(table, dict) else table),
+        Field(default_factory=lambda: Properties(defaults), repr=False),
+    ]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Http(_Table):
+    """The data listener."""
+
+    host: str = "0.0.0.0"
+    port: int = Field(8080, ge=0, le=65535)
+    path: str = Field("/callbacks/kaleyra", pattern=r"^(/[A-Za-z0-9._~-]+)+$")
+    max_body_bytes: int = Field(4194304, ge=1024, le=16777216)
+    header_timeout_seconds: PositiveFloat = 10.0
+    body_timeout_seconds: PositiveFloat = 30.0
+    idle_timeout_seconds: PositiveFloat = 75.0
+    max_connections: PositiveInt = 2000
+    max_callbacks_in_flight: PositiveInt = 1000
+
+
+class Authentication(_Table):
+    """Who may call."""
+
+    header_name: str = Field("", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")
+    header_value: SecretStr = SecretStr("")
+    url_token: SecretStr = SecretStr("")
+    allow_anyone: bool = False
+
+    @model_validator(mode="after")
+    def _somebody_is_named(self) -> Self:
+        if bool(self.header_name) != bool(self.header_value.get_secret_value()):
+            raise ValueError("header_name and header_value belong together: set both or neither")
+        token = self.url_token.get_secret_value()
+        if token and not (len(token) >= 16 and token.isascii() and token.replace("-", "").replace("_", "").isalnum()):
+            raise ValueError("url_token must have at least 16 characters, and only letters, digits, - and _")
+        if not (self.header_name or token or self.allow_anyone):
+            raise ValueError(
+                "nothing says who may call: set header_name and header_value, or url_token "
+                "(or allow_anyone = true, which lets strangers fill your topics)"
+            )
+        return self
+
+
+class Management(_Table):
+    """The management listener."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8090, ge=0, le=65535)
+
+
+_CLIENT: Final = {"bootstrap.servers": "127.0.0.1:9092"}
+_PRODUCER: Final = {
+    "linger.ms": 2,
+    "queue.buffering.max.messages": 20000,
+    "queue.buffering.max.kbytes": 32768,
+    "statistics.interval.ms": 1000,
+}
+
+
+class Kafka(_Table):
+    """Kafka's clients."""
+
+    delivery_timeout_seconds: PositiveFloat = 10.0
+    client: _properties(_CLIENT)  # type: ignore[valid-type]
+    producer: _properties(_PRODUCER)  # type: ignore[valid-type]
+    consumer: _properties({})  # type: ignore[valid-type]
+
+
+class Registry(_Table):
+    """The schema registry."""
+
+    url: str = Field("http://127.0.0.1:8081", pattern=r"^https?://")
+    client: _properties({})  # type: ignore[valid-type]
+
+
+class Topics(_Table):
+    """Names and settings of topics."""
+
+    prefix: str = Field("kaleyra.whatsapp.", pattern=r"^[a-z0-9.-]*$", max_length=180)
+    partitions: PositiveInt = 6
+    replication_factor: PositiveInt = 3
+
+
+class CatalogueFolder(_Table):
+    """Where schemas and messages.toml stand."""
+
+    folder: str = ""
+
+
+class Shutdown(_Table):
+    """How a worker stops."""
+
+    drain_timeout_seconds: PositiveFloat = 15.0
+
+
+class Logs(_Table):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings. Make it by `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    http: Http = Http()
+    authentication: Authentication = Field(default_factory=lambda: Authentication())
+    management: Management = Management()
+    kafka: Kafka = Field(default_factory=lambda: Kafka.model_validate({}))
+    registry: Registry = Field(default_factory=lambda: Registry.model_validate({}))
+    topics: Topics = Topics()
+    catalogue: CatalogueFolder = CatalogueFolder()
+    shutdown: Shutdown = Shutdown()
+    logs: Logs = Logs()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        **_others: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file; the other sources of the library are not ours."""
+        assert isinstance(init_settings, GivenSource)
+        given = dict(init_settings.init_kwargs)
+        environment = given.pop("environment", {})
+        return (_Environment(settings_cls, environment), GivenSource(settings_cls, given))
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, with the content of files in place of `..._FILE`."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in self._environment.items()}
+
+
+def load(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from a TOML file (none: the defaults) and the environment (none: the process's own).
+
+    Raises:
+        ConfigurationInvalid: with every problem found, in words.
+    """
+    problems: list[str] = []
+    given = _read_toml(file, problems) if file else {}
+    variables = _read_environment(os.environ if environment is None else environment, problems)
+    try:
+        settings = Settings(**given, environment=variables)  # type: ignore[call-arg]
+    except ValidationError as invalid:
+        problems += [_in_words(error) for error in invalid.errors(include_input=False, include_url=False)]
+    else:
+        problems += _reserved(settings)
+    if problems:
+        raise ConfigurationInvalid(problems)
+    return settings
+
+
+def producer_properties(settings: Settings) -> dict[str, str | int | float | bool]:
+    """Return the producer's whole configuration: the users' part, then what the delivery promise hangs on."""
+    return {
+        **settings.kafka.client,
+        **settings.kafka.producer,
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "delivery.timeout.ms": int(settings.kafka.delivery_timeout_seconds * 1000),
+        "message.max.bytes": max_message_bytes(settings),
+    }
+
+
+def max_message_bytes(settings: Settings) -> int:
+    """Return the size of the largest record, in bytes: a whole body and what belongs to it."""
+    return settings.http.max_body_bytes + ENVELOPE_BYTES
+
+
+def environment_names() -> frozenset[str]:
+    """Return the name of every setting as an environment variable; those of clients' own properties are open-ended."""
+    return frozenset(f"{PREFIX}{table.upper()}__{name.upper()}" for table, name in _names())
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    for table, field in Settings.model_fields.items():
+        model = field.annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        for name, inner in model.model_fields.items():
+            if f"{table.upper()}__{name.upper()}__" not in PASS_THROUGH:
+                assert inner.annotation is not None
+                yield table, name
+
+
+def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"{file}: cannot be read ({error.strerror}); give --config a file that exists")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: is not TOML: {error}")
+    return {}
+
+
+def _read_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """Return our variables, files read; report unknown names."""
+    known = environment_names()
+    variables: dict[str, str] = {}
+    for name, value in environment.items():
+        if not name.startswith(PREFIX):
+            continue
+        plain = name.removesuffix("_FILE")
+        if plain not in known and not plain.removeprefix(PREFIX).startswith(PASS_THROUGH):
+            problems.append(f"{name}: there is no such setting; config/connector.toml lists them all")
+        elif plain == name:
+            variables[name] = value
+        elif plain in environment:
+            problems.append(f"{name}: {plain} is set too; keep one of them")
+        else:
+            try:
+                variables[plain] = Path(value).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(f"{name}: the file cannot be read ({getattr(error, 'strerror', 'not UTF-8')})")
+    return variables
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}: there is no such setting; config/connector.toml lists them all"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _reserved(settings: Settings) -> list[str]:
+    return [
+        f"kafka.{table}: {name} is reserved, because the delivery promise hangs on it; remove it"
+        + (" (kafka.delivery_timeout_seconds sets the time)" if "timeout" in name else "")
+        for table, properties in (("client", settings.kafka.client), ("producer", settings.kafka.producer))
+        for name in properties
+        if name in RESERVED
+    ]
