@@ -98,9 +98,11 @@ def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.") -> Catal
         record_type = _read_record_type(folder, name, entry, prefix, problems)
         if record_type:
             record_types[name] = record_type
-    for file in sorted((folder / "avro").glob("*.avsc")):
-        if file.stem not in entries:
-            problems.append(f"avro/{file.name}: config/messages.toml has no table [{file.stem}]; add one or delete the schema")
+    problems += [
+        f"avro/{file.name}: config/messages.toml has no table [{file.stem}]; add one or delete the schema"
+        for file in sorted((folder / "avro").glob("*.avsc"))
+        if file.stem not in entries
+    ]
     problems += _conflicts(record_types)
     if problems:
         raise ConfigurationInvalid(problems)

@@ -140,6 +140,16 @@ class KafkaMessage(NamedTuple):
         return f"KafkaMessage({self.topic}, {len(self.value)} bytes)"
 
 
+class Request(NamedTuple):
+    """What is known of a request before its body is read: raw headers, and the path's segment behind the callbacks' path."""
+
+    headers: list[tuple[bytes, bytes]]
+    url_token: str | None
+
+    def __repr__(self) -> str:
+        return f"Request({len(self.headers)} headers)"
+
+
 class Answer(NamedTuple):
     """The HTTP answer: never a body that tells a stranger anything."""
 

@@ -139,6 +139,16 @@ class Kafka(_Table):
     producer: _properties(_PRODUCER)  # type: ignore[valid-type]
     consumer: _properties({})  # type: ignore[valid-type]
 
+    @model_validator(mode="after")
+    def _nothing_reserved_is_set(self) -> Self:
+        wrong = [name for name in (*self.client, *self.producer) if name in RESERVED]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(wrong)}: reserved, because the delivery promise hangs on it; remove it "
+                "(kafka.delivery_timeout_seconds and http.max_body_bytes set times and sizes)"
+            )
+        return self
+
 
 class Registry(_Table):
     """The schema registry."""
@@ -178,11 +188,15 @@ class Settings(BaseSettings):
     """All settings. Make it by `load`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     http: Http = Http()
-    authentication: Authentication = Field(default_factory=lambda: Authentication())
+    authentication: Authentication = Field(default_factory=Authentication)
     management: Management = Management()
     kafka: Kafka = Field(default_factory=lambda: Kafka.model_validate({}))
     registry: Registry = Field(default_factory=lambda: Registry.model_validate({}))
@@ -196,7 +210,9 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        **_others: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file; the other sources of the library are not ours."""
         assert isinstance(init_settings, GivenSource)
@@ -229,8 +245,6 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
         settings = Settings(**given, environment=variables)  # type: ignore[call-arg]
     except ValidationError as invalid:
         problems += [_in_words(error) for error in invalid.errors(include_input=False, include_url=False)]
-    else:
-        problems += _reserved(settings)
     if problems:
         raise ConfigurationInvalid(problems)
     return settings
@@ -307,13 +321,3 @@ def _in_words(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{where}: there is no such setting; config/connector.toml lists them all"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}"
-
-
-def _reserved(settings: Settings) -> list[str]:
-    return [
-        f"kafka.{table}: {name} is reserved, because the delivery promise hangs on it; remove it"
-        + (" (kafka.delivery_timeout_seconds sets the time)" if "timeout" in name else "")
-        for table, properties in (("client", settings.kafka.client), ("producer", settings.kafka.producer))
-        for name in properties
-        if name in RESERVED
-    ]

@@ -25,7 +25,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 CONTENT_TYPE: Final = "application/vnd.schemaregistry.v1+json"
 
 _Body = TypeVar("_Body")
-_Call = Callable[[Subjects, Request], Awaitable[Any]]
+_Call = Callable[[Subjects, Request], Awaitable[object]]
 
 
 class SchemaRequest(msgspec.Struct, rename="camel"):
@@ -57,7 +57,7 @@ def create_registry() -> Starlette:
     registry = Starlette(
         routes=routes,
         middleware=[Middleware(_routed_by_encoded_path)],
-        exception_handlers={Refused: _refuse, HTTPException: _refuse_request, ClientDisconnect: _refuse_request},
+        exception_handlers=dict.fromkeys((Refused, HTTPException, ClientDisconnect), _refuse),
     )
     # A redirect would lead to the path encoded once more.
     registry.router.redirect_slashes = False
@@ -99,9 +99,8 @@ async def _version(subjects: Subjects, request: Request) -> dict[str, Any]:
     return asdict(subjects.version(_part(request, "subject"), _part(request, "version"), deleted=deleted))
 
 
-async def _version_schema(subjects: Subjects, request: Request) -> Any:
-    deleted = _flag(request, "deleted")
-    return json.loads(subjects.version(_part(request, "subject"), _part(request, "version"), deleted=deleted).schema)
+async def _version_schema(subjects: Subjects, request: Request) -> object:
+    return json.loads((await _version(subjects, request))["schema"])
 
 
 async def _delete_version(subjects: Subjects, request: Request) -> int:
@@ -125,30 +124,19 @@ async def _schema_subjects(subjects: Subjects, request: Request) -> list[str]:
 
 async def _check(subjects: Subjects, request: Request) -> dict[str, Any]:
     body = await _read(request, SchemaRequest)
-    which = _part(request, "version") if "version" in request.path_params else None
-    faults = subjects.incompatibilities(_part(request, "subject"), body.avro(), which)
+    faults = subjects.incompatibilities(_part(request, "subject"), body.avro(), _part_if_any(request, "version"))
     answer: dict[str, Any] = {"is_compatible": not faults}
     return answer | {"messages": faults} if _flag(request, "verbose") else answer
 
 
-async def _global_level(subjects: Subjects, _request: Request) -> dict[str, str]:
-    return {"compatibilityLevel": subjects.global_level()}
-
-
-async def _set_global_level(subjects: Subjects, request: Request) -> dict[str, str]:
-    level = (await _read(request, LevelRequest)).compatibility
-    subjects.set_global_level(level)
-    return {"compatibility": level}
-
-
 async def _level(subjects: Subjects, request: Request) -> dict[str, str]:
     level_of = subjects.level_in_force if _flag(request, "defaultToGlobal") else subjects.level
-    return {"compatibilityLevel": level_of(_part(request, "subject"))}
+    return {"compatibilityLevel": level_of(_part_if_any(request, "subject"))}
 
 
 async def _set_level(subjects: Subjects, request: Request) -> dict[str, str]:
     level = (await _read(request, LevelRequest)).compatibility
-    subjects.set_level(_part(request, "subject"), level)
+    subjects.set_level(_part_if_any(request, "subject"), level)
     return {"compatibility": level}
 
 
@@ -173,8 +161,8 @@ _CALLS: Final[tuple[tuple[str, str, _Call], ...]] = (
     ("GET", "/schemas/ids/{id}/subjects", _schema_subjects),
     ("POST", "/compatibility/subjects/{subject}/versions", _check),
     ("POST", "/compatibility/subjects/{subject}/versions/{version}", _check),
-    ("GET", "/config", _global_level),
-    ("PUT", "/config", _set_global_level),
+    ("GET", "/config", _level),
+    ("PUT", "/config", _set_level),
     ("GET", "/config/{subject}", _level),
     ("PUT", "/config/{subject}", _set_level),
     ("DELETE", "/config/{subject}", _clear_level),
@@ -193,15 +181,12 @@ def _answer(status: int, content: object) -> Response:
     return Response(json.dumps(content), status, media_type=CONTENT_TYPE)
 
 
-async def _refuse(_request: Request, refused: Exception) -> Response:
-    assert isinstance(refused, Refused)
-    return _answer(int(str(refused.error_code)[:3]), {"error_code": refused.error_code, "message": str(refused)})
-
-
-async def _refuse_request(_request: Request, fault: Exception) -> Response:
-    """Answer for a path, a method or a body that no endpoint takes; a client that has gone reads nothing of it."""
-    status, message = (fault.status_code, fault.detail) if isinstance(fault, HTTPException) else (400, "Disconnected")
-    return _answer(status, {"error_code": status, "message": message})
+async def _refuse(_request: Request, fault: Exception) -> Response:
+    match fault:
+        case Refused(error_code=code) | HTTPException(status_code=code):
+            return _answer(int(str(code)[:3]), {"error_code": code, "message": str(fault)})
+    # The client has gone and reads nothing of it.
+    return _answer(400, {"error_code": 400, "message": "The body ended early."})
 
 
 async def _read(request: Request, kind: type[_Body]) -> _Body:
@@ -212,12 +197,16 @@ async def _read(request: Request, kind: type[_Body]) -> _Body:
             raise Refused(413, f"The body has more than {MAX_BODY_BYTES} bytes.")
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError) as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise Refused(400, f"The body is not as expected: {fault}") from fault
 
 
 def _part(request: Request, name: str) -> str:
     return unquote(request.path_params[name])
+
+
+def _part_if_any(request: Request, name: str) -> str | None:
+    return _part(request, name) if name in request.path_params else None
 
 
 def _flag(request: Request, name: str) -> bool:
@@ -229,6 +218,6 @@ def _routed_by_encoded_path(app: ASGIApp) -> ASGIApp:
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         raw_path = scope.get("raw_path")
-        await app(scope | {"path": raw_path.decode("latin-1")} if raw_path else scope, receive, send)
+        await app({**scope, "path": raw_path.decode("latin-1")} if raw_path else scope, receive, send)
 
     return routed

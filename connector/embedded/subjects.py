@@ -32,7 +32,7 @@ _NO_SCHEMA: Final = (
 )
 
 
-class Refused(Exception):  # noqa: N818 -- the outcome of a call as its caller names it; it never leaves this package
+class Refused(Exception):
     """A call the registry answers with an error. The first three digits of `error_code` are the HTTP status.
 
     https://docs.confluent.io/platform/current/schema-registry/develop/api.html#errors
@@ -76,8 +76,8 @@ class Subjects:
         self._ids: dict[str, int] = {}
         # Numbers only grow at the end of a subject, so each inner dict is in the order of its versions.
         self._entries: dict[str, dict[int, _Entry]] = {}
-        self._levels: dict[str, str] = {}
-        self._global_level = "NONE"
+        # The level under None is the global one.
+        self._levels: dict[str | None, str] = {None: "NONE"}
 
     def register(self, subject: str, text: str) -> int:
         """Return the schema's id, with a new version where the subject has none of this content."""
@@ -159,36 +159,30 @@ class Subjects:
             self._forget(subject)
         return number
 
-    def global_level(self) -> str:
-        """Return the compatibility level of subjects without one of their own."""
-        return self._global_level
-
-    def set_global_level(self, level: str) -> None:
-        """Set the compatibility level of subjects without one of their own."""
-        self._global_level = _valid_level(level)
-
-    def level(self, subject: str) -> str:
-        """Return the subject's own compatibility level."""
+    def level(self, subject: str | None) -> str:
+        """Return the compatibility level set for a subject, or the global one for `None`."""
         if subject not in self._levels:
             raise Refused(40408, f"Subject '{subject}' does not have subject-level compatibility configured")
         return self._levels[subject]
 
-    def level_in_force(self, subject: str) -> str:
-        """Return the subject's own compatibility level or else the global one."""
-        return self._levels.get(subject, self._global_level)
+    def level_in_force(self, subject: str | None) -> str:
+        """Return the compatibility level set for a subject or else the global one."""
+        return self._levels.get(subject, self._levels[None])
 
-    def set_level(self, subject: str, level: str) -> None:
-        """Set the subject's own compatibility level; the subject need not exist yet."""
-        self._levels[subject] = _valid_level(level)
+    def set_level(self, subject: str | None, level: str) -> None:
+        """Set the compatibility level of a subject, which need not exist yet, or the global one for `None`."""
+        if level not in LEVELS:
+            raise Refused(42203, f"Invalid compatibility level '{level}'; one of {', '.join(sorted(LEVELS))}.")
+        self._levels[subject] = level
 
     def clear_level(self, subject: str) -> str:
-        """Drop the subject's own compatibility level and return it."""
+        """Drop the compatibility level set for a subject and return it."""
         level = self.level(subject)
         del self._levels[subject]
         return level
 
     def incompatibilities(self, subject: str, text: str, which: str | None = None) -> list[str]:
-        """Return what keeps a schema from being registered, or from following one version; a new subject has nothing."""
+        """Return what keeps a schema from being registered, or from following the version named; empty when nothing."""
         return self._faults(subject, parse_schema(text), which)
 
     def _faults(self, subject: str, schema: AvroSchema, which: str | None) -> list[str]:
@@ -257,7 +251,8 @@ def _incompatibilities(level: str, version: int, old: Schema, new: Schema) -> It
 
 def _unreadable(reader: Schema, writer: Schema, complaint: str) -> Iterator[str]:
     try:
-        result = ReaderWriterCompatibilityChecker().get_compatibility(reader, writer)
+        checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]  # avro types it in part
+        result = checker.get_compatibility(reader, writer)
     except _NO_SCHEMA as fault:
         raise Refused(42201, f"Schemas cannot be compared: {type(fault).__name__}: {str(fault)[:300]}") from fault
     if result.compatibility is not SchemaCompatibilityType.incompatible:
@@ -278,9 +273,3 @@ def _numbered(which: str, known: dict[int, int]) -> int:
     if number not in known:
         raise Refused(40402, f"Version {which} not found.")
     return number
-
-
-def _valid_level(level: str) -> str:
-    if level not in LEVELS:
-        raise Refused(42203, f"Invalid compatibility level '{level}'; one of {', '.join(sorted(LEVELS))}.")
-    return level

@@ -34,7 +34,7 @@ _LONGEST_DECIMAL_TEXT: Final = 40
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 
 
-def kind_of(value: object) -> str:
+def kind_of(value: object) -> str:  # noqa: PLR0911 - a table
     """Name the JSON kind of a value, for messages."""
     match value:
         case bool():
@@ -55,8 +55,8 @@ def kind_of(value: object) -> str:
 def as_object(value: Any, path: str) -> Json:
     """Return the object at `path`; absent, `null`, `""` and `[]` (PHP's empty object) are an empty one."""
     if value.__class__ is dict:
-        return value  # type: ignore[no-any-return]
-    if value is None or value == "" or value == []:
+        return value
+    if value is None or value in ("", []):
         return EMPTY
     raise Misfit(path, f"is {kind_of(value)} where an object is meant")
 
@@ -73,7 +73,7 @@ def to_text(value: Any, path: str) -> str | None:
 def to_boolean(value: Any, path: str) -> bool | None:
     """Return a boolean; `"true"` and `"false"` are taken."""
     if value.__class__ is bool:
-        return value  # type: ignore[no-any-return]
+        return value
     if value.__class__ is str:
         if value in ("true", "false"):
             return bool(value == "true")
@@ -201,7 +201,7 @@ def to_millis_or_none(value: Any, path: str, unfit: list[str]) -> int | None:
 def to_bytes(value: Any, path: str) -> bytes:
     """Return bytes. Only the bridge's own values are bytes; JSON has none."""
     if value.__class__ is bytes:
-        return value  # type: ignore[no-any-return]
+        return value
     raise Misfit(path, f"is {kind_of(value)} where bytes are meant")
 
 
@@ -216,7 +216,7 @@ def to_elements(value: Any, path: str) -> list[Json]:
     for index, element in enumerate(value):
         if element.__class__ is not dict:
             raise Misfit(f"{path}[{index}]", f"is {kind_of(element)} where an object is meant")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def json_text(value: Any) -> str:

@@ -189,7 +189,9 @@ def _read_field(field: Json, sources: tuple[str, ...]) -> Field:
     Raises:
         ConfigurationInvalid: when the type is none that a value of the wire can become.
     """
-    kind, arguments, element = "", (), None
+    kind = ""
+    arguments: tuple[int, ...] = ()
+    element = None
     required = not isinstance(field["type"], list)
     branches = [field["type"]] if required else [branch for branch in field["type"] if branch != "null"]
     avro = branches[0] if len(branches) == 1 else None
@@ -205,8 +207,10 @@ def _read_field(field: Json, sources: tuple[str, ...]) -> Field:
         case _:
             raise ConfigurationInvalid(
                 [
-                    "its type cannot be filled; known are string, boolean, long, double, bytes, timestamp-millis, "
-                    'decimal, an array of records, and ["null", one of them]'
+                    (
+                        "its type cannot be filled; known are string, boolean, long, double, bytes, timestamp-millis, "
+                        'decimal, an array of records, and ["null", one of them]'
+                    )
                 ]
             )
     if field.get("raw") and kind != "text":

@@ -1,0 +1,112 @@
+"""uvicorn's HTTP protocol with bounds in time and number, since the listener is public.
+
+Headers and body must arrive within their deadlines, idle connections are closed, and connections past the limit get 503.
+Deadlines are swept once a second over all connections: no timer per request.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from connector.settings import Http
+
+_MAX_HEADER_BYTES: Final = 65536
+_TIMED_OUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_MANY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
+_HEADERS_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a class in a closure, each method simple
+    """Return the protocol class with the bounds of the settings."""
+
+    class BoundedProtocol(HttpToolsProtocol):
+        """One connection. `reading` is what is awaited from the peer (headers, body, None), since `since`."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self.header_bytes = 0
+            self.reading: str | None = "headers"
+            self.since = self.loop.time()
+            if len(self.connections) > http.max_connections:
+                transport.write(_TOO_MANY)
+                transport.close()
+
+        def data_received(self, data: bytes) -> None:
+            if self.reading != "body":
+                self.header_bytes += len(data)
+                if self.header_bytes > http.max_body_bytes + _MAX_HEADER_BYTES:
+                    self.refuse(_HEADERS_TOO_LARGE)
+                    return
+            super().data_received(data)
+            if self.reading == "headers" and self.header_bytes > _MAX_HEADER_BYTES:
+                self.refuse(_HEADERS_TOO_LARGE)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self.reading, self.since = "headers", self.loop.time()
+
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            self.header_bytes = 0
+            self.reading, self.since = "body", self.loop.time()
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self.reading = None
+
+        def refuse(self, answer: bytes) -> None:
+            """Answer, unless an answer is under way, and close."""
+            if not self.transport.is_closing():
+                # uvicorn's annotation forgets that there is no cycle before the first request.
+                cycle: RequestResponseCycle | None = self.cycle
+                if cycle is None or cycle.response_complete or not cycle.response_started:
+                    self.transport.write(answer)
+                self.transport.close()
+
+        def is_late(self, now: float) -> bool:
+            """Return whether the peer took too long to send what is awaited."""
+            if self.reading is None:
+                return False
+            limit = http.header_timeout_seconds if self.reading == "headers" else http.body_timeout_seconds
+            return now - self.since > limit
+
+    return BoundedProtocol
+
+
+class Listener(Server):
+    """A uvicorn server that leaves signals to its process and cuts slow connections off."""
+
+    def __init__(self, app: Any, http: Http, drain_timeout_seconds: float) -> None:
+        super().__init__(
+            Config(
+                app,
+                http=bounded_protocol(http),
+                loop="none",
+                ws="none",
+                interface="asgi3",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=int(http.idle_timeout_seconds),
+                timeout_graceful_shutdown=int(drain_timeout_seconds),
+            )
+        )
+
+    async def on_tick(self, counter: int) -> bool:
+        """Sweep the connections once a second."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if connection.is_late(now):  # type: ignore[union-attr]
+                    connection.refuse(_TIMED_OUT)  # type: ignore[union-attr]
+        return await super().on_tick(counter)
+
+
+def plain_server(app: Any, host: str = "127.0.0.1", port: int = 0) -> Server:
+    """Return a uvicorn server for management and the embedded registry."""
+    return Server(Config(app, host=host, port=port, loop="none", ws="none", lifespan="off", log_config=None, access_log=False))

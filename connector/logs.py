@@ -1,0 +1,68 @@
+"""Logs: an event name and key-value pairs, JSON or, on a terminal, coloured lines. Never a body, a number, an id, a URL.
+
+The loggers of the libraries come out the same way, and only what this package names of them.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+from connector.settings import Logs
+
+_logger: Final = structlog.stdlib.get_logger("connector")
+
+
+def configure(settings: Logs) -> None:
+    """Send all logs to stderr in the chosen format."""
+    terminal = settings.format == "console" or (settings.format == "auto" and sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[_without_traceback, structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.level.upper())
+    # URLs hold the token; these would write them at info and debug.
+    for name in ("uvicorn.access", "httpx", "httpcore", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, root.level))
+
+
+def event(name: str, level: str = "error", **facts: Any) -> None:
+    """Log an event. `facts` must be safe: names, counts, times."""
+    getattr(_logger, level)(name, **facts)
+
+
+def fault_location(error: BaseException) -> str:
+    """Return file and line of the innermost frame of an error: safe, unlike its message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown"
+
+
+def _without_traceback(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put an error's type and place where its traceback and message would stand: those may quote what was received."""
+    info = entry.pop("exc_info", None)
+    if isinstance(info, tuple) and info[1] is not None:
+        entry["error"] = type(info[1]).__name__
+        entry["where"] = fault_location(info[1])
+        entry["event"] = str(entry.get("event", "")).splitlines()[0]
+    entry.pop("exc_text", None)
+    return entry

@@ -1,0 +1,31 @@
+"""The outcomes of a callback in, the HTTP answer out: the delivery promise, one row a constant.
+
+200 says "durable, forget it"; 503 says "not known, send it again": a second delivery carries the same ids.
+No answer has a body that tells a stranger anything.
+"""
+
+from typing import Final
+
+from connector.pipeline.produce import Outcome
+from connector.records import Answer
+
+_LATER: Final = ((b"retry-after", b"5"),)
+_CLOSE: Final = ((b"connection", b"close"),)
+
+ACKNOWLEDGED: Final = Answer(200)
+"""Every record and dead letter is acknowledged by Kafka, or there was nothing to send."""
+NOT_AUTHENTIC: Final = Answer(401, ((b"www-authenticate", b'Bearer realm="callbacks"'), *_CLOSE))
+"""Nothing was produced. The connection is closed: the body of a stranger is not read."""
+WRONG_METHOD: Final = Answer(405, ((b"allow", b"GET, POST"), *_CLOSE))
+TOO_LARGE: Final = Answer(413, _CLOSE)
+"""The body is over the limit; nothing was produced."""
+TARGET_TOO_LONG: Final = Answer(414, _CLOSE)
+NOT_CONFIRMED: Final = Answer(503, _LATER)
+"""Not known: a record that timed out may still have been written."""
+NO_ROOM: Final = Answer(503, _LATER)
+"""Nothing was enqueued: the queue is full, too many callbacks are in flight, or the bridge is starting or stopping."""
+
+
+def acknowledge(outcome: Outcome) -> Answer:
+    """Return 200 if every record is safe, else 503. Refused records must have become dead letters before."""
+    return NOT_CONFIRMED if outcome.unconfirmed or outcome.refused else ACKNOWLEDGED

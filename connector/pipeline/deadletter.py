@@ -1,0 +1,93 @@
+"""What could not go its way in, a record for the dead-letter topic out, with the bytes to try it again.
+
+For a whole callback the body is what was received. For one bad item among several it is a callback that holds just that
+item and its contact, so that replaying it repeats nothing else.
+"""
+
+import hashlib
+from typing import Any, Final
+
+import msgspec
+
+from connector.pipeline.encode import Encoder, digest
+from connector.pipeline.split import text_of
+from connector.records import EMPTY, Callback, Fault, Item, Json, KafkaMessage, RawCallback
+
+_JSON: Final = msgspec.json.Encoder(decimal_format="number")
+_NOBODY: Final[Json] = {"value": None, "source": None}
+_DETAIL_CHARACTERS: Final = 1000
+
+
+class DeadLetters:
+    """Makes dead letters with the encoder of their record type."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def of_callback(self, raw: RawCallback, fault: Fault) -> KafkaMessage:
+        """Return the dead letter of a callback as a whole."""
+        return self._letter(raw, fault, raw.body, EMPTY, EMPTY, None)
+
+    def of_item(self, raw: RawCallback, callback: Callback, item: Item, fault: Fault) -> KafkaMessage:
+        """Return the dead letter of one item of a callback."""
+        several = len(callback.messages) + len(callback.statuses) + len(callback.contacts) > 1
+        body = raw.body
+        if several and not _belongs_alone(callback, item):
+            body = _body_of(callback, item) or raw.body
+        return self._letter(raw, fault, body, item.metadata, item.extra, (item.source, item.index))
+
+    def _letter(self, raw: RawCallback, fault: Fault, body: bytes, metadata: Json, extra: Json, position: Any) -> KafkaMessage:
+        ce_id = digest(("dead_letter", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest(), position))
+        phone_number_id = text_of(metadata.get("phone_number_id"))
+        facts = {
+            "received_at": raw.received_at,
+            "method": raw.method,
+            "query": raw.query,
+            "content_type": raw.content_type,
+            "body": body,
+        }
+        # What cannot be read as an id is left out: a dead letter never becomes one itself.
+        known = {"phone_number_id": phone_number_id}
+        about = {name: text_of(extra.get(name)) for name in ("waba_id", "trace_id")}
+        item = Item(
+            source="dead_letters",
+            index=0,
+            message_type="",
+            message=EMPTY,
+            status=EMPTY,
+            contact=EMPTY,
+            metadata=known,
+            extra=about,
+            callback=facts,
+            key={"value": phone_number_id, "source": "phone_number_id"} if phone_number_id else _NOBODY,
+            identity=(),
+        )
+        detail = fault.detail[:_DETAIL_CHARACTERS]
+        told = {"id": ce_id, "reason": fault.reason, "step": fault.step, "detail": detail, "attempts": 1}
+        letter = self._encoder.write(item, told, ce_id, raw)
+        letter.headers.extend(
+            (
+                ("__connect.errors.stage", fault.step.encode()),
+                ("__connect.errors.exception.class.name", fault.reason.encode()),
+                ("__connect.errors.exception.message", detail.encode()),
+            )
+        )
+        return letter
+
+
+def _belongs_alone(callback: Callback, item: Item) -> bool:
+    """Return whether the callback is just this one event and its contact already."""
+    events = len(callback.messages) + len(callback.statuses)
+    return item.source != "contacts" and events == 1 and len(callback.contacts) == (item.contact is not EMPTY)
+
+
+def _body_of(callback: Callback, item: Item) -> bytes:
+    listed: list[Any] = getattr(callback, item.source)
+    value: Json = {"metadata": callback.metadata, item.source: [listed[item.index]]}
+    if item.source != "contacts" and item.contact is not EMPTY:
+        value["contacts"] = [item.contact]
+    try:
+        return _JSON.encode({"meta_object": {"value": value, "field": "messages"}, "extra_info": item.extra})
+    except RecursionError:
+        # Nested too deep to be written again: the whole body is kept instead.
+        return b""

@@ -1,0 +1,135 @@
+"""An item in, a `KafkaMessage` out, or the `Fault` that makes it a dead letter.
+
+The record is filled by the schema's compiled function, written by fastavro and framed by hand with the id under which the
+registry knows the schema: a zero byte and four bytes of id. What the broker would refuse is refused here.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+import fastavro
+import msgspec
+
+from connector.catalogue import Catalogue, RecordType
+from connector.errors import Misfit
+from connector.pipeline.split import text_of
+from connector.records import EMPTY, Fault, Headers, Item, Json, KafkaMessage, RawCallback
+
+_OLDEST_MS: Final = 7 * 24 * 3600 * 1000
+_AHEAD_MS: Final = 5 * 60 * 1000
+"""An event's time is taken as the record's timestamp from 7 days before to 5 minutes after receipt. Brokers refuse what lies
+more than an hour ahead (`message.timestamp.after.max.ms`), and with it the whole batch."""
+
+_LONGEST_SOURCE: Final = 64
+_IDENTITY: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class Encoder:
+    """Encodes items as one record type. `unfit_times` and `clamped_times` count what was mended on the way."""
+
+    def __init__(self, record_type: RecordType, schema_id: int, registry_url: str, max_message_bytes: int) -> None:
+        self.record_type = record_type
+        self.unfit_times = 0
+        self.clamped_times = 0
+        self._fill = record_type.mapping.fill
+        self._event_time = record_type.mapping.event_time
+        self._frame = b"\0" + schema_id.to_bytes(4, "big")
+        self._max_message_bytes = max_message_bytes
+        self._headers: Headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_type", f"kaleyra.whatsapp.{record_type.name}".encode()),
+            ("ce_dataschema", f"{registry_url.rstrip('/')}/schemas/ids/{schema_id}".encode()),
+            ("content-type", b"application/avro"),
+        ]
+
+    def encode(self, item: Item, raw: RawCallback) -> KafkaMessage | Fault:
+        """Encode a message, status or contact."""
+        if item.fault:
+            return item.fault
+        if item.key["value"] is None:
+            return Fault("no_key", "split", f"{item.source}[{item.index}] has neither a number nor a user id")
+        try:
+            message = self.write(item, EMPTY, digest(item.identity), raw)
+        except Misfit as misfit:
+            return Fault(misfit.reason, "encode", str(misfit))
+        size_bytes = message.size_bytes()
+        if size_bytes > self._max_message_bytes:
+            limit = self._max_message_bytes
+            return Fault("too_large", "encode", f"the record has {size_bytes} bytes; the limit is {limit}")
+        return message
+
+    def write(self, item: Item, fault: Json, ce_id: str, raw: RawCallback) -> KafkaMessage:
+        """Fill, write and frame one record.
+
+        Raises:
+            Misfit: when a value does not fit its field.
+        """
+        unfit: list[str] = []
+        record = self._fill(
+            item.message, item.status, item.contact, item.metadata, item.extra, item.callback, item.key, fault, unfit
+        )
+        self.unfit_times += len(unfit)
+        out = io.BytesIO()
+        out.write(self._frame)
+        fastavro.schemaless_writer(out, self.record_type.parsed, record)
+        event_ms = record[self._event_time] if self._event_time else None
+        key = item.key["value"]
+        headers = [
+            *self._headers,
+            ("ce_id", ce_id.encode()),
+            ("ce_source", _source(item.metadata)),
+            ("ce_time", _iso(event_ms or raw.received_at)),
+        ]
+        if raw.traceparent:
+            headers.append(("traceparent", raw.traceparent.encode("ascii")))
+            if raw.tracestate:
+                headers.append(("tracestate", raw.tracestate.encode("ascii")))
+        return KafkaMessage(
+            topic=self.record_type.topic,
+            key=key.encode() if key is not None else None,
+            value=out.getvalue(),
+            headers=headers,
+            timestamp_ms=self._timestamp(event_ms, raw.received_at),
+            item=item if not fault else None,
+        )
+
+    def _timestamp(self, event_ms: int | None, received_at: int) -> int:
+        if event_ms is None:
+            return received_at
+        if received_at - _OLDEST_MS <= event_ms <= received_at + _AHEAD_MS:
+            return event_ms
+        self.clamped_times += 1
+        return received_at
+
+
+def encoders(
+    catalogue: Catalogue, schema_ids: Mapping[str, int], registry_url: str, max_message_bytes: int
+) -> dict[str, Encoder]:
+    """Return an encoder per record type; `schema_ids` holds the registry's id per record type."""
+    return {
+        record_type.name: Encoder(record_type, schema_ids[record_type.name], registry_url, max_message_bytes)
+        for record_type in catalogue
+    }
+
+
+def digest(parts: tuple[Any, ...]) -> str:
+    """Return 128 bits of SHA-256 over the JSON text of the parts: the same event, the same id, and no number in clear."""
+    try:
+        text = _IDENTITY.encode(parts)
+    except RecursionError:
+        text = repr(parts[0]).encode()
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def _source(metadata: Json) -> bytes:
+    number = text_of(metadata.get("phone_number_id")) or text_of(metadata.get("display_phone_number")) or "unknown"
+    return b"/kaleyra/whatsapp/" + quote(number[:_LONGEST_SOURCE], safe="+").encode()
+
+
+def _iso(millis: int) -> bytes:
+    moment = datetime.fromtimestamp(millis / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.").encode() + b"%03dZ" % (millis % 1000)

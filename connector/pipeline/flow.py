@@ -1,0 +1,130 @@
+"""The way of a callback, on one screen.
+
+authenticate   the raw request passes, or 401 and nothing is produced
+decode         bytes → Callback, or one dead letter with the original bytes
+split          Callback → one Item per message, status and contact
+encode         Item → KafkaMessage, or a dead letter for this item alone
+produce        all records together → every delivery report awaited
+acknowledge    outcomes → the HTTP answer
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from connector.catalogue import Catalogue
+from connector.errors import NoRoom, NotDecodable
+from connector.logs import event, fault_location
+from connector.metrics import Metrics
+from connector.pipeline.acknowledge import NO_ROOM, NOT_AUTHENTIC, TOO_LARGE, acknowledge
+from connector.pipeline.authenticate import Credentials, is_authentic
+from connector.pipeline.deadletter import DeadLetters
+from connector.pipeline.decode import decode
+from connector.pipeline.encode import Encoder
+from connector.pipeline.produce import Outcome, Sink
+from connector.pipeline.split import split
+from connector.records import Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request
+
+MAX_ITEMS: Final = 5000
+"""WhatsApp sends at most 1,000 updates at once; a callback with more than this is a dead letter as a whole."""
+MAX_CALLBACK_BYTES: Final = 16 * 1024 * 1024
+"""All records of a callback together: what it says once may stand in each of its records."""
+
+
+class Flow:
+    """Carries callbacks: `handle` from request to answer, `messages_of` the pure part of the way."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        encoders: Mapping[str, Encoder],
+        credentials: Credentials,
+        sink: Sink,
+        metrics: Metrics,
+    ) -> None:
+        self._catalogue = catalogue
+        self._encoders = encoders
+        self._credentials = credentials
+        self._sink = sink
+        self._metrics = metrics
+        self._acknowledged = {record_type.topic: metrics.records.labels(record_type.topic) for record_type in catalogue}
+        self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
+
+    async def handle(self, request: Request, read: Callable[[], Awaitable[RawCallback | None]]) -> Answer:
+        """Carry one callback; `read` fetches its body once it is known to be authentic, None if that is too large."""
+        if not is_authentic(self._credentials, request.headers, request.url_token):
+            return NOT_AUTHENTIC
+        raw = await read()
+        if raw is None:
+            return TOO_LARGE
+        try:
+            messages = self.messages_of(raw)
+            outcome = await self._sink.send(messages)
+            self._count(messages, outcome)
+            if outcome.refused:
+                outcome = await self._send_dead_letters(raw, outcome)
+        except NoRoom:
+            return NO_ROOM
+        for failure in outcome.unconfirmed:
+            self._metrics.unconfirmed.labels(failure.error).inc()
+        return acknowledge(outcome)
+
+    def _count(self, messages: Sequence[KafkaMessage], outcome: Outcome) -> None:
+        failed = [failure.message for failure in outcome.refused + outcome.unconfirmed]
+        for message in messages:
+            if not failed or message not in failed:
+                self._acknowledged[message.topic].inc()
+
+    def messages_of(self, raw: RawCallback) -> Sequence[KafkaMessage]:
+        """Return the records and dead letters that a callback becomes. Pure, but for the counters."""
+        try:
+            messages = self._records_of(raw)
+        except NotDecodable as refused:
+            messages = [self._whole(raw, Fault(refused.reason, "decode", refused.detail))]
+        except Exception as unexpected:  # noqa: BLE001 - a defect of ours must not lose a callback; it is logged and counted
+            event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
+            messages = [self._whole(raw, Fault("internal_error", "encode", type(unexpected).__name__))]
+        return messages
+
+    def _records_of(self, raw: RawCallback) -> list[KafkaMessage]:
+        callback = decode(raw)
+        items, *left_out = split(callback, raw)
+        self._metrics.count_left_out(callback.replaced_surrogates, *left_out)
+        if len(items) > MAX_ITEMS:
+            return [self._whole(raw, Fault("too_many_items", "split", f"{len(items)} items; the limit is {MAX_ITEMS}"))]
+        messages: list[KafkaMessage] = []
+        faults: list[Fault] = []
+        size_bytes = 0
+        for item in items:
+            encoded = self._encoders[self._catalogue.of(item.source, item.message_type).name].encode(item, raw)
+            if isinstance(encoded, Fault):
+                faults.append(encoded)
+                encoded = self._dead_letters.of_item(raw, callback, item, encoded)
+            messages.append(encoded)
+            size_bytes += encoded.size_bytes()
+            if size_bytes > MAX_CALLBACK_BYTES:
+                return [self._whole(raw, Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes"))]
+        for fault in faults:
+            self._metrics.dead_letters.labels(fault.reason).inc()
+        return messages
+
+    def _whole(self, raw: RawCallback, fault: Fault) -> KafkaMessage:
+        self._metrics.dead_letters.labels(fault.reason).inc()
+        return self._dead_letters.of_callback(raw, fault)
+
+    async def _send_dead_letters(self, raw: RawCallback, outcome: Outcome) -> Outcome:
+        """Send a dead letter for each record that Kafka refuses for good, even alone."""
+        letters = [
+            self._refused(raw, failure.message.item, Fault("refused_by_kafka", "produce", failure.error))
+            for failure in outcome.refused
+        ]
+        again = await self._sink.send(letters)
+        self._count(letters, again)
+        return Outcome(again.refused, outcome.unconfirmed + again.unconfirmed)
+
+    def _refused(self, raw: RawCallback, item: Item | None, fault: Fault) -> KafkaMessage:
+        if item is None:
+            # A dead letter that Kafka refuses: the same again, and if that is refused too, 503.
+            return self._whole(raw, fault)
+        self._metrics.dead_letters.labels(fault.reason).inc()
+        callback: Callback = decode(raw)
+        return self._dead_letters.of_item(raw, callback, item, fault)

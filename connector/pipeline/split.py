@@ -1,0 +1,270 @@
+"""A `Callback` in, one `Item` per message, status and contact out, each with its key and its view of the callback.
+
+People are matched by id, never by position: nobody gets somebody else's name or key. Nothing is converted here.
+The rules are those of the contract's keys and identities; see README, "Keys".
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from connector.errors import Misfit
+from connector.pipeline.conversions import kind_of, to_text
+from connector.records import EMPTY, Callback, Fault, Item, Json, RawCallback, Source
+
+_OF_ONE_ITEM: Final = ("media_url", "ref", "ref1", "ref2", "reply_to")
+"""Keys of `extra_info` that belong to one message or status: with several, nobody knows to which."""
+
+_EMPTY_KEY: Final[Json] = {"value": None, "source": None}
+
+
+class Split(NamedTuple):
+    """The items of a callback, and what was left out on purpose, for the metrics."""
+
+    items: list[Item]
+    contacts_without_profile: int
+    contacts_without_key: int
+    ambiguous_extras: int
+
+
+def split(callback: Callback, raw: RawCallback) -> Split:
+    """Split a callback into its items: messages, then statuses, then contacts."""
+    facts = _facts(callback, raw)
+    events = len(callback.messages) + len(callback.statuses)
+    extra, ambiguous = callback.extra, 0
+    if events > 1:
+        extra = {name: value for name, value in extra.items() if name not in _OF_ONE_ITEM}
+        ambiguous = sum(bool(callback.extra.get(name)) for name in _OF_ONE_ITEM)
+    people = _People(callback.contacts, raw.body, alone=events == 1)
+    items = []
+    for index, message in enumerate(callback.messages):
+        items.append(_message(index, message, people, callback, extra, facts))
+    for index, status in enumerate(callback.statuses):
+        items.append(_status(index, status, people, callback, extra, facts))
+    without_profile = without_key = 0
+    for index, contact in enumerate(callback.contacts):
+        if contact.__class__ is not dict:
+            items.append(_no_object("contacts", index, contact, callback, extra, facts))
+        elif not _has_profile(contact):
+            without_profile += 1
+        else:
+            item = _contact(index, contact, people, callback, extra, facts)
+            if item is None:
+                without_key += 1
+            else:
+                items.append(item)
+    return Split(items, without_profile, without_key, ambiguous)
+
+
+def text_of(value: Any) -> str | None:
+    """Return an id as text; `None` for no value and for what is no id at all."""
+    if value.__class__ is str:
+        return value or None
+    if value is None:
+        return None
+    try:
+        return to_text(value, "")
+    except Misfit:
+        return None
+
+
+def _facts(callback: Callback, raw: RawCallback) -> Json:
+    return {
+        **callback.root,
+        "received_at": raw.received_at,
+        "method": raw.method,
+        "query": raw.query,
+        "content_type": raw.content_type,
+        "body": raw.body,
+    }
+
+
+def _comparable(value: Any) -> str | None:
+    """Return an id as it is compared: without `+` and blanks. An empty one equals nothing."""
+    text = text_of(value)
+    if text is None or text.isalnum():
+        return text
+    return text.replace("+", "").replace(" ", "") or None
+
+
+class _People:
+    """The contacts of one callback, found by id; `owners` remembers the first message or status of each."""
+
+    def __init__(self, contacts: list[Any], body: bytes, *, alone: bool) -> None:
+        self._contacts = contacts
+        self._body = body
+        self._body_digest: str | None = None
+        self._alone = alone and len(contacts) == 1 and contacts[0].__class__ is dict
+        self._by_number = self._index("wa_id")
+        self._by_user_id = self._index("user_id")
+        self.owners: dict[int, tuple[str, Json]] = {}
+
+    def match(self, number: Any, user_id: Any, root: str, event: Json, *, by_position: bool = True) -> Json:
+        """Return the contact that belongs to an event: by number, else by user id, else the only one; or an empty one."""
+        index = self._by_number.get(_comparable(number))
+        if index is None:
+            index = self._by_user_id.get(_comparable(user_id))
+        if index is None and self._alone and by_position:
+            index = 0
+        if index is None:
+            return EMPTY
+        self.owners.setdefault(index, (root, event))
+        contact: Json = self._contacts[index]
+        return contact
+
+    def body_digest(self) -> str:
+        """Return a digest of the whole body, made once: what tells contacts apart that belong to no event."""
+        if self._body_digest is None:
+            self._body_digest = hashlib.sha256(self._body).hexdigest()
+        return self._body_digest
+
+    def _index(self, name: str) -> dict[str | None, int]:
+        found: dict[str | None, int] = {}
+        for index, contact in enumerate(self._contacts):
+            if contact.__class__ is dict and (comparable := _comparable(contact.get(name))) is not None:
+                found.setdefault(comparable, index)
+        return found
+
+
+def _first_key(rules: Iterable[tuple[str, Any]]) -> Json:
+    for source, value in rules:
+        text = text_of(value)
+        if text is not None:
+            return {"value": text, "source": source}
+    return _EMPTY_KEY
+
+
+def _message(index: int, message: Any, people: _People, callback: Callback, extra: Json, facts: Json) -> Item:
+    if message.__class__ is not dict:
+        return _no_object("messages", index, message, callback, extra, facts)
+    is_system = message.get("type") == "system"
+    number, user_id = message.get("from"), message.get("from_user_id")
+    contact = people.match(number, user_id, "message", message, by_position=not is_system)
+    if is_system:
+        key = _system_key(message, contact)
+    else:
+        key = _first_key(
+            (
+                ("wa_id", contact.get("wa_id")),
+                ("from", number),
+                ("user_id", contact.get("user_id")),
+                ("from_user_id", user_id),
+            )
+        )
+    identity: tuple[Any, ...] = ("message", message.get("id"))
+    reaction = message.get("reaction")
+    if reaction.__class__ is dict:
+        identity += (reaction.get("message_id"), reaction.get("emoji") or None, message.get("timestamp"))
+    return Item(
+        source="messages",
+        index=index,
+        message_type=text_of(message.get("type")) or "",
+        message=message,
+        status=EMPTY,
+        contact=contact,
+        metadata=callback.metadata,
+        extra=extra,
+        callback=facts,
+        key=key,
+        identity=identity,
+    )
+
+
+def _system_key(message: Json, contact: Json) -> Json:
+    """Return the key of a system message: it tells of a change of `from`, so that comes first, and the new ids last."""
+    system = message.get("system")
+    news = system if system.__class__ is dict else EMPTY
+    return _first_key(
+        (
+            ("from", message.get("from")),
+            ("wa_id", contact.get("wa_id")),
+            ("user_id", contact.get("user_id")),
+            ("from_user_id", message.get("from_user_id")),
+            ("system.wa_id", news.get("wa_id")),
+            ("system.user_id", news.get("user_id")),
+        )
+    )
+
+
+def _status(index: int, status: Any, people: _People, callback: Callback, extra: Json, facts: Json) -> Item:
+    if status.__class__ is not dict:
+        return _no_object("statuses", index, status, callback, extra, facts)
+    recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
+    contact = people.match(recipient, user_id, "status", status)
+    in_group = status.get("recipient_type") == "group"
+    participant = status.get("recipient_participant_id") or status.get("participant_recipient_id")
+    key = _first_key(
+        (
+            ("wa_id", contact.get("wa_id")),
+            ("recipient_participant_id", participant if in_group else None),
+            ("recipient_participant_user_id", status.get("recipient_participant_user_id") if in_group else None),
+            ("recipient_id", recipient),
+            ("recipient_user_id", user_id),
+        )
+    )
+    return Item(
+        source="statuses",
+        index=index,
+        message_type="",
+        message=EMPTY,
+        status=status,
+        contact=contact,
+        metadata=callback.metadata,
+        extra=extra,
+        callback=facts,
+        key=key,
+        identity=_status_identity(status, participant or recipient or user_id),
+    )
+
+
+def _status_identity(status: Json, recipient: Any) -> tuple[Any, ...]:
+    return ("status", status.get("id"), status.get("status"), status.get("type"), recipient, status.get("timestamp"))
+
+
+def _has_profile(contact: Json) -> bool:
+    """Return whether the entry says more than ids: a record of ids alone would wipe the name on the compacted topic."""
+    profile = contact.get("profile")
+    named = profile.get("name") or profile.get("username") if profile.__class__ is dict else profile
+    return bool(named or contact.get("username") or contact.get("identity_key_hash"))
+
+
+def _contact(index: int, contact: Json, people: _People, callback: Callback, extra: Json, facts: Json) -> Item | None:
+    """Return the item of a contact, or None when no rule gives it a key."""
+    key = _first_key((("wa_id", contact.get("wa_id")), ("user_id", contact.get("user_id"))))
+    if key is _EMPTY_KEY:
+        return None
+    root, event = people.owners.get(index, ("", EMPTY))
+    if root:
+        seen_with: tuple[Any, ...] = (event.get("id"), event.get("status"), event.get("timestamp"))
+    else:
+        seen_with = (people.body_digest(), index)
+    return Item(
+        source="contacts",
+        index=index,
+        message_type="",
+        message=event if root == "message" else EMPTY,
+        status=event if root == "status" else EMPTY,
+        contact=contact,
+        metadata=callback.metadata,
+        extra=extra,
+        callback=facts,
+        key=key,
+        identity=("contact", key["value"], *seen_with),
+    )
+
+
+def _no_object(source: Source, index: int, value: Any, callback: Callback, extra: Json, facts: Json) -> Item:
+    return Item(
+        source=source,
+        index=index,
+        message_type="",
+        message=EMPTY,
+        status=EMPTY,
+        contact=EMPTY,
+        metadata=callback.metadata,
+        extra=extra,
+        callback=facts,
+        key=_EMPTY_KEY,
+        identity=(),
+        fault=Fault("not_an_object_item", "split", f"{source}[{index}] is {kind_of(value)}"),
+    )

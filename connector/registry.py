@@ -1,0 +1,92 @@
+"""The schema registry, as the bridge uses it: look ids of its own schemas up, register them as a deployment step, read.
+
+The bridge never registers while it serves. Any registered version is right, the latest or not.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import httpx
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+from connector.catalogue import RecordType
+from connector.errors import RegistryFailed
+
+_NOT_FOUND = (40401, 40402, 40403)
+_COMMAND = "`connector schemas register` registers them"
+
+
+class Registered(NamedTuple):
+    """One of our schemas as the registry knows it: its id and version, or None where it is not registered."""
+
+    record_type: str
+    subject: str
+    schema_id: int | None
+    version: int | None
+
+
+class Registry:
+    """A client of one registry. All methods block; `properties` are the client's own names."""
+
+    def __init__(self, url: str, properties: dict[str, Any] | None = None) -> None:
+        self.url = url
+        self._client = SchemaRegistryClient({"url": url, "timeout": 5, "max.retries": 0, **(properties or {})})
+
+    def look_up(self, record_type: RecordType) -> Registered:
+        """Return what the registry knows of a record type's own schema.
+
+        Raises:
+            RegistryFailed: when it does not answer.
+        """
+        try:
+            found = self._client.lookup_schema(record_type.subject, Schema(record_type.published_text, "AVRO"))
+        except SchemaRegistryError as error:
+            if error.error_code in _NOT_FOUND or error.http_status_code == 404:
+                return Registered(record_type.name, record_type.subject, None, None)
+            raise self._failed(error) from None
+        except (httpx.HTTPError, OSError) as error:
+            raise self._failed(error) from None
+        return Registered(record_type.name, record_type.subject, found.schema_id, found.version)
+
+    def schema_ids(self, record_types: Iterable[RecordType]) -> dict[str, int]:
+        """Return the id of every record type's own schema.
+
+        Raises:
+            RegistryFailed: when it does not answer, or does not know one of them.
+        """
+        found = [self.look_up(record_type) for record_type in record_types]
+        missing = [entry.subject for entry in found if entry.schema_id is None]
+        if missing:
+            raise RegistryFailed(f"schemas are not registered under {', '.join(missing)}; {_COMMAND}")
+        return {entry.record_type: entry.schema_id for entry in found if entry.schema_id is not None}
+
+    def register(self, record_type: RecordType) -> Registered:
+        """Register a record type's schema, unless it is registered already.
+
+        Raises:
+            RegistryFailed: when the registry does not answer or refuses it.
+        """
+        try:
+            self._client.register_schema(record_type.subject, Schema(record_type.published_text, "AVRO"))
+        except (SchemaRegistryError, httpx.HTTPError, OSError) as error:
+            raise self._failed(error, record_type.subject) from None
+        self._client.clear_caches()  # type: ignore[no-untyped-call]
+        return self.look_up(record_type)
+
+    def schema_text(self, schema_id: int) -> str:
+        """Return the schema behind an id, as JSON text.
+
+        Raises:
+            RegistryFailed: when the registry does not answer or does not know the id.
+        """
+        try:
+            return str(self._client.get_schema(schema_id).schema_str)
+        except (SchemaRegistryError, httpx.HTTPError, OSError) as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: Exception, subject: str = "") -> RegistryFailed:
+        about = f" for {subject}" if subject else ""
+        if isinstance(error, SchemaRegistryError):
+            return RegistryFailed(f"the registry at {self.url} refuses{about}: {error.error_code} {error.error_message}")
+        return RegistryFailed(f"the registry at {self.url} does not answer ({type(error).__name__}); check registry.url")
