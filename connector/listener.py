@@ -5,13 +5,18 @@ Deadlines are swept once a second over all connections: no timer per request.
 """
 
 import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from connector.errors import ConfigurationInvalid
 from connector.settings import Http
 
+_BACKLOG: Final = 2048
 _MAX_HEADER_BYTES: Final = 65536
 _TIMED_OUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_MANY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
@@ -97,6 +102,11 @@ class Listener(Server):
             )
         )
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone: the process decides when to stop."""
+        yield
+
     async def on_tick(self, counter: int) -> bool:
         """Sweep the connections once a second."""
         if counter % 10 == 0:
@@ -107,6 +117,26 @@ class Listener(Server):
         return await super().on_tick(counter)
 
 
-def plain_server(app: Any, host: str = "127.0.0.1", port: int = 0) -> Server:
-    """Return a uvicorn server for management and the embedded registry."""
-    return Server(Config(app, host=host, port=port, loop="none", ws="none", lifespan="off", log_config=None, access_log=False))
+def bind(host: str, port: int) -> socket.socket:
+    """Bind a listening socket; port 0 takes a free one.
+
+    Raises:
+        ConfigurationInvalid: when the address cannot be had, in one line.
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigurationInvalid([f"{host}:{port} cannot be listened on: {error.strerror}; choose another port"]) from None
+    listening.settimeout(0)
+    return listening
+
+
+class PlainServer(Listener):
+    """A server for the management port and the embedded registry: the same bounds, a short drain."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app, Http(max_connections=100), drain_timeout_seconds=1)

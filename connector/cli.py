@@ -1,0 +1,180 @@
+"""The command line. Exit codes: 0 done, 1 the other side failed, 2 wrong use or configuration. Never a traceback."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from connector import __version__, logs
+from connector import catalogue as catalogues
+from connector import settings as settings_of
+from connector.catalogue import Catalogue
+from connector.commands import dev as dev_command
+from connector.commands import explain as explain_command
+from connector.commands import schemas as schemas_command
+from connector.commands import send as send_command
+from connector.commands import show
+from connector.commands import tail as tail_command
+from connector.commands import topics as topics_command
+from connector.errors import ConfigurationInvalid, OtherSideFailed
+from connector.invented import TYPES
+from connector.pipeline.produce import require_properties
+from connector.registry import Registry
+from connector.settings import Settings
+from connector.supervisor import Supervisor
+
+app = typer.Typer(
+    help="Kaleyra WhatsApp callbacks in, typed Avro records on Kafka topics out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+schemas = typer.Typer(help="Our schemas, against the schema registry.", no_args_is_help=True)
+topics = typer.Typer(help="Our topics, against Kafka.", no_args_is_help=True)
+app.add_typer(schemas, name="schemas")
+app.add_typer(topics, name="topics")
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file; without it the defaults and the environment.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(*, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        show.out.print(f"connector {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.command()
+def serve(config: Config = None, workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1) -> None:
+    """Run the bridge."""
+    loaded = settings_of.load(config)
+    _catalogue(loaded)
+    require_properties(settings_of.producer_properties(loaded))
+    logs.configure(loaded.logs)
+    raise typer.Exit(uvloop.run(Supervisor(loaded, config, workers).run()))
+
+
+@app.command()
+def dev(
+    *,
+    config: Config = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the callback URL; 0 takes a free one.")] = 8080,
+    ready_file: Annotated[Path | None, typer.Option(help="Write the addresses here, as JSON, once ready.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Send one invented callback of every type.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run an embedded broker, registry and bridge, and show each record as it arrives."""
+    dev_command.run(config, port, ready_file, demo=demo, as_json=as_json)
+
+
+@app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="A callback's body; - reads stdin.")],
+    *,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a callback would become, without any server."""
+    explain_command.run(_catalogue(settings_of.load_for_tools(config)), file, as_json=as_json)
+
+
+@app.command()
+def send(
+    types: Annotated[list[str] | None, typer.Argument(help=f"Types to send: {', '.join(TYPES)}.", metavar="[TYPE]...")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Send every type.")] = False,
+    count: Annotated[int, typer.Option(min=1, help="How many callbacks; without it one of each type.")] = 0,
+    rate: Annotated[float, typer.Option(min=0, help="Callbacks per second; 0 is as fast as it goes.")] = 0,
+    url: Annotated[str, typer.Option(help="The bridge's callback URL.")] = "http://127.0.0.1:8080/callbacks/kaleyra",
+    header: Annotated[list[str] | None, typer.Option(help="A header to send, as 'Name: value'.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send invented callbacks to a running bridge."""
+    if not types and not every:
+        raise ConfigurationInvalid([f"say which types to send ({', '.join(TYPES)}), or --all"])
+    kinds = list(TYPES) if every else list(types or ())
+    pairs = [text.partition(":") for text in header or ()]
+    if any(not colon for _, colon, _ in pairs):
+        raise ConfigurationInvalid(["--header needs the form 'Name: value'"])
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    send_command.run(kinds, count or len(kinds), rate, url, headers, as_json=as_json)
+
+
+@app.command()
+def tail(
+    topic: Annotated[list[str] | None, typer.Argument(help="Topics, with or without prefix; without any: all.")] = None,
+    *,
+    config: Config = None,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Begin with the oldest record.")] = False,
+    count: Annotated[int, typer.Option(min=0, help="End after so many records; 0 goes on until Ctrl-C.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Show decoded records as they arrive."""
+    loaded = settings_of.load_for_tools(config)
+    logs.configure(loaded.logs)
+    tail_command.run(loaded, _catalogue(loaded), topic or (), from_beginning=from_beginning, count=count, as_json=as_json)
+
+
+@schemas.command("list")
+def schemas_list(*, config: Config = None, as_json: AsJson = False) -> None:
+    """Show what the registry knows of each of our schemas."""
+    loaded = settings_of.load_for_tools(config)
+    schemas_command.list_schemas(_catalogue(loaded), _registry(loaded), as_json=as_json)
+
+
+@schemas.command("register")
+def schemas_register(*, config: Config = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Register our schemas; those that are registered stay as they are."""
+    loaded = settings_of.load_for_tools(config)
+    schemas_command.register(_catalogue(loaded), _registry(loaded), dry_run=dry_run, as_json=as_json)
+
+
+@topics.command("check")
+def topics_check(*, config: Config = None, as_json: AsJson = False) -> None:
+    """Compare Kafka's topics with the catalogue."""
+    loaded = settings_of.load_for_tools(config)
+    topics_command.check(loaded, _catalogue(loaded), as_json=as_json)
+
+
+@topics.command("create")
+def topics_create(*, config: Config = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Make the topics that are missing; existing ones are not changed."""
+    loaded = settings_of.load_for_tools(config)
+    topics_command.create(loaded, _catalogue(loaded), dry_run=dry_run, as_json=as_json)
+
+
+def _catalogue(loaded: Settings) -> Catalogue:
+    folder = Path(loaded.catalogue.folder) if loaded.catalogue.folder else None
+    return catalogues.load(folder, loaded.topics.prefix)
+
+
+def _registry(loaded: Settings) -> Registry:
+    return Registry(loaded.registry.url, loaded.registry.client)
+
+
+def main() -> None:
+    """Run a command; tell errors in words."""
+    try:
+        app()
+    except ConfigurationInvalid as invalid:
+        for line in invalid.problems:
+            show.problem(line)
+        sys.exit(2)
+    except OtherSideFailed as failed:
+        show.problem(str(failed))
+        sys.exit(1)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output left, as `head` does.
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

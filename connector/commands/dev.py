@@ -1,0 +1,149 @@
+"""`connector dev`: broker, registry and bridge in one process, for trying things: no Kafka, no Java, no Docker.
+
+It authenticates nobody and keeps nothing. Topics and schemas are made, the addresses printed, then every record as it
+arrives. Ctrl-C ends it.
+"""
+
+import asyncio
+import json
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import uvloop
+
+from connector import invented, logs
+from connector import settings as settings_of
+from connector.app import create_management_app
+from connector.commands import show, tail
+from connector.consume import Reader
+from connector.embedded.broker import EmbeddedBroker
+from connector.embedded.registry import create_registry
+from connector.listener import PlainServer, bind
+from connector.registry import Registry
+from connector.settings import Logs, Settings
+from connector.worker import Worker
+
+_HOST = "127.0.0.1"
+
+
+def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
+    """Run the embedded stack until Ctrl-C or SIGTERM."""
+    listening = bind(_HOST, port)
+    registry_socket, management_socket = bind(_HOST, 0), bind(_HOST, 0)
+    broker = EmbeddedBroker()
+    registry_url = f"http://{_HOST}:{registry_socket.getsockname()[1]}"
+    loaded = _settings(file, broker.bootstrap_servers, registry_url)
+    logs.configure(Logs(level="warning", format=loaded.logs.format))
+    stack = _Stack(loaded, broker, listening, registry_socket, management_socket)
+    uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))
+
+
+def _settings(file: Path | None, bootstrap_servers: str, registry_url: str) -> Settings:
+    loaded = settings_of.load_for_tools(file)
+    kafka = loaded.kafka.model_copy(
+        update={
+            "client": {"bootstrap.servers": bootstrap_servers},
+            "producer": {**loaded.kafka.producer, "statistics.interval.ms": 100},
+        }
+    )
+    return loaded.model_copy(update={"kafka": kafka, "registry": settings_of.Registry(url=registry_url, client={})})
+
+
+class _Stack:
+    """The embedded servers and the bridge on one event loop."""
+
+    def __init__(
+        self,
+        loaded: Settings,
+        broker: EmbeddedBroker,
+        listening: socket.socket,
+        registry_socket: socket.socket,
+        management_socket: socket.socket,
+    ) -> None:
+        self._settings = loaded
+        self._broker = broker
+        self._sockets = (registry_socket, management_socket)
+        self._worker = Worker(loaded, listening)
+        bridge = self._worker.bridge
+        self._servers = (PlainServer(create_registry()), PlainServer(create_management_app(bridge.state, bridge.metrics)))
+        host_port = "{}:{}".format(*listening.getsockname()[:2])
+        self._addresses = {
+            "callback_url": f"http://{host_port}{loaded.http.path}",
+            "bootstrap_servers": broker.bootstrap_servers,
+            "registry_url": loaded.registry.url,
+            "management_url": f"http://{_HOST}:{management_socket.getsockname()[1]}",
+        }
+
+    async def run(self, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
+        """Start everything, then serve until a signal."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        serving = [
+            asyncio.create_task(server.serve(sockets=[listening]))
+            for server, listening in zip(self._servers, self._sockets, strict=True)
+        ]
+        await asyncio.to_thread(self._prepare)
+        working = asyncio.create_task(self._worker.run())
+        reading = asyncio.create_task(self._show_records(stopping, as_json=as_json))
+        # Polled, since the bridge shows its state to be looked at, as /readyz does.
+        while not self._worker.bridge.state()["ready"] and not stopping.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        self._print_addresses(as_json=as_json)
+        if ready_file and not stopping.is_set():
+            await asyncio.to_thread(_write_whole, ready_file, json.dumps(self._addresses))
+        if demo and not stopping.is_set():
+            await self._send_one_of_each()
+        await stopping.wait()
+        self._worker.stop()
+        await working
+        await reading
+        for server in self._servers:
+            server.should_exit = True
+        await asyncio.gather(*serving)
+
+    def _prepare(self) -> None:
+        catalogue = self._worker.bridge.catalogue
+        registry = Registry(self._settings.registry.url)
+        for record_type in catalogue:
+            registry.register(record_type)
+        self._broker.create_topics(record_type.topic for record_type in catalogue)
+
+    async def _show_records(self, stopping: asyncio.Event, *, as_json: bool) -> None:
+        registry = Registry(self._settings.registry.url)
+        reader = Reader(self._settings.kafka.client, registry.schema_text)
+        topics = [record_type.topic for record_type in self._worker.bridge.catalogue]
+        await asyncio.to_thread(reader.assign, topics, from_beginning=True)
+        while not stopping.is_set():
+            for record in await asyncio.to_thread(list, reader.records(0.1)):
+                tail.print_record(record, as_json=as_json)
+        await asyncio.to_thread(reader.close)
+
+    async def _send_one_of_each(self) -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            for number, kind in enumerate(invented.TYPES):
+                await client.post(self._addresses["callback_url"], content=invented.callback(kind, number))
+
+    def _print_addresses(self, *, as_json: bool) -> None:
+        if as_json:
+            show.as_json(self._addresses)
+            return
+        rows = [(name.replace("_", " "), address) for name, address in self._addresses.items()]
+        show.table("The bridge is ready (everybody may call, nothing is kept; Ctrl-C ends it)", ("what", "where"), rows)
+        show.out.print("Try it, from a second terminal:\n")
+        show.out.print(
+            f"  connector send document --url {self._addresses['callback_url']}\n"
+            f"  curl -i {self._addresses['callback_url']} --data @tests/samples/document/full.json\n",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or nothing."""
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(file)

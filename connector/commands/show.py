@@ -1,0 +1,65 @@
+"""How the commands show things: tables and colours on a terminal, plain lines or JSON for scripts."""
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+out = Console()
+err = Console(stderr=True)
+
+
+def plain(value: Any) -> Any:
+    """Return a record's value as JSON can say it: decimals as exact text, times as ISO 8601, bytes as text."""
+    match value:
+        case dict():
+            return {name: plain(part) for name, part in value.items()}
+        case list():
+            return [plain(part) for part in value]
+        case datetime():
+            return value.isoformat()
+        case Decimal():
+            return str(value)
+        case bytes():
+            return value.decode("utf-8", "replace")
+    return value
+
+
+def as_json(value: Any) -> None:
+    """Print one JSON document, on one line."""
+    print(json.dumps(plain(value), ensure_ascii=False), flush=True)  # noqa: T201 - the output for scripts
+
+
+def record(topic: str, key: str | None, value: dict[str, Any] | None) -> None:
+    """Print one decoded record: topic and key, then the fields that have a value."""
+    head = Text.assemble((topic, "bold cyan"), "  key ", (key if key is not None else "null", "bold green"))
+    out.print(head)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, part in (value or {}).items():
+        if part not in (None, []):
+            shown = json.dumps(plain(part), ensure_ascii=False) if isinstance(part, list) else str(plain(part))
+            grid.add_row(f"  {name}", Text(shown))
+    out.print(grid)
+
+
+def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    """Print a table; None is a dash, states are coloured."""
+    shown = Table(title=title, title_justify="left")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    styles = {"ok": "green", "registered": "green", "missing": "red", "error": "red", "warning": "yellow"}
+    for row in rows:
+        cells = ["-" if cell is None else str(cell) for cell in row]
+        shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
+    out.print(shown)
+
+
+def problem(text: str) -> None:
+    """Print one problem on stderr."""
+    err.print(Text.assemble(("connector: ", "bold red"), text), soft_wrap=True)

@@ -1,0 +1,94 @@
+"""Reads the topics for people: decoded records, live or from the beginning. Used by `tail` and `dev`, never by `serve`.
+
+No consumer group: partitions are assigned by hand, so nothing is committed and nothing is balanced.
+"""
+
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import fastavro
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+
+from connector.errors import KafkaFailed
+
+_LOG = logging.getLogger("connector.consume")
+_SECONDS = 10.0
+
+
+class Record(NamedTuple):
+    """A record as read back: `value` decoded, `headers` as text."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    value: dict[str, Any] | None
+    headers: dict[str, str]
+
+
+class Reader:
+    """Reads topics; `schema_text` gives the schema behind an id, as the registry does."""
+
+    def __init__(self, client: dict[str, Any], schema_text: Callable[[int], str]) -> None:
+        self._consumer = Consumer(
+            {**client, "group.id": "connector-tail", "enable.auto.commit": False, "auto.offset.reset": "earliest"},
+            logger=_LOG,
+        )
+        self._schema_text = schema_text
+        self._schemas: dict[int, Any] = {}
+
+    def assign(self, topics: Sequence[str], *, from_beginning: bool) -> None:
+        """Start to read topics from their beginning or their end.
+
+        Raises:
+            KafkaFailed: when Kafka does not answer or lacks a topic.
+        """
+        try:
+            known = self._consumer.list_topics(timeout=_SECONDS).topics
+        except KafkaException as error:
+            raise KafkaFailed(f"Kafka does not answer ({error.args[0].name()}); check kafka.client bootstrap.servers") from None
+        missing = [topic for topic in topics if topic not in known]
+        if missing:
+            raise KafkaFailed(f"topics are missing: {', '.join(missing)}; `connector topics create` makes them")
+        offset = OFFSET_BEGINNING if from_beginning else OFFSET_END
+        self._consumer.assign([TopicPartition(topic, number, offset) for topic in topics for number in known[topic].partitions])
+
+    def records(self, timeout_seconds: float) -> Iterator[Record]:
+        """Yield what has arrived, waiting at most so long for it."""
+        for message in self._consumer.consume(100, timeout_seconds):
+            error = message.error()
+            if error:
+                _LOG.warning("read_failed", extra={"error": error.name()})
+                continue
+            key = message.key()
+            headers: Any = message.headers() or []
+            yield Record(
+                topic=message.topic() or "",
+                partition=message.partition() or 0,
+                offset=message.offset() or 0,
+                key=key.decode("utf-8", "replace") if isinstance(key, bytes) else key,
+                value=self._decode(message.value()),
+                headers={
+                    name: content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+                    for name, content in headers
+                },
+            )
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+    def _decode(self, value: Any) -> dict[str, Any] | None:
+        if not isinstance(value, bytes):
+            return None
+        if len(value) < 5 or value[0] != 0:
+            return {"(not Avro with a schema id)": f"{len(value)} bytes"}
+        schema_id = int.from_bytes(value[1:5], "big")
+        if schema_id not in self._schemas:
+            self._schemas[schema_id] = fastavro.parse_schema(json.loads(self._schema_text(schema_id)))
+        record = fastavro.schemaless_reader(io.BytesIO(value[5:]), self._schemas[schema_id], None)
+        assert isinstance(record, dict)
+        return record
