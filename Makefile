@@ -1,0 +1,58 @@
+# Two to begin with: `make run`, `make test`. `make` alone lists them all.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one by: make PYTHON=python3.13 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## a virtual environment in .venv, from the lock file
+
+.PHONY: run
+run: $(INSTALLED) ## broker, registry and bridge in one process; shows records of every type; Ctrl-C ends it
+	$(BIN)/connector dev --demo
+
+.PHONY: test
+test: $(INSTALLED) ## all tests; those on the real Kafka and registry need Maven (make stack)
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(INSTALLED) ## ruff, format, mypy strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: cover
+cover: $(INSTALLED) ## all tests, with branch coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+.PHONY: stack
+stack: $(INSTALLED) ## the real Kafka and registry in the foreground; needs Maven
+	$(BIN)/python -m tests.stack
+
+.PHONY: bench
+bench: $(INSTALLED) ## load the bridge and the usual way side by side; needs wrk (and Maven for the real Kafka)
+	$(BIN)/python -m benchmarks
+
+UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+.PHONY: lock
+lock: $(INSTALLED) ## the lock files anew, from pyproject.toml
+	$(UV_COMPILE) pyproject.toml -o requirements.lock
+	$(UV_COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/python -c 'import tomllib, pathlib; print(*tomllib.loads(pathlib.Path("pyproject.toml").read_text())["build-system"]["requires"], sep="\n")' \
+		| $(UV_COMPILE) -c requirements-dev.lock -o requirements-build.lock -
