@@ -88,7 +88,7 @@ def send(
     types: Annotated[list[str] | None, typer.Argument(help=f"Types to send: {', '.join(TYPES)}.", metavar="[TYPE]...")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Send every type.")] = False,
-    count: Annotated[int, typer.Option(min=1, help="How many callbacks; without it one of each type.")] = 0,
+    count: Annotated[int | None, typer.Option(min=1, help="How many callbacks; without it one of each type.")] = None,
     rate: Annotated[float, typer.Option(min=0, help="Callbacks per second; 0 is as fast as it goes.")] = 0,
     url: Annotated[str, typer.Option(help="The bridge's callback URL.")] = "http://127.0.0.1:8080/callbacks/kaleyra",
     header: Annotated[list[str] | None, typer.Option(help="A header to send, as 'Name: value'.")] = None,
@@ -159,6 +159,9 @@ def _registry(loaded: Settings) -> Registry:
 
 def main() -> None:
     """Run a command; tell errors in words."""
+    if not show.out.is_terminal:
+        # A file or a pipe has no edge to fold at.
+        show.out.width = 160
     try:
         app()
     except ConfigurationInvalid as invalid:

@@ -41,7 +41,7 @@ def configure(settings: Logs) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
     # URLs hold the token; these would write them at info and debug.
-    for name in ("uvicorn.access", "httpx", "httpcore", "asyncio"):
+    for name in ("uvicorn.access", "httpx2", "httpcore2", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, root.level))
 

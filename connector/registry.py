@@ -6,7 +6,7 @@ The bridge never registers while it serves. Any registered version is right, the
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
@@ -45,7 +45,7 @@ class Registry:
             if error.error_code in _NOT_FOUND or error.http_status_code == 404:
                 return Registered(record_type.name, record_type.subject, None, None)
             raise self._failed(error) from None
-        except (httpx.HTTPError, OSError) as error:
+        except (httpx2.HTTPError, OSError) as error:
             raise self._failed(error) from None
         return Registered(record_type.name, record_type.subject, found.schema_id, found.version)
 
@@ -69,7 +69,7 @@ class Registry:
         """
         try:
             self._client.register_schema(record_type.subject, Schema(record_type.published_text, "AVRO"))
-        except (SchemaRegistryError, httpx.HTTPError, OSError) as error:
+        except (SchemaRegistryError, httpx2.HTTPError, OSError) as error:
             raise self._failed(error, record_type.subject) from None
         self._client.clear_caches()  # type: ignore[no-untyped-call]
         return self.look_up(record_type)
@@ -82,7 +82,7 @@ class Registry:
         """
         try:
             return str(self._client.get_schema(schema_id).schema_str)
-        except (SchemaRegistryError, httpx.HTTPError, OSError) as error:
+        except (SchemaRegistryError, httpx2.HTTPError, OSError) as error:
             raise self._failed(error) from None
 
     def _failed(self, error: Exception, subject: str = "") -> RegistryFailed:

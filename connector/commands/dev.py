@@ -10,7 +10,7 @@ import signal
 import socket
 from pathlib import Path
 
-import httpx
+import httpx2
 import uvloop
 
 from connector import invented, logs
@@ -123,7 +123,7 @@ class _Stack:
         await asyncio.to_thread(reader.close)
 
     async def _send_one_of_each(self) -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False) as client:
             for number, kind in enumerate(invented.TYPES):
                 await client.post(self._addresses["callback_url"], content=invented.callback(kind, number))
 

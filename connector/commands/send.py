@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-import httpx
+import httpx2
 from rich.progress import Progress
 
 from connector import invented
@@ -45,7 +45,7 @@ async def _send(
     started = time.perf_counter()
     sent = 0
 
-    async def sender(client: httpx.AsyncClient) -> None:
+    async def sender(client: httpx2.AsyncClient) -> None:
         nonlocal sent
         for body in bodies:
             sent += 1
@@ -54,10 +54,10 @@ async def _send(
             try:
                 response = await client.post(url, content=body, headers={"content-type": "application/json", **headers})
                 answers[str(response.status_code)] += 1
-            except httpx.HTTPError as error:
+            except httpx2.HTTPError as error:
                 answers[type(error).__name__] += 1
             done()
 
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
+    async with httpx2.AsyncClient(timeout=30, trust_env=False) as client:
         await asyncio.gather(*(sender(client) for _ in range(_CONCURRENCY)))
     return answers
