@@ -21,7 +21,7 @@ from connector.commands import tail as tail_command
 from connector.commands import topics as topics_command
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 from connector.invented import TYPES
-from connector.pipeline.produce import require_properties
+from connector.pipeline.produce import check_properties
 from connector.registry import Registry
 from connector.settings import Settings
 from connector.supervisor import Supervisor
@@ -53,8 +53,7 @@ def _version(*, version: Annotated[bool, typer.Option("--version", help="Print t
 def serve(config: Config = None, workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1) -> None:
     """Run the bridge."""
     loaded = settings_of.load(config)
-    _catalogue(loaded)
-    require_properties(settings_of.producer_properties(loaded))
+    _require_startable(loaded)
     logs.configure(loaded.logs)
     raise typer.Exit(uvloop.run(Supervisor(loaded, config, workers).run()))
 
@@ -146,6 +145,17 @@ def topics_create(*, config: Config = None, dry_run: DryRun = False, as_json: As
     """Make the topics that are missing; existing ones are not changed."""
     loaded = settings_of.load_for_tools(config)
     topics_command.create(loaded, _catalogue(loaded), dry_run=dry_run, as_json=as_json)
+
+
+def _require_startable(loaded: Settings) -> None:
+    """Try the catalogue and every client property, and tell all that is wrong at once."""
+    problems = check_properties(settings_of.producer_properties(loaded))
+    try:
+        _catalogue(loaded)
+    except ConfigurationInvalid as invalid:
+        problems += invalid.problems
+    if problems:
+        raise ConfigurationInvalid(problems)
 
 
 def _catalogue(loaded: Settings) -> Catalogue:

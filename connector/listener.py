@@ -39,6 +39,9 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
                 transport.close()
 
         def data_received(self, data: bytes) -> None:
+            if self.reading is None:
+                # Blank lines between requests begin no message, and uvicorn has stopped its idle timer.
+                self.reading, self.since = "headers", self.loop.time()
             if self.reading != "body":
                 self.header_bytes += len(data)
                 if self.header_bytes > http.max_body_bytes + _MAX_HEADER_BYTES:
@@ -70,9 +73,14 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
                     self.transport.write(answer)
                 self.transport.close()
 
+        def is_answering(self) -> bool:
+            """Return whether a request waits for its answer, which must not be cut off."""
+            cycle: RequestResponseCycle | None = self.cycle
+            return cycle is not None and not cycle.response_complete
+
         def is_late(self, now: float) -> bool:
             """Return whether the peer took too long to send what is awaited."""
-            if self.reading is None:
+            if self.reading is None or (self.reading == "headers" and self.is_answering()):
                 return False
             limit = http.header_timeout_seconds if self.reading == "headers" else http.body_timeout_seconds
             return now - self.since > limit

@@ -153,7 +153,8 @@ class Kafka(_Table):
 class Registry(_Table):
     """The schema registry."""
 
-    url: str = Field("http://127.0.0.1:8081", pattern=r"^https?://")
+    # Without credentials: the URL stands in records' headers. They belong into basic.auth.user.info.
+    url: str = Field("http://127.0.0.1:8081", pattern=r"^https?://[^@\s]+$")
     client: _properties({})  # type: ignore[valid-type]
 
 

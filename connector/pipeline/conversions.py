@@ -139,7 +139,8 @@ def to_decimal(value: Any, path: str, precision: int, scale: int) -> Decimal | N
     if len(str(value)) > _LONGEST_DECIMAL_TEXT or value.adjusted() >= precision - scale:
         raise Misfit(path, f"does not fit decimal({precision}, {scale})")
     exact = _scaled(value, precision, scale) or _scaled(Decimal(repr(float(value))), precision, scale)
-    if exact is None:
+    # 1e-400 is no zero, though its double is.
+    if exact is None or (not exact and value):
         raise Misfit(path, f"has more than {scale} digits behind the point")
     return exact
 

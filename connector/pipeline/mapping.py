@@ -96,6 +96,9 @@ class _Writer:
         nodes = {root: root for root in roots}
         lines: list[str] = []
         for path in schema.get("requires", ()):
+            if not _is_path(path, roots):
+                self._problems.append(f"{self._schema_name}.avsc: requires {path!r} must start with one of {', '.join(roots)}")
+                continue
             node = self._object(path, nodes, lines)
             lines.append(f"if {node} is EMPTY: raise Missing({path!r})")
         values = []
@@ -111,8 +114,7 @@ class _Writer:
             sources = field.get("source", [])
             sources = (sources,) if isinstance(sources, str) else tuple(sources)
             for path in sources:
-                parts = path.split(".")
-                if parts[0] not in roots or not all(part.isidentifier() for part in parts):
+                if not _is_path(path, roots):
                     self._problems.append(f"{where}: source {path!r} must start with one of {', '.join(roots)}")
                     break
             else:
@@ -178,6 +180,11 @@ class _Writer:
         self.paths.add(whole)
         if raw:
             self.raw_paths.add(whole)
+
+
+def _is_path(path: str, roots: tuple[str, ...]) -> bool:
+    parts = path.split(".")
+    return parts[0] in roots and all(part.isidentifier() for part in parts)
 
 
 _KINDS: Final = {"string": "text", "boolean": "boolean", "long": "long", "double": "double", "bytes": "bytes"}

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
-from connector.errors import ConfigurationInvalid, KafkaFailed, NoRoom
+from connector.errors import KafkaFailed, NoRoom
 from connector.records import KafkaMessage
 
 Verdict = Literal["acknowledged", "not_confirmed"]
@@ -283,13 +283,6 @@ def check_properties(properties: dict[str, Any]) -> list[str]:
         except (KafkaException, TypeError, ValueError) as error:
             problems.append(f"kafka: {_text(error)}")
     return problems
-
-
-def require_properties(properties: dict[str, Any]) -> None:
-    """Raise `ConfigurationInvalid` with everything that `check_properties` finds."""
-    problems = check_properties(properties)
-    if problems:
-        raise ConfigurationInvalid(problems)
 
 
 def _text(error: Exception) -> str:

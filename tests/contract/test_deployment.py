@@ -14,22 +14,15 @@ from typing import Any, NamedTuple
 import jsonschema
 import pytest
 import yaml
-from connector.cli import app
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from connector import settings
+from connector.cli import app
 from tests.stack.versions import APICURIO_VERSION, KAFKA_VERSION
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_SCHEMA = ROOT / "tests" / "data" / "compose-spec.json"
-# Below these the names are librdkafka's and the registry client's own.
-PASSED_THROUGH = (
-    "CONNECTOR_KAFKA__CLIENT__",
-    "CONNECTOR_KAFKA__PRODUCER__",
-    "CONNECTOR_KAFKA__CONSUMER__",
-    "CONNECTOR_REGISTRY__CLIENT__",
-)
 
 
 class Instruction(NamedTuple):
@@ -94,7 +87,17 @@ def prepared_commands() -> list[list[str]]:
 
 def is_a_setting(name: str) -> bool:
     known = settings.environment_names()
-    return name in known or name.removesuffix("_FILE") in known or name.startswith(PASSED_THROUGH)
+    # Below these the names are librdkafka's and the registry client's own.
+    passed_through = tuple(settings.PREFIX + table for table in settings.PASS_THROUGH)
+    return name in known or name.removesuffix("_FILE") in known or name.startswith(passed_through)
+
+
+def loaded_settings(name: str, token_file: Path) -> settings.Settings:
+    """Load what a service of the compose file would, with a token of our own."""
+    token_file.write_text("invented-token-of-32-characters0\n", encoding="utf-8")
+    mounted = {"/run/secrets/url_token": str(token_file)}
+    environment = {key: mounted.get(value, value) for key, value in service(name)["environment"].items()}
+    return settings.load(ROOT / "config" / "connector.toml", environment)
 
 
 def locked_names(lock_file: Path) -> set[str]:
@@ -152,15 +155,34 @@ def test_prepared_commands_exist() -> None:
     assert [missing_command(words[1:]) for words in prepared_commands()] == [None, None]
 
 
+@pytest.mark.parametrize("name", ["prepare", "connector"])
+def test_settings_of_a_service_load(name: str, tmp_path: Path) -> None:
+    loaded = loaded_settings(name, tmp_path / "token")
+    assert loaded.authentication.url_token.get_secret_value()
+    assert loaded.kafka.client["bootstrap.servers"] == "kafka:9092"
+    assert loaded.registry.url == "http://registry:8080/apis/ccompat/v7"
+    assert loaded.topics.replication_factor == 1
+
+
 def test_the_token_has_no_default_and_is_mounted_where_the_setting_points() -> None:
     assert compose()["secrets"]["url_token"]["file"].startswith("${URL_TOKEN_FILE:?")
-    assert service("connector")["secrets"] == ["url_token"]
-    assert service("connector")["environment"]["CONNECTOR_AUTHENTICATION__URL_TOKEN_FILE"] == "/run/secrets/url_token"
+    for name in ("prepare", "connector"):
+        assert service(name)["secrets"] == ["url_token"]
+        assert service(name)["environment"]["CONNECTOR_AUTHENTICATION__URL_TOKEN_FILE"] == "/run/secrets/url_token"
 
 
-def test_only_callbacks_are_published_beyond_this_machine() -> None:
+def test_only_callbacks_are_published_beyond_this_machine(tmp_path: Path) -> None:
+    loaded = loaded_settings("connector", tmp_path / "token")
+    data, management = loaded.http.port, loaded.management.port
     published = {name: entry["ports"] for name, entry in compose()["services"].items() if "ports" in entry}
-    assert published == {"connector": ["8080:8080", "127.0.0.1:8090:8090"]}
+    assert published == {"connector": [f"{data}:{data}", f"127.0.0.1:{management}:{management}"]}
+    # Inside, loopback would be the container's own.
+    assert (loaded.http.host, loaded.management.host) == ("0.0.0.0", "0.0.0.0")
+
+
+def test_connector_is_given_the_time_to_drain(tmp_path: Path) -> None:
+    loaded = loaded_settings("connector", tmp_path / "token")
+    assert float(service("connector")["stop_grace_period"].removesuffix("s")) > loaded.shutdown.drain_timeout_seconds
 
 
 def test_every_service_runs_without_capabilities_it_does_not_need() -> None:
@@ -228,6 +250,14 @@ def test_image_starts_the_command_line_of_the_wheel() -> None:
     assert missing_command(command) is None
 
 
+def test_image_exposes_and_checks_the_ports_of_the_settings(tmp_path: Path) -> None:
+    loaded = loaded_settings("connector", tmp_path / "token")
+    final = stages()[-1]
+    [check] = arguments_of(final, "HEALTHCHECK")
+    assert arguments_of(final, "EXPOSE") == [f"{loaded.http.port} {loaded.management.port}"]
+    assert f"'http://127.0.0.1:{loaded.management.port}/healthz'" in check
+
+
 def test_builder_is_given_what_the_dockerfile_reads_and_nothing_else() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
@@ -237,24 +267,29 @@ def test_builder_is_given_what_the_dockerfile_reads_and_nothing_else() -> None:
     assert {rule[1:] for rule in rules if rule.startswith("!")} == read
 
 
-# The wheel, from the files that the build stage copies
+# The wheel, from the files that the build stage copies and from the whole tree
 
 
-@pytest.fixture(scope="module")
-def wheel_files(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
+@pytest.fixture(scope="module", params=["image", "tree"])
+def wheel_files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
     """The names in the wheel."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    for name in copied_sources(stages()[1]):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.py[cod]"))
-        else:
-            shutil.copy(ROOT / name, source / name)
+    source = ROOT if request.param == "tree" else copied_for_the_build(tmp_path_factory.mktemp("source"))
+    target = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(target)]
     finished = subprocess.run(build, cwd=source, capture_output=True, text=True, check=False, timeout=120)
     assert finished.returncode == 0, finished.stderr
     [wheel] = target.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         return frozenset(archive.namelist())
+
+
+def copied_for_the_build(target: Path) -> Path:
+    for name in copied_sources(stages()[1]):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__", "*.py[cod]"))
+        else:
+            shutil.copy(ROOT / name, target / name)
+    return target
 
 
 def test_wheel_carries_the_contract_and_the_settings(wheel_files: frozenset[str]) -> None:

@@ -1,0 +1,285 @@
+"""Callbacks for tests: the samples, a builder of invented ones, and a flow that needs no servers.
+
+Names, numbers and ids are invented. `flow` carries callbacks into a `MemorySink`; `decoded` reads a record back as a
+consumer would, by the schema that is registered.
+"""
+
+import asyncio
+import functools
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import fastavro
+import msgspec
+
+from connector.catalogue import Catalogue, load
+from connector.errors import NoRoom
+from connector.metrics import Metrics
+from connector.pipeline.authenticate import Credentials
+from connector.pipeline.encode import Encoder, encoders
+from connector.pipeline.flow import Flow
+from connector.pipeline.produce import Failure, Outcome, Sink
+from connector.records import Answer, Callback, Item, Json, KafkaMessage, RawCallback, Request
+
+_FOLDER: Final = Path(__file__).parent / "samples"
+SAMPLES: Final[list[Path]] = sorted(file for file in _FOLDER.glob("*/*") if file.parent.name != "rejected")
+"""Callbacks by message type, each with at least one record."""
+REJECTED: Final[list[Path]] = sorted((_FOLDER / "rejected").iterdir())
+"""Callbacks that become one dead letter, named by its reason."""
+
+RECEIVED_AT: Final = 1_763_721_000_000
+"""When every callback of the tests was received: 2025-11-21T10:30:00Z, minutes after the samples' events."""
+MAX_MESSAGE_BYTES: Final = 4_194_304 + 65_536
+REGISTRY_URL: Final = "http://registry"
+
+NUMBER: Final = "393335550142"
+OTHER_NUMBER: Final = "393335550143"
+USER_ID: Final = "IT.13490000000000001"
+METADATA: Final[Json] = {"display_phone_number": "390299955501", "phone_number_id": "104600000000001"}
+EXTRA: Final[Json] = {
+    "media_url": "https://media.example/wa/1",
+    "ref": "campaign-7",
+    "ref1": "order-12",
+    "ref2": "it",
+    "reply_to": "0b6f6c1e-9999-4222-8333-444455550000",
+    "trace_id": "0b6f6c1e-1111-4222-8333-444455556666",
+    "waba_id": "347000000000069",
+}
+ABSENT: Final = object()
+"""As the value of a key: the key is not there."""
+
+_JSON: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+def sample_name(path: Path) -> str:
+    """Name a sample for pytest's ids."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def read(path: Path) -> bytes:
+    """Return the body of a sample."""
+    return path.read_bytes()
+
+
+def _without_absent(given: Mapping[str, Any]) -> Json:
+    return {name: value for name, value in given.items() if value is not ABSENT}
+
+
+def contact(name: str | None = "Giulia", wa_id: Any = NUMBER, **more: Any) -> Json:
+    """Return an entry of `contacts[]`."""
+    profile = {"profile": {"name": name}} if name else {}
+    return _without_absent({**profile, "wa_id": wa_id, **more})
+
+
+def message(number: Any = NUMBER, message_type: Any = "text", **more: Any) -> Json:
+    """Return an entry of `messages[]`; keywords replace or add keys."""
+    content = {"text": {"text": {"body": "Ciao"}}, "document": {"document": {"id": "1062", "filename": "fattura.pdf"}}}
+    given = {"from": number, "id": "wamid.SU5WVDAx", "timestamp": "1763720001", "type": message_type}
+    return _without_absent({**given, **content.get(str(message_type), {}), **more})
+
+
+def order(*product_items: Json, **more: Any) -> Json:
+    """Return an order's entry of `messages[]`."""
+    return message(message_type="order", order={"catalog_id": "3294", "product_items": list(product_items)}, **more)
+
+
+def status(recipient_id: Any = NUMBER, **more: Any) -> Json:
+    """Return an entry of `statuses[]`."""
+    given = {"id": "wamid.SU5WRU5U", "status": "sent", "timestamp": "1763720100", "recipient_id": recipient_id}
+    return _without_absent({**given, **more})
+
+
+def envelope(
+    messages: Any = ABSENT,
+    contacts: Any = ABSENT,
+    statuses: Any = ABSENT,
+    extra: Any = EXTRA,
+    metadata: Any = METADATA,
+    **root: Any,
+) -> bytes:
+    """Return a whole callback; keywords are further root keys. Text may hold lone surrogates, numbers may be Decimals."""
+    value = _without_absent(
+        {
+            "messaging_product": "whatsapp",
+            "metadata": metadata,
+            "contacts": contacts,
+            "messages": messages,
+            "statuses": statuses,
+        }
+    )
+    return body_of({"meta_object": {"value": value, "field": "messages"}, "extra_info": extra, **root})
+
+
+def body_of(root: Mapping[str, Any]) -> bytes:
+    """Return the JSON of a callback, keys that are `ABSENT` left out."""
+    whole = _without_absent(root)
+    try:
+        return _JSON.encode(whole)
+    except UnicodeEncodeError:
+        return json.dumps(whole).encode()
+
+
+def raw(body: bytes, **more: Any) -> RawCallback:
+    """Return the request that brought a body."""
+    given: Json = {"method": "POST", "query": "", "content_type": "application/json", "received_at": RECEIVED_AT}
+    return RawCallback(body=body, **{**given, **more})
+
+
+def item_of(
+    *, message: Json | None = None, status: Json | None = None, contact: Json | None = None, key: str | None = NUMBER
+) -> Item:
+    """Return an item as split makes it, for steps behind it."""
+    return Item(
+        source="messages" if message is not None else "statuses" if status is not None else "contacts",
+        index=0,
+        message_type="",
+        message=message or {},
+        status=status or {},
+        contact=contact or {},
+        metadata=METADATA,
+        extra={},
+        callback={"received_at": RECEIVED_AT},
+        key={"value": key, "source": "from" if key else None},
+        identity=("test", message, status, contact),
+    )
+
+
+def callback_of(messages: Any = (), contacts: Any = (), statuses: Any = (), extra: Json | None = None) -> Callback:
+    """Return a callback as decode makes it."""
+    return Callback(METADATA, list(contacts), list(messages), list(statuses), extra or {}, {})
+
+
+class MemorySink:
+    """Keeps the records that it acknowledges in `messages`.
+
+    `refuse` says which records Kafka would refuse for good, `confirm=False` confirms none, `room=False` has no room.
+    """
+
+    def __init__(
+        self, *, refuse: Callable[[KafkaMessage], bool] | None = None, confirm: bool = True, room: bool = True
+    ) -> None:
+        self.messages: list[KafkaMessage] = []
+        self.sends = 0
+        self._refuse = refuse
+        self._confirm = confirm
+        self._room = room
+
+    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+        """Acknowledge what is neither refused nor left unconfirmed."""
+        self.sends += 1
+        if not self._room:
+            raise NoRoom("the queue is full")
+        refused = [one for one in messages if self._refuse and self._refuse(one)]
+        left = [one for one in messages if not any(one is other for other in refused)]
+        if self._confirm:
+            self.messages += left
+            left = []
+        return Outcome(
+            [Failure(one, "MSG_SIZE_TOO_LARGE", for_good=True) for one in refused],
+            [Failure(one, "_MSG_TIMED_OUT", for_good=False) for one in left],
+        )
+
+
+@functools.cache
+def catalogue() -> Catalogue:
+    """Return the catalogue of the checkout, loaded once."""
+    return load()
+
+
+def schema_ids(of: Catalogue) -> dict[str, int]:
+    """Return the ids under which the tests' registry knows the schemas: 1, 2, 3, … in the catalogue's order."""
+    return {record_type.name: index for index, record_type in enumerate(of, start=1)}
+
+
+def new_encoders(of: Catalogue | None = None) -> dict[str, Encoder]:
+    """Return encoders with counters of their own."""
+    of = of or catalogue()
+    return encoders(of, schema_ids(of), REGISTRY_URL, MAX_MESSAGE_BYTES)
+
+
+def flow(
+    sink: Sink | None = None,
+    *,
+    credentials: Credentials | None = None,
+    metrics: Metrics | None = None,
+    of: Catalogue | None = None,
+) -> Flow:
+    """Return a flow without servers."""
+    of = of or catalogue()
+    allowed = credentials or Credentials(allow_anyone=True)
+    return Flow(of, new_encoders(of), allowed, sink or MemorySink(), metrics or Metrics())
+
+
+@functools.cache
+def _shared_flow() -> Flow:
+    return flow()
+
+
+def messages_of(body: bytes, **more: Any) -> Sequence[KafkaMessage]:
+    """Return what a body becomes; keywords are fields of the raw callback."""
+    return _shared_flow().messages_of(raw(body, **more))
+
+
+def answer_to(
+    body: bytes | None, carrier: Flow, headers: Iterable[tuple[bytes, bytes]] = (), url_token: str | None = None
+) -> Answer:
+    """Carry a body all the way and return the answer; None is a body over the limit."""
+
+    async def fetch() -> RawCallback | None:
+        return None if body is None else raw(body)
+
+    return asyncio.run(carrier.handle(Request(list(headers), url_token), fetch))
+
+
+def decoded(record: KafkaMessage, of: Catalogue | None = None) -> Json:
+    """Read a record as a consumer does: magic byte and schema id checked, decoded by the registered schema."""
+    of = of or catalogue()
+    by_topic = {record_type.topic: record_type for record_type in of}
+    record_type = by_topic[record.topic]
+    assert record.value[0] == 0, "no Confluent header"
+    assert int.from_bytes(record.value[1:5], "big") == schema_ids(of)[record_type.name], "another schema's id"
+    stream = io.BytesIO(record.value[5:])
+    value = fastavro.schemaless_reader(stream, fastavro.parse_schema(json.loads(record_type.published_text)), None)
+    assert not stream.read(), "bytes behind the record"
+    assert isinstance(value, dict)
+    return value
+
+
+def header(record: KafkaMessage, name: str) -> str | None:
+    """Return a header's text; None when it is not there, an error when it is there twice."""
+    values = [value.decode() for key, value in record.headers if key == name]
+    assert len(values) <= 1, f"header {name} stands there {len(values)} times"
+    return values[0] if values else None
+
+
+def topics(records: Iterable[KafkaMessage]) -> list[str]:
+    """Return the records' topics without the prefix."""
+    return [record.topic.removeprefix("kaleyra.whatsapp.") for record in records]
+
+
+def on(topic: str, records: Iterable[KafkaMessage]) -> list[Json]:
+    """Return the decoded records of one topic, named without the prefix."""
+    return [decoded(record) for record in records if record.topic == f"kaleyra.whatsapp.{topic}"]
+
+
+def outcome(records: Iterable[KafkaMessage]) -> list[str]:
+    """Return one word per record: its topic, or for a dead letter `dead-letters/<reason>`."""
+    named = []
+    for record in records:
+        topic = record.topic.removeprefix("kaleyra.whatsapp.")
+        named.append(f"{topic}/{decoded(record)['reason']}" if topic == "dead-letters" else topic)
+    return named
+
+
+def counted(metrics: Metrics, name: str, **labels: str) -> float:
+    """Return the value of a counter, 0 where it never counted."""
+    return metrics.registry.get_sample_value(f"{name}_total", labels) or 0.0
+
+
+def price(text: str) -> Decimal:
+    """Return a price as a schema of scale 6 gives it back."""
+    return Decimal(text).quantize(Decimal("0.000001"))
