@@ -12,7 +12,7 @@ class StackError(Exception):
     """Base of every error of the stack."""
 
 
-class StackUnavailable(StackError):  # noqa: N818 - it is no fault of the code, and tests skip on it
+class StackUnavailable(StackError):
     """A part of the stack cannot be had on this machine."""
 
 
@@ -20,7 +20,7 @@ class JavaNotFound(StackUnavailable):
     """No Java runtime is new enough."""
 
 
-class ServerFailed(StackError):  # noqa: N818 - reads as what happened
+class ServerFailed(StackError):
     """A started server ended early, never answered, or did not end when told to."""
 
 

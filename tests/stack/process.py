@@ -197,9 +197,7 @@ class JavaServer(ABC):
         return error(f"{self.name} {what}; the end of {self.log_file}:\n{self.log_tail()}")
 
 
-def _spawn(
-    command: Sequence[str], environment: Mapping[str, str], folder: Path, log_file: Path
-) -> subprocess.Popen[bytes]:
+def _spawn(command: Sequence[str], environment: Mapping[str, str], folder: Path, log_file: Path) -> subprocess.Popen[bytes]:
     tied = [sys.executable, "-I", "-S", str(_TIED), str(os.getpid()), *command]
     with log_file.open("ab") as log:
         return (
