@@ -86,7 +86,9 @@ class CallbackEndpoint:
     async def _body(self, content_length: bytes | None, receive: Receive) -> bytes | None:
         """Read the body; None as soon as it is over the limit."""
         limit = self._http.max_body_bytes
-        if content_length is not None and (not content_length.isdigit() or int(content_length[:20]) > limit):
+        # Blanks behind a value are no part of it, and the parser leaves them.
+        length = content_length.strip(b" \t") if content_length is not None else b"0"
+        if not length.isdigit() or int(length[:20]) > limit:
             return None
         message = await receive()
         if message["type"] == "http.request" and not message.get("more_body"):

@@ -153,6 +153,15 @@ def _read_record_type(folder: Path, name: str, entry: Any, prefix: str, problems
         wrong.append(f'{where}: types belongs to from = "messages", and only there')
     if not isinstance(entry.get("topic"), str):
         wrong.append(f"{where}: topic is missing")
+    types = entry.get("types", [])
+    if not isinstance(types, list) or not all(isinstance(kind, str) for kind in types):
+        wrong.append(f'{where}: types must be a list of texts, as in types = ["image", "video"]')
+    if entry.get("keyed_by", "wa_id") != "wa_id":
+        wrong.append(f'{where}: keyed_by can only be "wa_id"')
+    if not isinstance(entry.get("large", False), bool):
+        wrong.append(f"{where}: large must be true or false")
+    if not isinstance(entry.get("config", {}), dict):
+        wrong.append(f"{where}: config must be a table of topic settings")
     schema, mapping, parsed = _read_schema(folder / "avro" / f"{name}.avsc", wrong)
     problems += wrong
     if wrong or mapping is None:
@@ -180,9 +189,9 @@ def _read_schema(file: Path, problems: list[str]) -> tuple[Json, SchemaMapping |
         return schema, compile_schema(schema), parsed
     except OSError:
         problems.append(f"{where}: is missing; every table of config/messages.toml needs its schema")
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{where}: is not JSON: {error}")
-    except (SchemaParseException, UnknownType, KeyError, TypeError) as error:
+    except (SchemaParseException, UnknownType, ValueError, KeyError, TypeError) as error:
         problems.append(f"{where}: is no Avro schema: {type(error).__name__} {error}")
     except ConfigurationInvalid as invalid:
         problems.extend(invalid.problems)

@@ -98,8 +98,8 @@ def send(
         raise ConfigurationInvalid([f"say which types to send ({', '.join(TYPES)}), or --all"])
     kinds = list(TYPES) if every else list(types or ())
     pairs = [text.partition(":") for text in header or ()]
-    if any(not colon for _, colon, _ in pairs):
-        raise ConfigurationInvalid(["--header needs the form 'Name: value'"])
+    if any(not (colon and name.isascii() and value.isascii()) for name, colon, value in pairs):
+        raise ConfigurationInvalid(["--header needs the form 'Name: value', in ASCII"])
     headers = {name.strip(): value.strip() for name, _, value in pairs}
     send_command.run(kinds, count or len(kinds), rate, url, headers, as_json=as_json)
 
@@ -150,10 +150,11 @@ def topics_create(*, config: Config = None, dry_run: DryRun = False, as_json: As
 def _require_startable(loaded: Settings) -> None:
     """Try the catalogue and every client property, and tell all that is wrong at once."""
     problems = check_properties(settings_of.producer_properties(loaded))
-    try:
-        _catalogue(loaded)
-    except ConfigurationInvalid as invalid:
-        problems += invalid.problems
+    for made in (_catalogue, _registry):
+        try:
+            made(loaded)
+        except ConfigurationInvalid as invalid:
+            problems += invalid.problems
     if problems:
         raise ConfigurationInvalid(problems)
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import fastavro
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
 
-from connector.errors import KafkaFailed
+from connector.errors import ConfigurationInvalid, KafkaFailed
+from connector.pipeline.produce import reason_of
 
 _LOG = logging.getLogger("connector.consume")
 _SECONDS = 10.0
@@ -33,10 +34,11 @@ class Reader:
     """Reads topics; `schema_text` gives the schema behind an id, as the registry does."""
 
     def __init__(self, client: dict[str, Any], schema_text: Callable[[int], str]) -> None:
-        self._consumer = Consumer(
-            {**client, "group.id": "connector-tail", "enable.auto.commit": False, "auto.offset.reset": "earliest"},
-            logger=_LOG,
-        )
+        ours = {"group.id": "connector-tail", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+        try:
+            self._consumer = Consumer({**client, **ours}, logger=_LOG)
+        except (KafkaException, TypeError, ValueError) as error:
+            raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None
         self._schema_text = schema_text
         self._schemas: dict[int, Any] = {}
 

@@ -44,9 +44,6 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
                 self.reading, self.since = "headers", self.loop.time()
             if self.reading != "body":
                 self.header_bytes += len(data)
-                if self.header_bytes > http.max_body_bytes + _MAX_HEADER_BYTES:
-                    self.refuse(_HEADERS_TOO_LARGE)
-                    return
             super().data_received(data)
             if self.reading == "headers" and self.header_bytes > _MAX_HEADER_BYTES:
                 self.refuse(_HEADERS_TOO_LARGE)

@@ -11,9 +11,10 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from connector.catalogue import RecordType
-from connector.errors import RegistryFailed
+from connector.errors import ConfigurationInvalid, RegistryFailed
 
 _NOT_FOUND = (40401, 40402, 40403)
+_NUMBERS = ("timeout", "max.retries", "retries.wait.ms", "retries.max.wait.ms", "cache.capacity", "cache.latest.ttl.sec")
 _COMMAND = "`connector schemas register` registers them"
 
 
@@ -31,7 +32,10 @@ class Registry:
 
     def __init__(self, url: str, properties: dict[str, Any] | None = None) -> None:
         self.url = url
-        self._client = SchemaRegistryClient({"url": url, "timeout": 5, "max.retries": 0, **(properties or {})})
+        try:
+            self._client = SchemaRegistryClient({"url": url, "timeout": 5, "max.retries": 0, **_typed(properties or {})})
+        except (TypeError, ValueError, OSError) as error:
+            raise ConfigurationInvalid([f"registry: {error}"]) from None
 
     def look_up(self, record_type: RecordType) -> Registered:
         """Return what the registry knows of a record type's own schema.
@@ -90,3 +94,11 @@ class Registry:
         if isinstance(error, SchemaRegistryError):
             return RegistryFailed(f"the registry at {self.url} refuses{about}: {error.error_code} {error.error_message}")
         return RegistryFailed(f"the registry at {self.url} does not answer ({type(error).__name__}); check registry.url")
+
+
+def _typed(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the properties with numbers where the client wants some: the environment has texts only."""
+    return {
+        name: int(value) if name in _NUMBERS and isinstance(value, str) and value.isdigit() else value
+        for name, value in properties.items()
+    }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,6 +21,8 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -66,10 +69,21 @@ class Properties(dict[str, str | int | float | bool]):
         return f"Properties({', '.join(sorted(self))})"
 
 
+def _without_reserved(properties: dict[str, Any]) -> dict[str, Any]:
+    wrong = [name for name in properties if name in RESERVED]
+    if wrong:
+        raise ValueError(
+            f"{', '.join(wrong)}: reserved, because the delivery promise hangs on it; remove it "
+            "(kafka.delivery_timeout_seconds and http.max_body_bytes set times and sizes)"
+        )
+    return properties
+
+
 def _properties(defaults: Mapping[str, str | int]) -> Any:
     return Annotated[
         dict[str, str | int | float | bool],
         BeforeValidator(lambda table: {**defaults, **_dotted(table)} if isinstance(table, dict) else table),
+        AfterValidator(_without_reserved),
         Field(default_factory=lambda: Properties(defaults), repr=False),
     ]
 
@@ -96,18 +110,31 @@ class Authentication(_Table):
     """Who may call."""
 
     header_name: str = Field("", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")
-    header_value: SecretStr = SecretStr("")
+    header_value: SecretStr = Field(SecretStr(""), validate_default=True)
     url_token: SecretStr = SecretStr("")
     allow_anyone: bool = False
 
-    @model_validator(mode="after")
-    def _somebody_is_named(self) -> Self:
-        if bool(self.header_name) != bool(self.header_value.get_secret_value()):
+    @field_validator("header_value")
+    @classmethod
+    def _header_is_whole(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        text = value.get_secret_value()
+        if "header_name" in info.data and bool(info.data["header_name"]) != bool(text):
             raise ValueError("header_name and header_value belong together: set both or neither")
-        token = self.url_token.get_secret_value()
+        if not (text.isascii() and text.isprintable() and text == text.strip()):
+            raise ValueError("only printable ASCII without blanks at its ends travels in a header")
+        return value
+
+    @field_validator("url_token")
+    @classmethod
+    def _token_is_long(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value()
         if token and not (len(token) >= 16 and token.isascii() and token.replace("-", "").replace("_", "").isalnum()):
             raise ValueError("url_token must have at least 16 characters, and only letters, digits, - and _")
-        if not (self.header_name or token or self.allow_anyone):
+        return value
+
+    @model_validator(mode="after")
+    def _somebody_is_named(self) -> Self:
+        if not (self.header_name or self.url_token.get_secret_value() or self.allow_anyone):
             raise ValueError(
                 "nothing says who may call: set header_name and header_value, or url_token "
                 "(or allow_anyone = true, which lets strangers fill your topics)"
@@ -138,16 +165,6 @@ class Kafka(_Table):
     client: _properties(_CLIENT)  # type: ignore[valid-type]
     producer: _properties(_PRODUCER)  # type: ignore[valid-type]
     consumer: _properties({})  # type: ignore[valid-type]
-
-    @model_validator(mode="after")
-    def _nothing_reserved_is_set(self) -> Self:
-        wrong = [name for name in (*self.client, *self.producer) if name in RESERVED]
-        if wrong:
-            raise ValueError(
-                f"{', '.join(wrong)}: reserved, because the delivery promise hangs on it; remove it "
-                "(kafka.delivery_timeout_seconds and http.max_body_bytes set times and sizes)"
-            )
-        return self
 
 
 class Registry(_Table):
@@ -245,12 +262,14 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
         ConfigurationInvalid: with every problem found, in words.
     """
     problems: list[str] = []
-    given = _read_toml(file, problems) if file else {}
+    # Without the table its default would be made, and fail, apart from all the others.
+    given = {"authentication": {}, **(_read_toml(file, problems) if file else {})}
     variables = _read_environment(os.environ if environment is None else environment, problems)
     try:
         settings = Settings(**given, environment=variables)  # type: ignore[call-arg]
     except ValidationError as invalid:
-        problems += [_in_words(error) for error in invalid.errors(include_input=False, include_url=False)]
+        # A dict, since a client's property of a wrong type fails as each of the types that it may have.
+        problems += dict.fromkeys(_in_words(error) for error in invalid.errors(include_input=False, include_url=False))
     if problems:
         raise ConfigurationInvalid(problems)
     return settings
@@ -323,7 +342,10 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> di
 
 
 def _in_words(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    location = [str(part) for part in error["loc"]]
+    where = ".".join(location)
     if error["type"] == "extra_forbidden":
         return f"{where}: there is no such setting; config/connector.toml lists them all"
+    if len(location) == 4 and "__".join(location[:2]).upper() + "__" in PASS_THROUGH:
+        return f"{'.'.join(location[:3])}: Input should be a text, a number, true or false"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}"

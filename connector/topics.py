@@ -13,7 +13,8 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from connector.catalogue import Catalogue, RecordType
-from connector.errors import KafkaFailed
+from connector.errors import ConfigurationInvalid, KafkaFailed
+from connector.pipeline.produce import reason_of
 
 _SECONDS = 10
 _LOG = logging.getLogger("connector.topics")
@@ -32,7 +33,10 @@ class Topics:
     """An admin client over the catalogue's topics. All methods block."""
 
     def __init__(self, client: dict[str, Any], catalogue: Catalogue, max_message_bytes: int) -> None:
-        self._admin = AdminClient({"socket.timeout.ms": _SECONDS * 1000, **client}, logger=_LOG)
+        try:
+            self._admin = AdminClient({"socket.timeout.ms": _SECONDS * 1000, **client}, logger=_LOG)
+        except (KafkaException, TypeError, ValueError) as error:
+            raise ConfigurationInvalid([f"kafka.client: {reason_of(error)}"]) from None
         self._catalogue = catalogue
         self._max_message_bytes = max_message_bytes
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import fastavro
-import msgspec
 
 from connector.catalogue import Catalogue, load
 from connector.errors import NoRoom
@@ -51,8 +50,6 @@ EXTRA: Final[Json] = {
 }
 ABSENT: Final = object()
 """As the value of a key: the key is not there."""
-
-_JSON: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 def sample_name(path: Path) -> str:
@@ -115,12 +112,20 @@ def envelope(
 
 
 def body_of(root: Mapping[str, Any]) -> bytes:
-    """Return the JSON of a callback, keys that are `ABSENT` left out."""
-    whole = _without_absent(root)
-    try:
-        return _JSON.encode(whole)
-    except UnicodeEncodeError:
-        return json.dumps(whole).encode()
+    """Return the JSON of a callback, keys that are `ABSENT` left out; a lone surrogate is written as its escape."""
+    return _json(_without_absent(root)).encode("utf-8", "backslashreplace")
+
+
+def _json(value: Any) -> str:
+    """Return the JSON of a value. No library writes both Decimals and lone surrogates."""
+    match value:
+        case dict():
+            return "{" + ",".join(f"{_json(str(name))}:{_json(part)}" for name, part in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ",".join(map(_json, value)) + "]"
+        case Decimal():
+            return str(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def raw(body: bytes, **more: Any) -> RawCallback:

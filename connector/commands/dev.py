@@ -20,7 +20,9 @@ from connector.commands import show, tail
 from connector.consume import Reader
 from connector.embedded.broker import EmbeddedBroker
 from connector.embedded.registry import create_registry
+from connector.errors import ConfigurationInvalid
 from connector.listener import PlainServer, bind
+from connector.pipeline.produce import check_properties
 from connector.registry import Registry
 from connector.settings import Logs, Settings
 from connector.worker import Worker
@@ -30,11 +32,16 @@ _HOST = "127.0.0.1"
 
 def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
     """Run the embedded stack until Ctrl-C or SIGTERM."""
+    if ready_file and not ready_file.parent.is_dir():
+        raise ConfigurationInvalid([f"{ready_file}: there is no such folder; give --ready-file one that exists"])
     listening = bind(_HOST, port)
     registry_socket, management_socket = bind(_HOST, 0), bind(_HOST, 0)
     broker = EmbeddedBroker()
     registry_url = f"http://{_HOST}:{registry_socket.getsockname()[1]}"
     loaded = _settings(file, broker.bootstrap_servers, registry_url)
+    problems = check_properties(settings_of.producer_properties(loaded))
+    if problems:
+        raise ConfigurationInvalid(problems)
     logs.configure(Logs(level="warning", format=loaded.logs.format))
     stack = _Stack(loaded, broker, listening, registry_socket, management_socket)
     uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))

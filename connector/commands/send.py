@@ -24,6 +24,7 @@ def run(kinds: Sequence[str], count: int, rate: float, url: str, headers: dict[s
     wrong = [kind for kind in kinds if kind not in invented.TYPES]
     if wrong:
         raise ConfigurationInvalid([f"there is no type {', '.join(wrong)} to send; there are {', '.join(invented.TYPES)}"])
+    _require_address(url)
     bodies = invented.callbacks(kinds, count, seed=int(time.time()) & 0xFFFF)
     started = time.perf_counter()
     with Progress(console=show.err, transient=True, disable=not show.err.is_terminal) as progress:
@@ -36,6 +37,15 @@ def run(kinds: Sequence[str], count: int, rate: float, url: str, headers: dict[s
         show.out.print(f"{count} callbacks in {seconds:.1f} s: {', '.join(f'{n} x {s}' for s, n in sorted(answers.items()))}")
     if set(answers) - {"200"}:
         raise OtherSideFailed(f"{url} did not answer 200 to all of them")
+
+
+def _require_address(url: str) -> None:
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        parsed = httpx2.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host or (parsed.port or 0) > 65535:
+        raise ConfigurationInvalid(["--url needs the form http://host:port/path"])
 
 
 async def _send(

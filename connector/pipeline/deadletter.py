@@ -16,6 +16,10 @@ from connector.records import EMPTY, Callback, Fault, Item, Json, KafkaMessage, 
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 _NOBODY: Final[Json] = {"value": None, "source": None}
 _DETAIL_CHARACTERS: Final = 1000
+_LONGER_BYTES: Final = 4096
+"""What a body written anew may have beyond the one received (numbers and texts have longer forms): the dead letter of a body
+that was not too large must not be too large either."""
+_ID_CHARACTERS: Final = 200
 
 
 class DeadLetters:
@@ -33,12 +37,13 @@ class DeadLetters:
         several = len(callback.messages) + len(callback.statuses) + len(callback.contacts) > 1
         body = raw.body
         if several and not _belongs_alone(callback, item):
-            body = _body_of(callback, item) or raw.body
+            alone = _body_of(callback, item)
+            body = alone if alone and len(alone) <= len(raw.body) + _LONGER_BYTES else raw.body
         return self._letter(raw, fault, body, item.metadata, item.extra, (item.source, item.index))
 
     def _letter(self, raw: RawCallback, fault: Fault, body: bytes, metadata: Json, extra: Json, position: Any) -> KafkaMessage:
         ce_id = digest(("dead_letter", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest(), position))
-        phone_number_id = text_of(metadata.get("phone_number_id"))
+        phone_number_id = _short(metadata.get("phone_number_id"))
         facts = {
             "received_at": raw.received_at,
             "method": raw.method,
@@ -46,9 +51,9 @@ class DeadLetters:
             "content_type": raw.content_type,
             "body": body,
         }
-        # What cannot be read as an id is left out: a dead letter never becomes one itself.
+        # What is no id is left out: a dead letter never becomes one itself, and fits where its body fits.
         known = {"phone_number_id": phone_number_id}
-        about = {name: text_of(extra.get(name)) for name in ("waba_id", "trace_id")}
+        about = {name: _short(extra.get(name)) for name in ("waba_id", "trace_id")}
         item = Item(
             source="dead_letters",
             index=0,
@@ -73,6 +78,11 @@ class DeadLetters:
             )
         )
         return letter
+
+
+def _short(value: Any) -> str | None:
+    text = text_of(value)
+    return text if text is not None and len(text) <= _ID_CHARACTERS else None
 
 
 def _belongs_alone(callback: Callback, item: Item) -> bool:

@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,6 +24,9 @@ _OLDEST_MS: Final = 7 * 24 * 3600 * 1000
 _AHEAD_MS: Final = 5 * 60 * 1000
 """An event's time is taken as the record's timestamp from 7 days before to 5 minutes after receipt. Brokers refuse what lies
 more than an hour ahead (`message.timestamp.after.max.ms`), and with it the whole batch."""
+
+_BESIDE_VALUE_BYTES: Final = 65536
+"""More than key, headers and overhead of a record have: what is smaller by this need not be measured."""
 
 _LONGEST_SOURCE: Final = 64
 _IDENTITY: Final = msgspec.json.Encoder(decimal_format="number")
@@ -56,10 +60,9 @@ class Encoder:
             message = self.write(item, EMPTY, digest(item.identity), raw)
         except Misfit as misfit:
             return Fault(misfit.reason, "encode", str(misfit))
-        size_bytes = message.size_bytes()
-        if size_bytes > self._max_message_bytes:
-            limit = self._max_message_bytes
-            return Fault("too_large", "encode", f"the record has {size_bytes} bytes; the limit is {limit}")
+        limit = self._max_message_bytes
+        if len(message.value) + len(raw.body) > limit - _BESIDE_VALUE_BYTES and message.size_bytes() > limit:
+            return Fault("too_large", "encode", f"the record has {message.size_bytes()} bytes; the limit is {limit}")
         return message
 
     def write(self, item: Item, fault: Json, ce_id: str, raw: RawCallback) -> KafkaMessage:
@@ -127,9 +130,16 @@ def digest(parts: tuple[Any, ...]) -> str:
 
 def _source(metadata: Json) -> bytes:
     number = text_of(metadata.get("phone_number_id")) or text_of(metadata.get("display_phone_number")) or "unknown"
-    return b"/kaleyra/whatsapp/" + quote(number[:_LONGEST_SOURCE], safe="+").encode()
+    return _source_of(number[:_LONGEST_SOURCE])
 
 
+# A business has a few numbers, and the messages of a second share their time.
+@lru_cache(maxsize=1024)
+def _source_of(number: str) -> bytes:
+    return b"/kaleyra/whatsapp/" + quote(number, safe="+").encode()
+
+
+@lru_cache(maxsize=4096)
 def _iso(millis: int) -> bytes:
     moment = datetime.fromtimestamp(millis / 1000, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.").encode() + b"%03dZ" % (millis % 1000)

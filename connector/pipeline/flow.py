@@ -23,6 +23,7 @@ from connector.pipeline.encode import Encoder
 from connector.pipeline.produce import Outcome, Sink
 from connector.pipeline.split import split
 from connector.records import Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request
+from connector.settings import ENVELOPE_BYTES
 
 MAX_ITEMS: Final = 5000
 """WhatsApp sends at most 1,000 updates at once; a callback with more than this is a dead letter as a whole."""
@@ -94,15 +95,18 @@ class Flow:
         messages: list[KafkaMessage] = []
         faults: list[Fault] = []
         size_bytes = 0
+        # A record has little more than its callback, which is small as a rule: then there is nothing to measure.
+        may_be_too_large = len(items) * 4 * (len(raw.body) + ENVELOPE_BYTES) > MAX_CALLBACK_BYTES
         for item in items:
             encoded = self._encoders[self._catalogue.of(item.source, item.message_type).name].encode(item, raw)
             if isinstance(encoded, Fault):
                 faults.append(encoded)
                 encoded = self._dead_letters.of_item(raw, callback, item, encoded)
             messages.append(encoded)
-            size_bytes += encoded.size_bytes()
-            if size_bytes > MAX_CALLBACK_BYTES:
-                return [self._whole(raw, Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes"))]
+            if may_be_too_large:
+                size_bytes += encoded.size_bytes()
+                if size_bytes > MAX_CALLBACK_BYTES:
+                    return [self._whole(raw, Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes"))]
         for fault in faults:
             self._metrics.dead_letters.labels(fault.reason).inc()
         return messages

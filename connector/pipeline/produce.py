@@ -90,10 +90,10 @@ class KafkaSink:
         self._on_state = on_state
         self._producer: Producer | None = None
         self._alone: Producer | None = None
+        self._leaving: list[Producer] = []
         self._polling: asyncio.TimerHandle | None = None
         self._outstanding = 0
         self._outstanding_bytes = 0
-        self._fatal = False
         self.replaced = 0
         self.has_producer_id = False
         self.brokers_up = 0
@@ -161,15 +161,18 @@ class KafkaSink:
         return Outcome(refused, unconfirmed)
 
     async def close(self, timeout_seconds: float) -> int:
-        """Flush, and return how many records were not acknowledged in time."""
+        """Wait for what is under way, and return how many records were not acknowledged in time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds
+        # Not flush() in a thread: reports belong on the event loop, where they are polled on meanwhile.
+        while sum(map(len, self._producers())) and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_SECONDS)
         if self._polling:
             self._polling.cancel()
             self._polling = None
-        left = 0
-        for producer in (self._producer, self._alone):
-            if producer is not None:
-                left += await asyncio.to_thread(producer.flush, timeout_seconds)
+        left = sum(map(len, self._producers()))
         self._producer = self._alone = None
+        self._leaving = []
         return left
 
     async def _enqueue(self, producer: Producer, messages: Sequence[KafkaMessage], size_bytes: int) -> list[Failure]:
@@ -195,7 +198,8 @@ class KafkaSink:
                 except (KafkaException, BufferError) as error:
                     # Room was checked, so this is an error of the producer itself: what follows is not sent.
                     kafka_error = error.args[0] if isinstance(error, KafkaException) else None
-                    self._note_fatal(kafka_error)
+                    if _is_fatal(kafka_error):
+                        self._replace(producer)
                     failures += [Failure(left, _name(kafka_error), for_good=False) for left in messages[index:]]
                     delivery.pending -= count - index
                     break
@@ -212,7 +216,6 @@ class KafkaSink:
         left = list(messages)
         failures = []
         for error, topic, value in delivery.errors:
-            self._note_fatal(error)
             message = next(message for message in left if message.topic == topic and message.value == value)
             left.remove(message)
             failures.append(Failure(message, _name(error), for_good=error.code() in REFUSED_FOR_GOOD))
@@ -224,46 +227,53 @@ class KafkaSink:
             self._polling = asyncio.get_running_loop().call_later(_POLL_SECONDS, self._poll)
 
     def _poll(self) -> None:
-        for producer in (self._producer, self._alone):
-            if producer is not None:
+        for producer in self._producers():
+            try:
                 producer.poll(0)
-        if self._fatal:
-            self._replace()
+            except KafkaException as error:
+                # confluent-kafka raises a fatal error here, instead of calling back.
+                _log.warning("kafka_error", extra={"error": _name(error.args[0])})
+                if _is_fatal(error.args[0]):
+                    self._replace(producer)
+        self._leaving = [producer for producer in self._leaving if len(producer)]
         seconds = _POLL_SECONDS if self._outstanding else _IDLE_POLL_SECONDS
         self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
 
-    def _replace(self) -> None:
-        """Put a new producer in the place of one that failed for good; what waited in it is reported as failed."""
+    def _producers(self) -> list[Producer]:
+        return [producer for producer in (self._producer, self._alone, *self._leaving) if producer is not None]
+
+    def _replace(self, failed: Producer) -> None:
+        """Put a new producer in the place of one that failed for good; what waits in it is reported as failed."""
+        if failed is self._producer:
+            self._producer = self._make(self._properties)
+        elif failed is self._alone:
+            self._alone = None
+        else:
+            return
         _log.error("producer_replaced")
-        self._fatal = False
         self.replaced += 1
-        old, self._producer = self._producer, self._make(self._properties)
-        if old is not None:
-            old.purge()
-            old.poll(0)
+        failed.purge()
+        # Polled until its last report has come: somebody waits for it.
+        self._leaving.append(failed)
 
     def _alone_producer(self) -> Producer:
         if self._alone is None:
             # One record a batch, so that nothing else can be refused with it.
-            self._alone = self._make({**self._properties, "batch.num.messages": 1, "linger.ms": 0})
+            # Without statistics: those of the main producer tell the state.
+            alone = {"batch.num.messages": 1, "linger.ms": 0, "statistics.interval.ms": 0}
+            self._alone = self._make({**self._properties, **alone})
         return self._alone
 
     def _make(self, properties: dict[str, Any]) -> Producer:
-        self.has_producer_id = False
         return Producer({**properties, "error_cb": self._on_error, "stats_cb": self._on_statistics}, logger=_log)
 
     def _on_error(self, error: KafkaError) -> None:
-        self._note_fatal(error)
         _log.warning("kafka_error", extra={"error": _name(error)})
 
     def _on_statistics(self, text: str) -> None:
         statistics = json.loads(text)
         self.has_producer_id = statistics.get("eos", {}).get("idemp_state") == "Assigned"
         self.brokers_up = sum(broker["state"] == "UP" for broker in statistics["brokers"].values())
-
-    def _note_fatal(self, error: Any) -> None:
-        if isinstance(error, KafkaError) and (error.fatal() or error.name() == "_FATAL"):
-            self._fatal = True
 
 
 def check_properties(properties: dict[str, Any]) -> list[str]:
@@ -273,7 +283,7 @@ def check_properties(properties: dict[str, Any]) -> list[str]:
         try:
             Producer({name: value}, logger=_log)
         except (KafkaException, TypeError, ValueError) as error:
-            text = _text(error)
+            text = reason_of(error)
             # Alone, a property may lack its companions (a mechanism without its password): that is told by all together.
             if not text.startswith("Failed to create"):
                 problems.append(f"kafka: {name}: {text}")
@@ -281,14 +291,19 @@ def check_properties(properties: dict[str, Any]) -> list[str]:
         try:
             Producer(properties, logger=_log)
         except (KafkaException, TypeError, ValueError) as error:
-            problems.append(f"kafka: {_text(error)}")
+            problems.append(f"kafka: {reason_of(error)}")
     return problems
 
 
-def _text(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return what a client says against its properties."""
     cause = error.args[0] if error.args else error
     return str(cause.str() if isinstance(cause, KafkaError) else cause)
 
 
 def _name(error: Any) -> str:
     return str(error.name()) if isinstance(error, KafkaError) else "QUEUE_FULL"
+
+
+def _is_fatal(error: Any) -> bool:
+    return isinstance(error, KafkaError) and (error.fatal() or error.name() == "_FATAL")

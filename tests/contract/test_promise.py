@@ -1,0 +1,385 @@
+"""The delivery promise, one test a row: what a callback is answered, and what stands in the sink when it is.
+
+In memory: the data port's application, driven as a server would, with a sink that does as it is told.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from connector.app import create_app
+from connector.metrics import Metrics
+from connector.pipeline.authenticate import Credentials
+from connector.pipeline.produce import Failure, Outcome, Sink
+from connector.records import KafkaMessage
+from connector.settings import Http
+from tests.callbacks import MemorySink, contact, counted, envelope, flow, message, on, order, outcome, status
+
+PATH = "/callbacks/kaleyra"
+TOKEN = "invented-token-0123456789"
+ORDER_THAT_DOES_NOT_FIT = order({"product_retailer_id": "1", "item_price": "molto"}, id="wamid.molto")
+
+
+class FailingSink(MemorySink):
+    """Confirms nothing, for a reason."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__()
+        self._error = error
+
+    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+        self.sends += 1
+        return Outcome([], [Failure(one, self._error, for_good=False) for one in messages])
+
+
+class SlowSink(MemorySink):
+    """Acknowledges when `confirmed` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.confirmed = asyncio.Event()
+
+    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+        self.asked.set()
+        await self.confirmed.wait()
+        return await super().send(messages)
+
+
+def test_every_record_is_acknowledged_200_with_an_empty_body() -> None:
+    sink = MemorySink()
+    answer = post(sink, envelope([message(), message(message_type="document")], [contact()], [status()]))
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert sorted(outcome(sink.messages)) == ["contacts", "documents", "others", "statuses"]
+
+
+def test_nothing_to_send_200() -> None:
+    sink = MemorySink()
+    # An entry with ids alone makes no record: it would wipe the name on the compacted topic.
+    answer = post(sink, envelope(contacts=[contact(None)]))
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert not sink.messages
+
+
+def test_answer_waits_for_the_acknowledgement() -> None:
+    async def run() -> None:
+        sink = SlowSink()
+        async with client(sink) as http:
+            answer = asyncio.create_task(http.post(PATH, content=envelope([message()])))
+            await sink.asked.wait()
+            await asyncio.sleep(0.05)
+            assert not answer.done()
+            sink.confirmed.set()
+            assert (await answer).status_code == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (PATH, {}),
+        (f"{PATH}/wrong-token-0123456789", {}),
+        (f"{PATH}/{TOKEN}x", {}),
+        (PATH, {"authorization": "Bearer wrong"}),
+        (PATH, {"authorization": ""}),
+    ],
+)
+@pytest.mark.parametrize("body", [envelope([message()]), b"", b"no JSON", b"x" * 5000])
+def test_not_authentic_401_nothing_produced_no_detail(path: str, headers: dict[str, str], body: bytes) -> None:
+    sink = MemorySink()
+    answer = post(sink, body, path=path, headers=headers, credentials=both(), http=Http(max_body_bytes=1024))
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="callbacks"'
+    assert sink.sends == 0
+
+
+def test_not_authentic_is_answered_before_the_body_is_read() -> None:
+    sink = MemorySink()
+    sent = asyncio.run(call(application(sink, credentials=both()), PATH, receive=never))
+    assert sent[0]["status"] == 401
+
+
+@pytest.mark.parametrize(("path", "headers"), [(f"{PATH}/{TOKEN}", {}), (PATH, {"Authorization": "Bearer right"})])
+def test_any_one_of_the_credentials_lets_in_200(path: str, headers: dict[str, str]) -> None:
+    sink = MemorySink()
+    assert post(sink, envelope([message()]), path=path, headers=headers, credentials=both()).status_code == 200
+    assert len(sink.messages) == 1
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["with its length told", "in chunks"])
+def test_body_over_the_limit_413_nothing_produced(is_chunked: bool) -> None:
+    sink = MemorySink()
+    http = Http(max_body_bytes=1024)
+    body = envelope([message(text={"body": "x" * 1024})])
+    answer = post(sink, in_chunks(body) if is_chunked else body, http=http)
+    assert (answer.status_code, answer.content) == (413, b"")
+    assert sink.sends == 0
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["with its length told", "in chunks"])
+def test_body_of_the_limit_goes_through_200(is_chunked: bool) -> None:
+    sink = MemorySink()
+    body = envelope([message()])
+    body += b" " * (1024 - len(body))
+    answer = post(sink, in_chunks(body) if is_chunked else body, http=Http(max_body_bytes=1024))
+    assert answer.status_code == 200
+    assert outcome(sink.messages) == ["others"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/", f"{PATH}/{TOKEN}", f"{PATH}/{TOKEN}/"])
+def test_wrong_method_405(method: str, path: str) -> None:
+    sink = MemorySink()
+    answer = post(sink, envelope([message()]), path=path, method=method)
+    assert (answer.status_code, answer.content) == (405, b"")
+    assert answer.headers["allow"] == "GET, POST"
+    assert sink.sends == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/callbacks", "/callbacks/kaleyr", f"{PATH}x", f"{PATH}/{TOKEN}/more", "//callbacks/kaleyra", "/metrics"]
+)
+def test_wrong_path_404_no_redirect(path: str) -> None:
+    sink = MemorySink()
+    answer = post(sink, envelope([message()]), path=path)
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+    assert sink.sends == 0
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/", f"{PATH}/{TOKEN}", f"{PATH}/{TOKEN}/"])
+def test_right_method_and_path_200_without_redirect(method: str, path: str) -> None:
+    sink = MemorySink()
+    assert post(sink, envelope([message()]), path=path, method=method).status_code == 200
+    assert len(sink.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", ["dead-letters/not_json"]),
+        (b"\xff", ["dead-letters/not_utf8"]),
+        (b"[]", ["dead-letters/not_an_object"]),
+        (b'{"object": "whatsapp_business_account"}', ["dead-letters/unknown_shape"]),
+        (envelope(), ["dead-letters/nothing_in_it"]),
+        (envelope([ORDER_THAT_DOES_NOT_FIT]), ["dead-letters/does_not_fit"]),
+        (envelope([message("", id="wamid.1")], extra={}), ["dead-letters/no_key"]),
+    ],
+)
+def test_not_decodable_unknown_or_not_fitting_200_once_the_dead_letter_is_acknowledged(
+    body: bytes, expected: list[str]
+) -> None:
+    sink = MemorySink()
+    assert post(sink, body).status_code == 200
+    assert outcome(sink.messages) == expected
+    (letter,) = on("dead-letters", sink.messages)
+    assert letter["body"] == body
+
+
+def test_siblings_of_a_dead_letter_go_through_200() -> None:
+    sink = MemorySink()
+    body = envelope([message(id="wamid.1"), ORDER_THAT_DOES_NOT_FIT, message(id="wamid.2")])
+    assert post(sink, body).status_code == 200
+    assert sorted(outcome(sink.messages)) == ["dead-letters/does_not_fit", "others", "others"]
+
+
+def test_dead_letter_is_not_acknowledged_503() -> None:
+    assert is_later(post(MemorySink(confirm=False), b"no JSON"))
+
+
+def test_refused_by_kafka_for_good_becomes_a_dead_letter_then_200() -> None:
+    sink = MemorySink(refuse=lambda record: record.topic.endswith("documents"))
+    metrics = Metrics()
+    body = envelope([message(id="wamid.1"), message(message_type="document")], [contact()])
+    assert post(sink, body, metrics=metrics).status_code == 200
+    assert sorted(outcome(sink.messages)) == ["contacts", "dead-letters/refused_by_kafka", "others"]
+    (letter,) = on("dead-letters", sink.messages)
+    assert (letter["step"], letter["detail"]) == ("produce", "MSG_SIZE_TOO_LARGE")
+    assert counted(metrics, "connector_dead_letters", reason="refused_by_kafka") == 1
+    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.documents") == 0
+    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.dead-letters") == 1
+
+
+def test_dead_letter_of_the_refused_record_carries_what_replays_it_alone() -> None:
+    sink = MemorySink(refuse=lambda record: record.topic.endswith("documents"))
+    post(sink, envelope([message(id="wamid.1"), message(message_type="document", id="wamid.2")], [contact()]))
+    (letter,) = on("dead-letters", sink.messages)
+    again = MemorySink()
+    post(again, letter["body"])
+    assert "wamid.2" in [one["message_id"] for one in on("documents", again.messages)]
+    assert not on("others", again.messages)
+
+
+def test_dead_letter_is_refused_too_503() -> None:
+    assert is_later(post(MemorySink(refuse=lambda _: True), envelope([message()])))
+    assert is_later(post(MemorySink(refuse=lambda _: True), b"no JSON"))
+
+
+@pytest.mark.parametrize("error", ["TOPIC_AUTHORIZATION_FAILED", "_UNKNOWN_TOPIC", "UNKNOWN_TOPIC_OR_PART"])
+def test_not_authorised_or_topic_missing_503(error: str) -> None:
+    metrics = Metrics()
+    sink = FailingSink(error)
+    assert is_later(post(sink, envelope([message()]), metrics=metrics))
+    assert sink.sends == 1  # no dead letter: an operator's fault, never the callback's
+    assert counted(metrics, "connector_unconfirmed_records", error=error) == 1
+
+
+def test_any_record_not_confirmed_503_with_retry_after() -> None:
+    class ConfirmsDocuments(MemorySink):
+        async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+            left = [one for one in messages if not one.topic.endswith("documents")]
+            return Outcome([], [Failure(one, "_MSG_TIMED_OUT", for_good=False) for one in left])
+
+    both_records = envelope([message(message_type="document"), message()])
+    assert is_later(post(ConfirmsDocuments(), both_records))
+    assert post(ConfirmsDocuments(), envelope([message(message_type="document")])).status_code == 200
+
+
+def test_one_refused_and_another_not_confirmed_503() -> None:
+    class RefusesAndForgets(MemorySink):
+        async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+            self.sends += 1
+            if self.sends > 1:
+                return await super().send(messages)
+            first, *others = messages
+            left = [Failure(one, "_MSG_TIMED_OUT", for_good=False) for one in others]
+            return Outcome([Failure(first, "INVALID_RECORD", for_good=True)], left)
+
+    sink = RefusesAndForgets()
+    assert is_later(post(sink, envelope([message(), message(id="wamid.2")])))
+    assert outcome(sink.messages) == ["dead-letters/refused_by_kafka"]
+
+
+def test_no_room_in_the_queue_503_with_retry_after() -> None:
+    sink = MemorySink(room=False)
+    assert is_later(post(sink, envelope([message()])))
+    assert not sink.messages
+
+
+def test_no_room_for_a_dead_letter_503() -> None:
+    class FullAfterOne(MemorySink):
+        async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+            self._room = not self.sends
+            return await super().send(messages)
+
+    assert is_later(post(FullAfterOne(refuse=lambda _: True), envelope([message()])))
+
+
+@pytest.mark.parametrize("body", [envelope([message()]), b"no JSON"])
+def test_shutting_down_or_not_warmed_up_503_with_retry_after(body: bytes) -> None:
+    app = create_app(Http(), lambda: None, Metrics())
+
+    async def run() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bridge") as http:
+            return await http.post(PATH, content=body)
+
+    assert is_later(asyncio.run(run()))
+
+
+def test_too_many_callbacks_in_flight_503_and_those_in_flight_are_answered() -> None:
+    async def run() -> None:
+        sink = SlowSink()
+        async with client(sink, http=Http(max_callbacks_in_flight=2)) as http:
+            first = [asyncio.create_task(http.post(PATH, content=envelope([message()]))) for _ in range(2)]
+            await sink.asked.wait()
+            await asyncio.sleep(0.05)
+            assert is_later(await http.post(PATH, content=envelope([message()])))
+            sink.confirmed.set()
+            assert [(await answer).status_code for answer in first] == [200, 200]
+            assert (await http.post(PATH, content=envelope([message()]))).status_code == 200
+
+    asyncio.run(run())
+
+
+def test_defect_of_the_sink_503_without_a_word() -> None:
+    class Broken(MemorySink):
+        async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+            raise RuntimeError(f"invented: {len(messages)}")
+
+    assert is_later(post(Broken(), envelope([message()])))
+
+
+def test_sender_that_hangs_up_in_the_middle_of_its_body_changes_nothing() -> None:
+    sink = MemorySink()
+    parts = iter([{"type": "http.request", "body": b'{"meta', "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(parts)
+
+    assert asyncio.run(call(application(sink), PATH, receive=receive)) == []
+    assert sink.sends == 0
+
+
+def both() -> Credentials:
+    return Credentials(header_name=b"authorization", header_value=b"Bearer right", url_token=TOKEN.encode())
+
+
+def application(
+    sink: Sink, *, credentials: Credentials | None = None, metrics: Metrics | None = None, http: Http | None = None
+) -> ASGIApp:
+    metrics = metrics or Metrics()
+    carrier = flow(sink, credentials=credentials, metrics=metrics)
+    return create_app(http or Http(), lambda: carrier, metrics)
+
+
+def client(sink: Sink, http: Http | None = None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(application(sink, http=http)), base_url="http://bridge")
+
+
+def post(
+    sink: Sink,
+    body: Any,
+    *,
+    path: str = PATH,
+    method: str = "POST",
+    headers: dict[str, str] | None = None,
+    credentials: Credentials | None = None,
+    metrics: Metrics | None = None,
+    http: Http | None = None,
+) -> httpx.Response:
+    """Send one callback to an application of its own."""
+    app = application(sink, credentials=credentials, metrics=metrics, http=http)
+
+    async def run() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bridge") as caller:
+            return await caller.request(method, path, content=body, headers=headers)
+
+    return asyncio.run(run())
+
+
+class in_chunks:  # noqa: N801 - reads as a function
+    """A body whose length is not told."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> Any:
+        for start in range(0, len(self._body), 100):
+            yield self._body[start : start + 100]
+
+
+async def call(app: ASGIApp, path: str, receive: Callable[[], Awaitable[Any]]) -> list[Any]:
+    """Call an application as a server does; return what it sent."""
+    sent: list[Any] = []
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": [], "root_path": ""}
+    await app(scope, receive, send)
+    return sent
+
+
+async def never() -> Any:
+    raise AssertionError("the body of a stranger was read")
+
+
+def is_later(answer: httpx.Response) -> bool:
+    """Tell whether an answer is 503 with Retry-After, and no more."""
+    return (answer.status_code, answer.content, int(answer.headers["retry-after"]) > 0) == (503, b"", True)

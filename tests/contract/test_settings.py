@@ -1,0 +1,209 @@
+"""config/connector.toml is the documentation of the settings: complete, equal to the code's defaults, and true."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from connector import settings
+from connector.settings import PASS_THROUGH, PREFIX, Settings, environment_names
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "config" / "connector.toml"
+ANYBODY = {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}
+
+# A value other than the default for texts, which have a form each.
+TEXTS = {
+    "http.host": "127.0.0.2",
+    "http.path": "/other/path",
+    "authentication.header_name": "x-kaleyra",
+    "authentication.header_value": "an invented value",
+    "authentication.url_token": "another-token-0123456789",
+    "management.host": "127.0.0.2",
+    "registry.url": "http://registry:8081",
+    "topics.prefix": "other.",
+    "catalogue.folder": "elsewhere",
+}
+COMPANIONS = {
+    "authentication.header_name": {"CONNECTOR_AUTHENTICATION__HEADER_VALUE": "v"},
+    "authentication.header_value": {"CONNECTOR_AUTHENTICATION__HEADER_NAME": "x"},
+}
+
+
+def plain(value: Any) -> Any:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def fields() -> Iterator[tuple[str, Any, Any]]:
+    """Every setting of the code: `table.name`, its type and its default."""
+    for table, field in Settings.model_fields.items():
+        model = field.annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        for name, inner in model.model_fields.items():
+            yield f"{table}.{name}", inner.annotation, plain(inner.get_default(call_default_factory=True, validated_data={}))
+
+
+def documented() -> dict[str, Any]:
+    """Every setting of the file, the tables of clients' own properties as one value."""
+    tables: dict[str, dict[str, Any]] = tomllib.loads(FILE.read_text(encoding="utf-8"))
+    return {f"{table}.{name}": value for table, content in tables.items() for name, value in content.items()}
+
+
+def variable_of(name: str) -> str:
+    return PREFIX + name.upper().replace(".", "__", 1)
+
+
+def is_pass_through(name: str) -> bool:
+    return name.upper().replace(".", "__") + "__" in PASS_THROUGH
+
+
+PLAIN = [(name, kind, default) for name, kind, default in fields() if not is_pass_through(name)]
+
+
+def another(name: str, kind: Any, default: Any) -> Any:
+    if name in TEXTS:
+        return TEXTS[name]
+    if get_origin(kind) is Literal:
+        return next(value for value in get_args(kind) if value != default)
+    return not default if isinstance(default, bool) else default + 1
+
+
+def value_in(loaded: Settings, name: str) -> Any:
+    table, _, field = name.partition(".")
+    return plain(getattr(getattr(loaded, table), field))
+
+
+def test_file_holds_every_setting_and_its_default() -> None:
+    assert documented() == {name: dict(default) if is_pass_through(name) else default for name, _, default in fields()}
+
+
+def test_values_of_the_file_have_the_types_of_the_code() -> None:
+    code = {name: type(default) for name, _, default in fields() if not is_pass_through(name)}
+    assert {name: type(value) for name, value in documented().items() if not is_pass_through(name)} == code
+
+
+def test_file_loads_as_it_stands() -> None:
+    assert settings.load(FILE, ANYBODY) == settings.load(None, ANYBODY)
+
+
+def test_every_setting_has_a_comment_above_it() -> None:
+    above = ""
+    shared = 0
+    for number, line in enumerate(FILE.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.startswith("#"):
+            above, shared = "comment", 0
+        elif not line or line.startswith("["):
+            above = ""
+        else:
+            shared += 1
+            assert above == "comment", f"line {number} has no comment above it: {line}"
+            assert shared <= 2, f"line {number} shares its comment with two others: {line}"
+
+
+def test_every_table_of_client_properties_is_explained() -> None:
+    text = FILE.read_text(encoding="utf-8")
+    for name in (name for name, _, _ in fields() if is_pass_through(name)):
+        assert re.search(rf"^\[{re.escape(name)}\]\n# \S", text, re.MULTILINE), name
+
+
+def test_reserved_names_stand_in_the_file() -> None:
+    words = set(re.findall(r"[a-z.]+[a-z]", FILE.read_text(encoding="utf-8")))
+    aliases = {"request.required.acks"}
+    assert set(settings.RESERVED) - aliases <= words
+
+
+def test_variables_are_those_of_the_settings() -> None:
+    assert environment_names() == {variable_of(name) for name, _, _ in PLAIN}
+
+
+@pytest.mark.parametrize(("name", "kind", "default"), PLAIN, ids=[name for name, _, _ in PLAIN])
+def test_variable_sets_its_setting(name: str, kind: Any, default: Any, tmp_path: Path) -> None:
+    wanted = another(name, kind, default)
+    assert wanted != default
+    text = str(wanted).lower() if isinstance(wanted, bool) else str(wanted)
+    beside = {**ANYBODY, **COMPANIONS.get(name, {})}
+    assert value_in(settings.load(FILE, {**beside, variable_of(name): text}), name) == wanted
+    beside.pop(variable_of(name), None)
+    secret = tmp_path / "secret"
+    secret.write_text(f"{text}\n", encoding="utf-8")
+    assert value_in(settings.load(FILE, {**beside, f"{variable_of(name)}_FILE": str(secret)}), name) == wanted
+
+
+@pytest.mark.parametrize("table", PASS_THROUGH)
+def test_variable_sets_a_client_property(table: str) -> None:
+    outer, inner = table.lower().removesuffix("__").split("__")
+    loaded = settings.load(FILE, {**ANYBODY, f"{PREFIX}{table}SOME_OWN_NAME": "value"})
+    assert getattr(getattr(loaded, outer), inner)["some.own.name"] == "value"
+
+
+def test_variables_named_in_words_exist() -> None:
+    for file in (FILE, ROOT / "README.md"):
+        for name in re.findall(rf"\b{PREFIX}[A-Z_]+[A-Z]\b", file.read_text(encoding="utf-8")):
+            known = name in environment_names() or name.removesuffix("_FILE") in environment_names()
+            assert known or name.removeprefix(PREFIX).startswith(PASS_THROUGH), f"{file.name}: {name}"
+
+
+def serve(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    without_ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return subprocess.run(
+        [sys.executable, "-m", "connector", "serve", *arguments],
+        env={**without_ours, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_serve_tells_every_problem_on_a_line_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "connector.toml"
+    file.write_text('[http]\nport = "eighty"\nprot = 80\n[authentication]\nurl_token = "marked-secret"\n', encoding="utf-8")
+    done = serve("--config", str(file), CONNECTOR_HTTP__PATHS="x", CONNECTOR_LOGS__LEVEL="loud")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "marked-secret" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("connector: ") for line in lines)
+    for named in ("http.port", "http.prot", "authentication.url_token", "CONNECTOR_HTTP__PATHS", "logs.level"):
+        assert len([line for line in lines if line.startswith(f"connector: {named}: ")]) == 1, (named, lines)
+    assert len(lines) == 5
+    assert not done.stdout
+
+
+def test_serve_does_not_start_when_nothing_says_who_may_call() -> None:
+    done = serve()
+    assert done.returncode == 2
+    assert "nothing says who may call" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_tells_every_wrong_client_property(tmp_path: Path) -> None:
+    file = tmp_path / "connector.toml"
+    file.write_text(
+        '[kafka.client]\n"sasl.pasword" = "marked-secret"\n[kafka.producer]\n"linger.ns" = 3\n"linger.ms" = "soon"\n'
+        f'[registry.client]\n"time" = 3\n[catalogue]\nfolder = "{tmp_path}/nowhere"\n',
+        encoding="utf-8",
+    )
+    done = serve("--config", str(file), **ANYBODY)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "marked-secret" not in done.stderr
+    for named in ("sasl.pasword", "linger.ns", "linger.ms", "registry: ", "messages.toml"):
+        assert len([line for line in done.stderr.splitlines() if named in line]) == 1, (named, done.stderr)
+
+
+def test_serve_says_which_port_cannot_be_had(tmp_path: Path) -> None:
+    file = tmp_path / "connector.toml"
+    file.write_text('[http]\nhost = "192.0.2.1"\nport = 1\n', encoding="utf-8")
+    done = serve("--config", str(file), **ANYBODY)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("connector: 192.0.2.1:1 cannot be listened on")
+    assert "Traceback" not in done.stderr

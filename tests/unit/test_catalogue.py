@@ -1,0 +1,388 @@
+"""The catalogue: what is published, what every schema promises, and that a new type needs no Python."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.catalogue import ANY_TYPE, RecordType, data_folder, load
+from connector.errors import ConfigurationInvalid
+from connector.pipeline.mapping import ATTRIBUTES, ROOTS
+from connector.records import REASONS, Json
+from tests.callbacks import (
+    REJECTED,
+    SAMPLES,
+    catalogue,
+    decoded,
+    envelope,
+    flow,
+    message,
+    messages_of,
+    on,
+    raw,
+    read,
+    sample_name,
+    topics,
+)
+
+RECORD_TYPES = list(catalogue())
+MESSAGE_RECORD_TYPES = [record_type for record_type in RECORD_TYPES if record_type.source == "messages"]
+REQUIRED = {"message_id", "message_type", "record_key", "key_source", "received_at"}
+REQUIRED_OF_DEAD_LETTER = {"id", "received_at", "reason", "step"}
+NOT_REACHED_FROM_HERE = {"refused_by_kafka", "internal_error"}
+"""The one is Kafka's word, the other a defect of ours."""
+
+COMMON = [
+    "message_id",
+    "message_type",
+    "record_key",
+    "key_source",
+    "wa_id",
+    "user_id",
+    "from_number",
+    "profile_name",
+    "username",
+    "phone_number_id",
+    "display_phone_number",
+    "waba_id",
+    "trace_id",
+    "sent_at",
+    "received_at",
+    "media_url",
+    "ref",
+    "ref1",
+    "ref2",
+    "reply_to",
+    "context_message_id",
+    "context_from",
+    "forwarded",
+    "frequently_forwarded",
+    "referred_catalog_id",
+    "referred_product_retailer_id",
+    "group_id",
+    "referral_source_url",
+    "referral_source_id",
+    "referral_source_type",
+    "referral_headline",
+    "referral_body",
+    "referral_media_type",
+    "referral_media_url",
+    "referral_ctwa_clid",
+]
+
+
+def named(record_type: RecordType) -> str:
+    return record_type.name
+
+
+every_record_type = pytest.mark.parametrize("record_type", RECORD_TYPES, ids=named)
+every_message_record_type = pytest.mark.parametrize("record_type", MESSAGE_RECORD_TYPES, ids=named)
+
+
+def records_within(schema: Any) -> Iterator[Json]:
+    """Yield every record of a schema, the outermost first."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "record":
+            yield schema
+        for part in schema.values():
+            yield from records_within(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from records_within(part)
+
+
+def types_within(schema: Any) -> Iterator[Any]:
+    """Yield what stands as a type anywhere in a schema."""
+    for record in records_within(schema):
+        for field in record["fields"]:
+            branches = field["type"] if isinstance(field["type"], list) else [field["type"]]
+            for branch in branches:
+                yield branch["type"] if isinstance(branch, dict) else branch
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a copy of avro/ and config/ that a test may change."""
+    for name in ("avro", "config"):
+        shutil.copytree(data_folder() / name, tmp_path / name)
+    return tmp_path
+
+
+def change(file: Path, edit: Callable[[Json], object]) -> None:
+    schema = json.loads(file.read_text())
+    edit(schema)
+    file.write_text(json.dumps(schema))
+
+
+def append(folder: Path, toml: str) -> None:
+    with (folder / "config" / "messages.toml").open("a") as file:
+        file.write(toml)
+
+
+def problems_of(folder: Path) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationInvalid) as refused:
+        load(folder)
+    return refused.value.problems
+
+
+@every_message_record_type
+def test_common_block_is_the_same_in_every_message_record(record_type: RecordType) -> None:
+    block = record_type.schema["fields"][: len(COMMON)]
+
+    assert [field["name"] for field in block] == COMMON
+    assert block == MESSAGE_RECORD_TYPES[0].schema["fields"][: len(COMMON)]
+
+
+@every_message_record_type
+def test_fields_of_message_records_stand_one_a_line(record_type: RecordType) -> None:
+    lines = (data_folder() / "avro" / f"{record_type.name}.avsc").read_text().splitlines()
+
+    for field in record_type.schema["fields"]:
+        assert sum(f'{{"name": "{field["name"]}", ' in line and line.startswith("    {") for line in lines) == 1
+
+
+@every_record_type
+def test_every_record_and_field_has_a_doc(record_type: RecordType) -> None:
+    for record in records_within(record_type.schema):
+        assert record["doc"].endswith(".")
+        for field in record["fields"]:
+            assert field["doc"].endswith("."), field["name"]
+
+
+@every_record_type
+def test_every_field_has_a_source(record_type: RecordType) -> None:
+    for record in records_within(record_type.schema):
+        assert all(field["source"] for field in record["fields"])
+
+
+@every_record_type
+def test_no_field_is_an_enum(record_type: RecordType) -> None:
+    assert "enum" not in types_within(record_type.schema)
+
+
+@every_record_type
+def test_only_what_every_event_has_is_required(record_type: RecordType) -> None:
+    required = {
+        field["name"]
+        for field in record_type.schema["fields"]
+        if not isinstance(field["type"], list) and field["type"] != "array" and "default" not in field
+    }
+
+    allowed = REQUIRED_OF_DEAD_LETTER if record_type.source == "dead_letters" else REQUIRED
+    # The JSON of a message stands where its content has no fields of its own.
+    assert required - {"payload"} <= allowed
+
+
+@every_record_type
+def test_optional_field_is_null_or_its_type_and_null_by_default(record_type: RecordType) -> None:
+    for record in records_within(record_type.schema):
+        for field in record["fields"]:
+            if isinstance(field["type"], list):
+                assert field["type"][0] == "null"
+                assert len(field["type"]) == 2
+                assert field["default"] is None
+
+
+@every_record_type
+def test_names_follow_the_contract(record_type: RecordType) -> None:
+    assert record_type.schema["namespace"] == "kaleyra.whatsapp"
+    assert record_type.schema["name"] == "".join(part.capitalize() for part in record_type.name.split("_"))
+    for record in records_within(record_type.schema):
+        assert all(field["name"] == field["name"].lower() for field in record["fields"])
+
+
+@every_record_type
+def test_published_schema_has_none_of_our_own_attributes(record_type: RecordType) -> None:
+    def keys(schema: Any) -> Iterator[str]:
+        if isinstance(schema, dict):
+            yield from schema
+            for part in schema.values():
+                yield from keys(part)
+        elif isinstance(schema, list):
+            for part in schema:
+                yield from keys(part)
+
+    assert not ATTRIBUTES & set(keys(json.loads(record_type.published_text)))
+
+
+def test_reasons_in_the_code_are_those_in_the_dead_letters_doc() -> None:
+    (doc,) = [field["doc"] for field in catalogue().dead_letter.schema["fields"] if field["name"] == "reason"]
+
+    assert doc.removeprefix("Why: ").removesuffix(".").split(", ") == list(REASONS)
+
+
+def test_every_topic_subject_and_message_type_is_claimed_once() -> None:
+    assert len({record_type.topic for record_type in RECORD_TYPES}) == len(RECORD_TYPES)
+    for record_type in RECORD_TYPES:
+        assert record_type.topic.startswith("kaleyra.whatsapp.")
+        assert record_type.subject == f"{record_type.topic}-value"
+    kinds = [kind for record_type in RECORD_TYPES for kind in record_type.message_types]
+    assert len(set(kinds)) == len(kinds)
+
+
+def test_only_contacts_are_compacted() -> None:
+    assert [record_type.name for record_type in RECORD_TYPES if record_type.compacted] == ["contact"]
+
+
+def test_item_becomes_the_record_type_of_its_list_and_message_type() -> None:
+    of = catalogue().of
+
+    assert of("messages", "document").name == "document"
+    assert of("messages", "hologram").name == "other"
+    assert of("messages", "").name == "other"
+    assert of("messages", ANY_TYPE).name == "other"
+    assert of("statuses", "document").name == "status"
+    assert of("contacts", "document").name == "contact"
+
+
+@every_record_type
+def test_every_record_type_has_a_sample_that_becomes_one(record_type: RecordType) -> None:
+    becomes = (record_type.topic in [one.topic for one in messages_of(read(path))] for path in [*SAMPLES, *REJECTED])
+
+    assert any(becomes), f"no sample in tests/samples/ becomes a record of {record_type.name}"
+
+
+@pytest.mark.parametrize("kind", [kind for one in RECORD_TYPES for kind in one.message_types if kind != ANY_TYPE])
+def test_every_message_type_of_the_catalogue_has_a_folder_of_samples_that_become_its_record(kind: str) -> None:
+    samples = [path for path in SAMPLES if path.parent.name == kind]
+
+    assert samples, f"tests/samples/{kind}/ is missing"
+    for path in samples:
+        assert catalogue().by_message_type[kind].topic in [one.topic for one in messages_of(read(path))]
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=sample_name)
+def test_sample_becomes_records_that_a_consumer_can_read(path: Path) -> None:
+    records = messages_of(read(path))
+
+    rejections = [one for one in records if one.topic == catalogue().dead_letter.topic]
+    assert len(records) > len(rejections)
+    assert bool(rejections) == ("bad" in path.stem)
+    for record in records:
+        if record not in rejections:
+            value = decoded(record)
+            assert record.key == value["record_key"].encode()
+
+
+@pytest.mark.parametrize("path", REJECTED, ids=sample_name)
+def test_rejected_sample_becomes_one_dead_letter_of_its_reason(path: Path) -> None:
+    (letter,) = on("dead-letters", messages_of(read(path)))
+
+    assert letter["reason"] == path.stem
+    assert letter["body"] == read(path) or path.stem in {"does_not_fit", "missing"}
+
+
+def test_every_reason_that_a_callback_can_cause_has_a_sample() -> None:
+    assert {path.stem for path in REJECTED} == set(REASONS) - NOT_REACHED_FROM_HERE
+
+
+def test_new_type_needs_a_schema_and_a_table_and_no_python(folder: Path) -> None:
+    other = json.loads((folder / "avro" / "other.avsc").read_text())
+    body = {"name": "body", "type": ["null", "string"], "default": None, "source": "message.text.body", "doc": "The text."}
+    schema = {**other, "name": "Text", "requires": ["message.text"], "fields": [*other["fields"][: len(COMMON)], body]}
+    (folder / "avro" / "text.avsc").write_text(json.dumps(schema))
+    append(folder, '[text]\nfrom = "messages"\ntypes = ["text"]\ntopic = "texts"\nkeyed_by = "wa_id"\n')
+
+    extended = load(folder)
+    records = flow(of=extended).messages_of(raw(envelope([message(), message(message_type="hologram")])))
+
+    assert topics(records) == ["texts", "others"]
+    assert records[0].topic == "kaleyra.whatsapp.texts"
+    value = decoded(records[0], extended)
+    assert value["body"] == "Ciao"
+    assert value["record_key"] == "393335550142"
+
+
+def test_prefix_is_put_before_every_topic(folder: Path) -> None:
+    assert {record_type.topic for record_type in load(folder, prefix="test.")} == {
+        f"test.{record_type.topic.removeprefix('kaleyra.whatsapp.')}" for record_type in RECORD_TYPES
+    }
+
+
+def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
+    (folder / "avro" / "status.avsc").unlink()
+    (folder / "avro" / "other.avsc").write_text("{")
+    change(folder / "avro" / "document.avsc", lambda schema: schema["fields"][0].update(source="massage.id"))
+    change(folder / "avro" / "order.avsc", lambda schema: schema["fields"][0].update(type="text"))
+    change(folder / "avro" / "contact.avsc", lambda schema: schema.update(requires=["contacts"]))
+    (folder / "avro" / "stray.avsc").write_text("{}")
+    append(folder, 'colour = "red"\n[video]\nfrom = "pictures"\ntypes = "video"\nlarge = "yes"\n')
+
+    text = "\n".join(problems_of(folder))
+
+    for expected in (
+        "avro/status.avsc: is missing",
+        "avro/other.avsc: is not JSON",
+        "Document.avsc, field message_id: source 'massage.id'",
+        "avro/order.avsc: is no Avro schema",
+        "Contact.avsc: requires 'contacts'",
+        "avro/stray.avsc: config/messages.toml has no table [stray]",
+        "[dead_letter]: there is no key 'colour'",
+        "[video]: from must be one of " + "messages, statuses, contacts, dead_letters",
+        "[video]: topic is missing",
+        "[video]: types must be a list",
+        "[video]: large must be true or false",
+        "avro/video.avsc: is missing",
+    ):
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        ('[text]\nfrom = "messages"\ntypes = ["document"]\ntopic = "texts"\n', "both claim message type document"),
+        ('[text]\nfrom = "messages"\ntypes = ["text"]\ntopic = "documents"\n', "both claim topic kaleyra.whatsapp.documents"),
+        ('[text]\nfrom = "messages"\ntypes = ["*"]\ntopic = "texts"\n', "both claim message type *"),
+        ('[text]\nfrom = "statuses"\ntopic = "texts"\n', '2 tables have from = "statuses"'),
+        ('[text]\nfrom = "messages"\ntopic = "texts"\n', 'types belongs to from = "messages"'),
+        ('[text]\nfrom = "messages"\ntypes = "text"\ntopic = "texts"\n', "types must be a list"),
+        ('[text]\nfrom = "messages"\ntypes = [5]\ntopic = "texts"\n', "types must be a list"),
+        ('[text]\nfrom = "statuses"\ntypes = ["text"]\ntopic = "texts"\n', "and only there"),
+        ('[text]\nfrom = "messages"\ntypes = ["text"]\ntopic = "texts"\nkeyed_by = "name"\n', "keyed_by can only be"),
+        ('[text]\nfrom = "messages"\ntypes = ["text"]\ntopic = "texts"\nconfig = 5\n', "config must be a table"),
+    ],
+)
+def test_table_that_contradicts_another_or_itself_is_refused(folder: Path, toml: str, problem: str) -> None:
+    shutil.copy(folder / "avro" / "other.avsc", folder / "avro" / "text.avsc")
+    append(folder, toml)
+
+    assert problem in "\n".join(problems_of(folder))
+
+
+def test_catalogue_without_a_table_for_unknown_types_or_for_statuses_is_refused(folder: Path) -> None:
+    (folder / "config" / "messages.toml").write_text("top_level = 5\n")
+    for file in (folder / "avro").iterdir():
+        file.unlink()
+
+    text = "\n".join(problems_of(folder))
+
+    assert "top_level is no table" in text
+    assert 'no table has types = ["*"]' in text
+    for source in ("statuses", "contacts", "dead_letters"):
+        assert f'0 tables have from = "{source}"' in text
+
+
+@pytest.mark.parametrize(
+    "schema", ["[]", '"string"', "5", '{"type": "record"}', '{"type": "enum", "name": "A", "symbols": ["B"]}']
+)
+def test_schema_that_is_no_record_is_refused(folder: Path, schema: str) -> None:
+    (folder / "avro" / "document.avsc").write_text(schema)
+
+    assert problems_of(folder)[0].startswith("avro/document.avsc: is no Avro schema")
+
+
+@pytest.mark.parametrize("toml", [None, "[document"])
+def test_catalogue_that_cannot_be_read_is_refused(folder: Path, toml: str | None) -> None:
+    file = folder / "config" / "messages.toml"
+    file.unlink()
+    if toml is not None:
+        file.write_text(toml)
+
+    assert problems_of(folder)[0].startswith("config/messages.toml cannot be read")
+
+
+def test_roots_of_source_paths_are_those_of_the_contract() -> None:
+    assert set(ROOTS) == {"message", "status", "contact", "metadata", "extra", "callback", "key", "fault"}

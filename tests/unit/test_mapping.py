@@ -1,0 +1,185 @@
+"""A schema becomes a function: paths, several sources, arrays, requirements; and what cannot be mapped is named."""
+
+from typing import Any
+
+import pytest
+
+from connector.errors import ConfigurationInvalid, Misfit, Missing
+from connector.pipeline.mapping import ATTRIBUTES, ROOTS, compile_schema, published
+from connector.records import EMPTY, Json
+
+MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
+
+
+def schema_of(*fields: Json, **more: Any) -> Json:
+    return {"type": "record", "name": "Example", "namespace": "example", "doc": "-", "fields": list(fields), **more}
+
+
+def text_field(name: str, source: Any, **more: Any) -> Json:
+    return {"name": name, "type": ["null", "string"], "default": None, "source": source, **more}
+
+
+def fill(schema: Json, unfit: list[str] | None = None, **roots: Any) -> Json:
+    return compile_schema(schema).fill(*(roots.get(root, EMPTY) for root in ROOTS), [] if unfit is None else unfit)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ({"document": {"filename": "a.pdf"}}, "a.pdf"),
+        ({"document": {"filename": 7}}, "7"),
+        ({"document": {"filename": ""}}, None),
+        ({"document": {"filename": None}}, None),
+        ({"document": {}}, None),
+        ({"document": []}, None),
+        ({"document": ""}, None),
+        ({"document": None}, None),
+        ({}, None),
+    ],
+)
+def test_absent_null_and_empty_all_mean_no_value(message: Json, expected: str | None) -> None:
+    schema = schema_of(text_field("filename", "message.document.filename"))
+
+    assert fill(schema, message=message) == {"filename": expected}
+
+
+def test_first_source_that_is_present_is_taken() -> None:
+    schema = schema_of(text_field("wa_id", ["contact.wa_id", "message.from"]))
+
+    assert fill(schema, contact={"wa_id": "1"}, message={"from": "2"}) == {"wa_id": "1"}
+    assert fill(schema, contact={"wa_id": ""}, message={"from": "2"}) == {"wa_id": "2"}
+    assert fill(schema, message={"from": "2"}) == {"wa_id": "2"}
+    assert fill(schema) == {"wa_id": None}
+
+
+def test_fields_that_share_a_path_find_the_same_object_whatever_their_order() -> None:
+    schema = schema_of(
+        text_field("first", ["message.a.b.c", "message.a.d.e"]),
+        text_field("second", "message.a.d.e"),
+        text_field("third", "message.a.b.x"),
+    )
+
+    filled = fill(schema, message={"a": {"b": {"c": "1", "x": "2"}, "d": {"e": "3"}}})
+
+    assert filled == {"first": "1", "second": "3", "third": "2"}
+
+
+@pytest.mark.parametrize("value", ["text", 5, True, ["a"]])
+def test_what_is_no_object_on_the_way_is_refused_by_its_own_path(value: Any) -> None:
+    schema = schema_of(text_field("filename", "message.document.filename"))
+
+    with pytest.raises(Misfit, match=r"^message\.document: is .* where an object is meant$"):
+        fill(schema, message={"document": value})
+
+
+@pytest.mark.parametrize("message", [{}, {"document": None}, {"document": ""}, {"document": []}])
+def test_required_object_that_is_absent_is_missing(message: Json) -> None:
+    schema = schema_of(text_field("filename", "message.document.filename"), requires=["message.document"])
+
+    with pytest.raises(Missing, match=r"^message\.document: "):
+        fill(schema, message=message)
+
+
+@pytest.mark.parametrize("message", [{}, {"id": None}, {"id": ""}])
+def test_required_field_without_a_value_is_missing(message: Json) -> None:
+    schema = schema_of({"name": "message_id", "type": "string", "source": ["message.id", "status.id"]})
+
+    with pytest.raises(Missing, match=r"^message\.id or status\.id: "):
+        fill(schema, message=message)
+
+
+def test_array_holds_records_of_its_elements() -> None:
+    element = {"type": "record", "name": "Line", "fields": [text_field("sku", "item.sku"), text_field("deep", "item.a.b")]}
+    schema = schema_of({"name": "lines", "type": {"type": "array", "items": element}, "source": "message.order.lines"})
+
+    assert fill(schema, message={"order": {"lines": [{"sku": 1}, {"a": {"b": "x"}}]}}) == {
+        "lines": [{"sku": "1", "deep": None}, {"sku": None, "deep": "x"}]
+    }
+    assert fill(schema, message={"order": {"lines": {"sku": "1"}}}) == {"lines": [{"sku": "1", "deep": None}]}
+    nothings: list[Json] = [{}, {"lines": None}, {"lines": ""}, {"lines": []}]
+    for nothing in nothings:
+        assert fill(schema, message={"order": nothing}) == {"lines": []}
+
+
+def test_fault_in_an_element_is_named_by_its_path_from_outside() -> None:
+    inner = {"type": "record", "name": "Inner", "fields": [{"name": "n", "type": ["null", "long"], "source": "item.n"}]}
+    outer = {
+        "type": "record",
+        "name": "Outer",
+        "fields": [{"name": "inner", "type": {"type": "array", "items": inner}, "source": "item.inner"}],
+    }
+    schema = schema_of({"name": "outer", "type": {"type": "array", "items": outer}, "source": "message.outer"})
+
+    with pytest.raises(Misfit) as refused:
+        fill(schema, message={"outer": [{}, {"inner": [{"n": 1}, {"n": "x"}]}]})
+
+    assert refused.value.path == "message.outer[1].inner[1].n"
+    assert compile_schema(schema).paths == {"message.outer", "message.outer[].inner", "message.outer[].inner[].n"}
+
+
+def test_raw_field_is_the_json_text_of_what_stands_there() -> None:
+    schema = schema_of(text_field("payload", "message.any", raw=True))
+
+    assert fill(schema, message={"any": {"a": [1, None]}}) == {"payload": '{"a":[1,null]}'}
+    assert fill(schema, message={"any": "text"}) == {"payload": '"text"'}
+    assert fill(schema, message={"any": ""}) == {"payload": None}
+    assert fill(schema) == {"payload": None}
+    assert compile_schema(schema).raw_paths == {"message.any"}
+
+
+def test_unfit_time_is_null_and_noted_where_the_schema_says_so() -> None:
+    schema = schema_of({"name": "sent_at", "type": ["null", MILLIS], "source": "message.timestamp", "unfit": "null"})
+    unfit: list[str] = []
+
+    assert fill(schema, unfit, message={"timestamp": "172XXXXXXX"}) == {"sent_at": None}
+    assert unfit == ["message.timestamp"]
+    assert compile_schema(schema).event_time == "sent_at"
+
+
+def test_unfit_time_is_refused_where_the_schema_does_not_say_so() -> None:
+    schema = schema_of({"name": "ends_at", "type": ["null", MILLIS], "source": "message.timestamp"})
+
+    with pytest.raises(Misfit, match=r"^message\.timestamp: is no time"):
+        fill(schema, message={"timestamp": "172XXXXXXX"})
+    assert compile_schema(schema).event_time is None
+
+
+def test_every_field_that_cannot_be_mapped_is_named_at_once() -> None:
+    schema = schema_of(
+        text_field("root", "massage.id"),
+        text_field("odd", "message.a-b"),
+        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["A"]}, "source": "message.kind"},
+        {"name": "either", "type": ["null", "string", "long"], "source": "message.either"},
+        {"name": "needed", "type": "string"},
+        {"name": "pieces", "type": ["null", "long"], "source": "message.pieces", "raw": True},
+        text_field("fine", "message.fine"),
+    )
+
+    with pytest.raises(ConfigurationInvalid) as refused:
+        compile_schema(schema)
+
+    named = [problem.split(",")[1].split(":")[0].strip() for problem in refused.value.problems]
+    assert sorted(named) == ["field either", "field kind", "field needed", "field odd", "field pieces", "field root"]
+
+
+@pytest.mark.parametrize("path", ["massage.document", "document", "message.a-b", ""])
+def test_requirement_that_is_no_path_of_a_view_is_named(path: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match="requires"):
+        compile_schema(schema_of(text_field("fine", "message.fine"), requires=[path]))
+
+
+def test_our_own_attributes_are_taken_out_of_the_published_schema_at_any_depth() -> None:
+    element = {"type": "record", "name": "Line", "fields": [text_field("sku", "item.sku", pii="content", doc="Sku.")]}
+    schema = schema_of(
+        {"name": "lines", "type": {"type": "array", "items": element}, "default": [], "source": "message.lines", "raw": False},
+        requires=["message"],
+    )
+
+    plain = published(schema)
+
+    assert plain["fields"][0]["default"] == []
+    assert plain["fields"][0]["type"]["items"]["fields"] == [
+        {"name": "sku", "type": ["null", "string"], "default": None, "doc": "Sku."}
+    ]
+    assert not any(f'"{attribute}"' in str(plain).replace("'", '"') for attribute in ATTRIBUTES)
+    assert schema["requires"] == ["message"], "the schema itself is not changed"

@@ -1,0 +1,315 @@
+"""The settings: where they come from, which wins, and what is said when they are wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from connector import settings
+from connector.errors import ConfigurationInvalid
+from connector.pipeline.produce import check_properties
+from connector.settings import Settings, load, load_for_tools, max_message_bytes, producer_properties
+
+TOKEN = "invented-token-0123456789"
+SECRET = "m4rked-s3cret"
+Environment = dict[str, str]
+BASE = {"CONNECTOR_AUTHENTICATION__URL_TOKEN": TOKEN}
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> "Loading":
+    return Loading(tmp_path)
+
+
+class Loading:
+    """Loads settings from a TOML text and variables without `CONNECTOR_`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, toml: str = "", *, base: Environment = BASE, **variables: str) -> Settings:
+        file = self._folder / "connector.toml"
+        file.write_text(toml, encoding="utf-8")
+        return load(file, {**base, **{f"CONNECTOR_{name}": value for name, value in variables.items()}})
+
+    def problems(self, toml: str = "", *, base: Environment = BASE, **variables: str) -> list[str]:
+        with pytest.raises(ConfigurationInvalid) as caught:
+            self(toml, base=base, **variables)
+        assert caught.value.__context__ is None, "the library's error would be shown with its input"
+        assert SECRET not in str(caught.value)
+        return list(caught.value.problems)
+
+
+def named(problems: list[str]) -> list[str]:
+    return sorted(problem.partition(": ")[0] for problem in problems)
+
+
+def test_environment_wins_over_the_file_and_the_file_over_defaults(loaded: Loading) -> None:
+    found = loaded("[http]\nport = 81\nmax_connections = 7", HTTP__PORT="82")
+    assert (found.http.port, found.http.max_connections, found.http.path) == (82, 7, "/callbacks/kaleyra")
+
+
+def test_variables_of_others_do_not_matter(loaded: Loading) -> None:
+    assert loaded("", base={**BASE, "HTTP__PORT": "81", "PORT": "1", "CONNECTORX_HTTP__PORT": "2"}).http.port == 8080
+
+
+def test_every_kind_of_problem_is_told_at_once(loaded: Loading, tmp_path: Path) -> None:
+    problems = loaded.problems(
+        f"""
+        [http]
+        port = "{SECRET}"
+        max_body_bytes = 1
+        speed = 3
+        [unknown]
+        table = 1
+        [authentication]
+        header_name = "x-kaleyra"
+        url_token = "short"
+        url_tokens = "{SECRET}"
+        [kafka]
+        delivery_timeout_seconds = -1
+        [kafka.client]
+        "acks" = 1
+        "sasl.password" = ["{SECRET}"]
+        [kafka.producer]
+        "enable.idempotence" = false
+        "partitioner" = "random"
+        [registry.client]
+        "ssl.key.password" = ["{SECRET}"]
+        [logs]
+        level = "{SECRET}"
+        """,
+        base={},
+        HTTP__PROT="80",
+        MANAGEMENT__HOST_FILE=str(tmp_path / "missing"),
+        KAFKA__PRODUCER__MESSAGE_MAX_BYTES="5",
+    )
+    assert named(problems) == sorted(
+        [
+            "CONNECTOR_HTTP__PROT",
+            "CONNECTOR_MANAGEMENT__HOST_FILE",
+            "authentication.header_value",
+            "authentication.url_token",
+            "authentication.url_tokens",
+            "http.max_body_bytes",
+            "http.port",
+            "http.speed",
+            "kafka.client.sasl.password",
+            "kafka.delivery_timeout_seconds",
+            "kafka.producer",
+            "logs.level",
+            "registry.client.ssl.key.password",
+            "unknown",
+        ]
+    )
+    (reserved,) = [problem for problem in problems if problem.startswith("kafka.producer: ")]
+    assert all(name in reserved for name in ("enable.idempotence", "partitioner", "message.max.bytes"))
+
+
+@pytest.mark.parametrize("table", ["client", "producer"])
+@pytest.mark.parametrize("name", settings.RESERVED)
+def test_what_the_promise_hangs_on_is_reserved(loaded: Loading, table: str, name: str) -> None:
+    (problem,) = loaded.problems(f'[kafka.{table}]\n"{name}" = 1')
+    assert problem.startswith(f"kafka.{table}: {name}: reserved")
+    variable = f"CONNECTOR_KAFKA__{table.upper()}__{name.upper().replace('.', '_')}"
+    (problem,) = loaded.problems("", base={**BASE, variable: "1"})
+    assert problem.startswith(f"kafka.{table}: {name}: reserved")
+
+
+def test_somebody_must_be_named(loaded: Loading) -> None:
+    (problem,) = loaded.problems("", base={})
+    assert "nothing says who may call" in problem
+    assert named(loaded.problems("[http]\nport = 99999", base={})) == ["authentication", "http.port"]
+    assert loaded("[authentication]\nallow_anyone = true", base={}).authentication.allow_anyone
+
+
+def test_tools_need_nobody_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in settings.environment_names():
+        monkeypatch.delenv(name, raising=False)
+    assert load_for_tools().authentication.allow_anyone
+
+
+@pytest.mark.parametrize("given", ['header_name = "x"', 'header_value = "x"'])
+def test_header_needs_name_and_value(loaded: Loading, given: str) -> None:
+    (problem,) = loaded.problems(f"[authentication]\n{given}")
+    assert problem.startswith("authentication.header_value: header_name and header_value belong together")
+
+
+@pytest.mark.parametrize("name", ["x y", "x:", "é", "x\\n"])
+def test_header_name_must_be_one(loaded: Loading, name: str) -> None:
+    problems = loaded.problems(f'[authentication]\nheader_name = "{name}"\nheader_value = "{SECRET}"')
+    assert named(problems) == ["authentication.header_name"]
+
+
+@pytest.mark.parametrize("value", [f"{SECRET}\\n", f" {SECRET}", f"{SECRET}é", f"{SECRET}\\u0000"])
+def test_header_value_that_no_request_can_have_is_refused(loaded: Loading, value: str) -> None:
+    problems = loaded.problems(f'[authentication]\nheader_name = "x"\nheader_value = "{value}"')
+    assert named(problems) == ["authentication.header_value"]
+
+
+@pytest.mark.parametrize("token", ["short", "a" * 15, "m4rked-s3cret/m4rked-s3cret", "m4rked-s3cret m4rked-s3cret", "é" * 20])
+def test_token_must_be_long_and_fit_a_path(loaded: Loading, token: str) -> None:
+    problems = loaded.problems("", base={}, AUTHENTICATION__URL_TOKEN=token)
+    assert named(problems) == ["authentication.url_token"]
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        f'[authentication]\nurl_token = ["{SECRET}"]',
+        f'[authentication.url_token]\nx = "{SECRET}"',
+        f'[authentication]\nheader_name = "x"\nheader_value = ["{SECRET}"]',
+        f'authentication = "{SECRET}"',
+        f'authentication = ["{SECRET}"]',
+        f'[kafka]\nclient = "{SECRET}"',
+        f'kafka = ["{SECRET}"]',
+        f'[kafka.client]\n"sasl.password" = ["{SECRET}"]',
+        f'[registry]\nclient = "{SECRET}"',
+        f'[registry]\nurl = "http://somebody:{SECRET}@registry"',
+        f'[http]\npath = "/{SECRET}/?"',
+        f'url_token = "{SECRET}',
+        f'url_token = "{SECRET}"\nurl_token = "{SECRET}"',
+    ],
+)
+def test_wrong_secret_is_not_repeated(loaded: Loading, toml: str) -> None:
+    # The words themselves are checked for every problem, above.
+    assert loaded.problems(toml, base={})
+
+
+def test_wrong_client_property_is_told_once(loaded: Loading) -> None:
+    problems = loaded.problems('[kafka.client]\n"sasl.password" = []\n"debug" = [1]')
+    assert named(problems) == ["kafka.client.debug", "kafka.client.sasl.password"]
+
+
+def test_secrets_do_not_show(loaded: Loading) -> None:
+    found = loaded(
+        f"""
+        [authentication]
+        header_name = "x"
+        header_value = "{SECRET}"
+        [kafka.client]
+        "sasl.password" = "{SECRET}"
+        [kafka.producer]
+        "ssl.key.password" = "{SECRET}"
+        [kafka.consumer]
+        "ssl.key.password" = "{SECRET}"
+        [registry.client]
+        "basic.auth.user.info" = "user:{SECRET}"
+        """
+    )
+    for shown in (found, found.authentication, found.kafka, found.registry):
+        assert SECRET not in repr(shown) + str(shown) + f"{shown}"
+        assert TOKEN not in repr(shown) + str(shown) + f"{shown}"
+    assert found.kafka.client["sasl.password"] == SECRET
+    assert found.authentication.header_value.get_secret_value() == SECRET
+
+
+def test_secret_is_read_from_a_file(loaded: Loading, tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text(f"{TOKEN}\n", encoding="utf-8")
+    found = loaded("", base={}, AUTHENTICATION__URL_TOKEN_FILE=str(secret), KAFKA__CLIENT__SASL_PASSWORD_FILE=str(secret))
+    assert found.authentication.url_token.get_secret_value() == TOKEN
+    assert found.kafka.client["sasl.password"] == TOKEN
+
+
+def test_file_of_a_secret_must_be_readable(loaded: Loading, tmp_path: Path) -> None:
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+    problems = loaded.problems(
+        "",
+        AUTHENTICATION__HEADER_VALUE_FILE=str(tmp_path / "missing"),
+        KAFKA__CLIENT__SASL_PASSWORD_FILE=str(tmp_path),
+        REGISTRY__URL_FILE=str(binary),
+    )
+    assert problems == [
+        "CONNECTOR_AUTHENTICATION__HEADER_VALUE_FILE: the file cannot be read (No such file or directory)",
+        "CONNECTOR_KAFKA__CLIENT__SASL_PASSWORD_FILE: the file cannot be read (Is a directory)",
+        "CONNECTOR_REGISTRY__URL_FILE: the file cannot be read (not UTF-8)",
+    ]
+
+
+def test_value_and_file_of_it_are_one_too_many(loaded: Loading, tmp_path: Path) -> None:
+    (problem,) = loaded.problems("", AUTHENTICATION__URL_TOKEN_FILE=str(tmp_path / "token"))
+    assert (
+        problem == "CONNECTOR_AUTHENTICATION__URL_TOKEN_FILE: CONNECTOR_AUTHENTICATION__URL_TOKEN is set too; keep one of them"
+    )
+
+
+@pytest.mark.parametrize("name", ["HTTP", "KAFKA", "KAFKA__CLIENT", "HTTP__PORT__X", "HTTPS__PORT", "http__port", "X"])
+def test_unknown_variable_is_refused(loaded: Loading, name: str) -> None:
+    (problem,) = loaded.problems("", base={**BASE, f"CONNECTOR_{name}": "1"})
+    assert problem.startswith(f"CONNECTOR_{name}: there is no such setting")
+
+
+def test_properties_may_be_written_with_dots_quotes_or_tables(loaded: Loading) -> None:
+    found = loaded(
+        """
+        [kafka.client]
+        bootstrap.servers = "kafka:9092"
+        "sasl.username" = "somebody"
+        [kafka.producer]
+        linger.ms = 5
+        queue.buffering.max.kbytes = 1024
+        [kafka.client.ssl]
+        ca.location = "ca.pem"
+        [registry.client]
+        basic.auth.user.info = "somebody:else"
+        """
+    )
+    assert found.kafka.client == {"bootstrap.servers": "kafka:9092", "sasl.username": "somebody", "ssl.ca.location": "ca.pem"}
+    assert found.kafka.producer["linger.ms"] == 5
+    assert found.kafka.producer["queue.buffering.max.kbytes"] == 1024
+    assert found.kafka.producer["queue.buffering.max.messages"] == 20000, "the other defaults stay"
+    assert found.registry.client == {"basic.auth.user.info": "somebody:else"}
+
+
+def test_property_by_environment_wins_and_stays_the_text_it_is(loaded: Loading) -> None:
+    found = loaded(
+        "[kafka.producer]\nlinger.ms = 5",
+        KAFKA__PRODUCER__LINGER_MS="7",
+        KAFKA__CLIENT__SASL_PASSWORD='{"not": "json"}',
+        KAFKA__CLIENT__SSL_KEY_PASSWORD="0.10",
+        KAFKA__CLIENT__CLIENT_ID="null",
+    )
+    assert found.kafka.producer["linger.ms"] == "7"
+    assert found.kafka.client["sasl.password"] == '{"not": "json"}'
+    assert found.kafka.client["ssl.key.password"] == "0.10"
+    assert found.kafka.client["client.id"] == "null"
+
+
+def test_file_that_is_missing_or_no_toml_is_told_with_the_rest(tmp_path: Path) -> None:
+    for file, word in ((tmp_path / "missing.toml", "cannot be read"), (tmp_path / "wrong.toml", "is not TOML")):
+        (tmp_path / "wrong.toml").write_text("[http\n", encoding="utf-8")
+        with pytest.raises(ConfigurationInvalid) as caught:
+            load(file, {"CONNECTOR_HTTP__PROT": "1"})
+        told = list(caught.value.problems)
+        assert any(str(file) in problem and word in problem for problem in told)
+        assert any("CONNECTOR_HTTP__PROT" in problem for problem in told)
+
+
+def test_settings_do_not_change(loaded: Loading) -> None:
+    found = loaded()
+    with pytest.raises(ValueError, match="frozen"):
+        found.http.port = 1  # type: ignore[misc]
+
+
+def test_promise_stands_in_the_producers_configuration(loaded: Loading) -> None:
+    found = loaded("[kafka]\ndelivery_timeout_seconds = 2.5\n[http]\nmax_body_bytes = 2048\n[kafka.producer]\nlinger.ms = 9")
+    properties = producer_properties(found)
+    assert properties["acks"] == "all"
+    assert properties["enable.idempotence"] is True
+    assert properties["partitioner"] == "murmur2_random"
+    assert properties["delivery.timeout.ms"] == 2500
+    assert properties["message.max.bytes"] == max_message_bytes(found) == 2048 + 65536
+    assert properties["linger.ms"] == 9
+    assert check_properties(properties) == []
+
+
+def test_every_wrong_name_of_librdkafka_is_told() -> None:
+    problems = check_properties({"linger.ns": 1, "acks": "all", "linger.ms": "soon", "sasl.pasword": SECRET})
+    assert [problem.split(": ")[1] for problem in problems] == ["linger.ns", "linger.ms", "sasl.pasword"]
+    assert SECRET not in "".join(problems)
+
+
+def test_properties_that_do_not_go_together_are_told() -> None:
+    (problem,) = check_properties({"enable.idempotence": True, "acks": "1"})
+    assert problem.startswith("kafka: ")
