@@ -5,7 +5,8 @@ The rules are those of the contract's keys and identities; see README, "Keys".
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from connector.errors import Misfit
@@ -16,6 +17,10 @@ _OF_ONE_ITEM: Final = ("media_url", "ref", "ref1", "ref2", "reply_to")
 """Keys of `extra_info` that belong to one message or status: with several, nobody knows to which."""
 
 _EMPTY_KEY: Final[Json] = {"value": None, "source": None}
+
+
+_Make = Callable[..., Item]
+"""Makes an item of this callback; what a kind of item does not have is empty already."""
 
 
 class Split(NamedTuple):
@@ -36,19 +41,29 @@ def split(callback: Callback, raw: RawCallback) -> Split:
         extra = {name: value for name, value in extra.items() if name not in _OF_ONE_ITEM}
         ambiguous = sum(bool(callback.extra.get(name)) for name in _OF_ONE_ITEM)
     people = _People(callback.contacts, raw.body, alone=events == 1)
+    make = partial(
+        Item,
+        metadata=callback.metadata,
+        extra=extra,
+        callback=facts,
+        message_type="",
+        message=EMPTY,
+        status=EMPTY,
+        contact=EMPTY,
+    )
     items = []
     for index, message in enumerate(callback.messages):
-        items.append(_message(index, message, people, callback, extra, facts))
+        items.append(_message(index, message, people, make))
     for index, status in enumerate(callback.statuses):
-        items.append(_status(index, status, people, callback, extra, facts))
+        items.append(_status(index, status, people, make))
     without_profile = without_key = 0
     for index, contact in enumerate(callback.contacts):
         if contact.__class__ is not dict:
-            items.append(_no_object("contacts", index, contact, callback, extra, facts))
+            items.append(_no_object("contacts", index, contact, make))
         elif not _has_profile(contact):
             without_profile += 1
         else:
-            item = _contact(index, contact, people, callback, extra, facts)
+            item = _contact(index, contact, people, make)
             if item is None:
                 without_key += 1
             else:
@@ -134,9 +149,9 @@ def _first_key(rules: Iterable[tuple[str, Any]]) -> Json:
     return _EMPTY_KEY
 
 
-def _message(index: int, message: Any, people: _People, callback: Callback, extra: Json, facts: Json) -> Item:
+def _message(index: int, message: Any, people: _People, make: _Make) -> Item:
     if message.__class__ is not dict:
-        return _no_object("messages", index, message, callback, extra, facts)
+        return _no_object("messages", index, message, make)
     is_system = message.get("type") == "system"
     number, user_id = message.get("from"), message.get("from_user_id")
     contact = people.match(number, user_id, "message", message, by_position=not is_system)
@@ -155,16 +170,12 @@ def _message(index: int, message: Any, people: _People, callback: Callback, extr
     reaction = message.get("reaction")
     if reaction.__class__ is dict:
         identity += (reaction.get("message_id"), reaction.get("emoji") or None, message.get("timestamp"))
-    return Item(
+    return make(
         source="messages",
         index=index,
         message_type=text_of(message.get("type")) or "",
         message=message,
-        status=EMPTY,
         contact=contact,
-        metadata=callback.metadata,
-        extra=extra,
-        callback=facts,
         key=key,
         identity=identity,
     )
@@ -186,9 +197,9 @@ def _system_key(message: Json, contact: Json) -> Json:
     )
 
 
-def _status(index: int, status: Any, people: _People, callback: Callback, extra: Json, facts: Json) -> Item:
+def _status(index: int, status: Any, people: _People, make: _Make) -> Item:
     if status.__class__ is not dict:
-        return _no_object("statuses", index, status, callback, extra, facts)
+        return _no_object("statuses", index, status, make)
     recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
     contact = people.match(recipient, user_id, "status", status)
     in_group = status.get("recipient_type") == "group"
@@ -202,16 +213,11 @@ def _status(index: int, status: Any, people: _People, callback: Callback, extra:
             ("recipient_user_id", user_id),
         )
     )
-    return Item(
+    return make(
         source="statuses",
         index=index,
-        message_type="",
-        message=EMPTY,
         status=status,
         contact=contact,
-        metadata=callback.metadata,
-        extra=extra,
-        callback=facts,
         key=key,
         identity=_status_identity(status, participant or recipient or user_id),
     )
@@ -228,7 +234,7 @@ def _has_profile(contact: Json) -> bool:
     return bool(named or contact.get("username") or contact.get("identity_key_hash"))
 
 
-def _contact(index: int, contact: Json, people: _People, callback: Callback, extra: Json, facts: Json) -> Item | None:
+def _contact(index: int, contact: Json, people: _People, make: _Make) -> Item | None:
     """Return the item of a contact, or None when no rule gives it a key."""
     key = _first_key((("wa_id", contact.get("wa_id")), ("user_id", contact.get("user_id"))))
     if key is _EMPTY_KEY:
@@ -238,32 +244,21 @@ def _contact(index: int, contact: Json, people: _People, callback: Callback, ext
         seen_with: tuple[Any, ...] = (event.get("id"), event.get("status"), event.get("timestamp"))
     else:
         seen_with = (people.body_digest(), index)
-    return Item(
+    return make(
         source="contacts",
         index=index,
-        message_type="",
         message=event if root == "message" else EMPTY,
         status=event if root == "status" else EMPTY,
         contact=contact,
-        metadata=callback.metadata,
-        extra=extra,
-        callback=facts,
         key=key,
         identity=("contact", key["value"], *seen_with),
     )
 
 
-def _no_object(source: Source, index: int, value: Any, callback: Callback, extra: Json, facts: Json) -> Item:
-    return Item(
+def _no_object(source: Source, index: int, value: Any, make: _Make) -> Item:
+    return make(
         source=source,
         index=index,
-        message_type="",
-        message=EMPTY,
-        status=EMPTY,
-        contact=EMPTY,
-        metadata=callback.metadata,
-        extra=extra,
-        callback=facts,
         key=_EMPTY_KEY,
         identity=(),
         fault=Fault("not_an_object_item", "split", f"{source}[{index}] is {kind_of(value)}"),

@@ -35,7 +35,7 @@ from tests.callbacks import (
     topics,
 )
 
-modest = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+modest = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # Lone surrogates too: json escapes them, and the callbacks' senders cut names in the middle of an emoji.
 texts = st.text(max_size=8) | st.text(alphabet="\ud83d\ude02a+ 0", max_size=4)
@@ -198,7 +198,8 @@ def test_order_of_messages_changes_none_of_their_ids(drawn: tuple[Parts, list[An
 def test_replay_of_any_dead_letter_ends_in_the_same_fault_and_makes_no_other_event(parts: Parts) -> None:
     for letter in on("dead-letters", messages_of(parts.body())):
         again = messages_of(letter["body"])
-        if b'"messages"' not in letter["body"] and letter["detail"].startswith(("message.", "status.")):
+        of_contact = b'"messages":' not in letter["body"] and b'"statuses":' not in letter["body"]
+        if of_contact and letter["detail"].startswith(("message.", "status.")):
             # A profile that is refused for the id of the message it came with: alone it has no fault.
             assert topics(again) == ["contacts"]
             continue
