@@ -15,7 +15,7 @@ Every message is safe to log: names and paths, never a value from the wire, neve
 
 from collections.abc import Sequence
 
-from connector.records import Reason
+from connector.records import EMPTY, Json, Reason
 
 
 class ConnectorError(Exception):
@@ -46,9 +46,14 @@ class RegistryFailed(OtherSideFailed):
 
 
 class NotDecodable(ConnectorError):
-    """A callback whose bytes no dialect explains. `reason` is one of the dead letters' reasons."""
+    """A callback whose bytes no dialect explains. `reason` is one of the dead letters' reasons.
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    `metadata` and `extra` are what could be read of it all the same, for the dead letter's key and ids.
+    """
+
+    def __init__(self, reason: Reason, detail: str, metadata: Json = EMPTY, extra: Json = EMPTY) -> None:
+        self.metadata = metadata
+        self.extra = extra
         self.reason: Reason = reason
         self.detail = detail
         super().__init__(f"{reason}: {detail}")

@@ -32,13 +32,14 @@ _HOST = "127.0.0.1"
 
 def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
     """Run the embedded stack until Ctrl-C or SIGTERM."""
+    given = settings_of.load_for_tools(file)
     if ready_file and not ready_file.parent.is_dir():
         raise ConfigurationInvalid([f"{ready_file}: there is no such folder; give --ready-file one that exists"])
     listening = bind(_HOST, port)
     registry_socket, management_socket = bind(_HOST, 0), bind(_HOST, 0)
     broker = EmbeddedBroker()
     registry_url = f"http://{_HOST}:{registry_socket.getsockname()[1]}"
-    loaded = _settings(file, broker.bootstrap_servers, registry_url)
+    loaded = _with_embedded(given, broker.bootstrap_servers, registry_url)
     problems = check_properties(settings_of.producer_properties(loaded))
     if problems:
         raise ConfigurationInvalid(problems)
@@ -47,8 +48,7 @@ def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as
     uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))
 
 
-def _settings(file: Path | None, bootstrap_servers: str, registry_url: str) -> Settings:
-    loaded = settings_of.load_for_tools(file)
+def _with_embedded(loaded: Settings, bootstrap_servers: str, registry_url: str) -> Settings:
     kafka = loaded.kafka.model_copy(
         update={
             "client": {"bootstrap.servers": bootstrap_servers},

@@ -28,9 +28,9 @@ class DeadLetters:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
 
-    def of_callback(self, raw: RawCallback, fault: Fault) -> KafkaMessage:
-        """Return the dead letter of a callback as a whole."""
-        return self._letter(raw, fault, raw.body, EMPTY, EMPTY, None)
+    def of_callback(self, raw: RawCallback, fault: Fault, metadata: Json = EMPTY, extra: Json = EMPTY) -> KafkaMessage:
+        """Return the dead letter of a callback as a whole; metadata and extra are what could be read of it."""
+        return self._letter(raw, fault, raw.body, metadata, extra, None)
 
     def of_item(self, raw: RawCallback, callback: Callback, item: Item, fault: Fault) -> KafkaMessage:
         """Return the dead letter of one item of a callback."""

@@ -55,7 +55,8 @@ def decode(raw: RawCallback) -> Callback:
     except Misfit as misfit:
         raise NotDecodable("unknown_shape", str(misfit)) from None
     if not (callback.messages or callback.statuses or callback.contacts):
-        raise NotDecodable("nothing_in_it", "there are no messages, statuses or contacts")
+        told = "there are no messages, statuses or contacts"
+        raise NotDecodable("nothing_in_it", told, callback.metadata, callback.extra)
     return callback
 
 

@@ -80,7 +80,7 @@ class Flow:
         try:
             messages = self._records_of(raw)
         except NotDecodable as refused:
-            messages = [self._whole(raw, Fault(refused.reason, "decode", refused.detail))]
+            messages = [self._whole(raw, Fault(refused.reason, "decode", refused.detail), refused)]
         except Exception as unexpected:  # noqa: BLE001 - a defect of ours must not lose a callback; it is logged and counted
             event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
             messages = [self._whole(raw, Fault("internal_error", "encode", type(unexpected).__name__))]
@@ -91,7 +91,8 @@ class Flow:
         items, *left_out = split(callback, raw)
         self._metrics.count_left_out(callback.replaced_surrogates, *left_out)
         if len(items) > MAX_ITEMS:
-            return [self._whole(raw, Fault("too_many_items", "split", f"{len(items)} items; the limit is {MAX_ITEMS}"))]
+            fault = Fault("too_many_items", "split", f"{len(items)} items; the limit is {MAX_ITEMS}")
+            return [self._whole(raw, fault, callback)]
         messages: list[KafkaMessage] = []
         faults: list[Fault] = []
         size_bytes = 0
@@ -106,14 +107,17 @@ class Flow:
             if may_be_too_large:
                 size_bytes += encoded.size_bytes()
                 if size_bytes > MAX_CALLBACK_BYTES:
-                    return [self._whole(raw, Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes"))]
+                    fault = Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes")
+                    return [self._whole(raw, fault, callback)]
         for fault in faults:
             self._metrics.dead_letters.labels(fault.reason).inc()
         return messages
 
-    def _whole(self, raw: RawCallback, fault: Fault) -> KafkaMessage:
+    def _whole(self, raw: RawCallback, fault: Fault, known: Callback | NotDecodable | None = None) -> KafkaMessage:
         self._metrics.dead_letters.labels(fault.reason).inc()
-        return self._dead_letters.of_callback(raw, fault)
+        if known is None:
+            return self._dead_letters.of_callback(raw, fault)
+        return self._dead_letters.of_callback(raw, fault, known.metadata, known.extra)
 
     async def _send_dead_letters(self, raw: RawCallback, outcome: Outcome) -> Outcome:
         """Send a dead letter for each record that Kafka refuses for good, even alone."""

@@ -13,8 +13,11 @@ from connector.errors import Misfit
 from connector.pipeline.conversions import kind_of, to_text
 from connector.records import EMPTY, Callback, Fault, Item, Json, RawCallback, Source
 
-_OF_ONE_ITEM: Final = ("media_url", "ref", "ref1", "ref2", "reply_to")
+_OF_ONE_ITEM: Final = ("media_url", "ref", "ref1", "ref2", "reply_to", "message_id")
 """Keys of `extra_info` that belong to one message or status: with several, nobody knows to which."""
+
+_OF_ONE_STATUS: Final = ("status", "message_id")
+"""Root keys that belong to one status, likewise."""
 
 _EMPTY_KEY: Final[Json] = {"value": None, "source": None}
 
@@ -40,6 +43,7 @@ def split(callback: Callback, raw: RawCallback) -> Split:
     if events > 1:
         extra = {name: value for name, value in extra.items() if name not in _OF_ONE_ITEM}
         ambiguous = sum(bool(callback.extra.get(name)) for name in _OF_ONE_ITEM)
+        facts = {name: fact for name, fact in facts.items() if name not in _OF_ONE_STATUS}
     people = _People(callback.contacts, raw.body, alone=events == 1)
     make = partial(
         Item,
@@ -54,8 +58,10 @@ def split(callback: Callback, raw: RawCallback) -> Split:
     items = []
     for index, message in enumerate(callback.messages):
         items.append(_message(index, message, people, make))
+    # What stands beside the only status, where its record looks too.
+    beside = {"id": extra.get("message_id") or facts.get("message_id"), "status": facts.get("status")}
     for index, status in enumerate(callback.statuses):
-        items.append(_status(index, status, people, make))
+        items.append(_status(index, status, people, make, beside))
     without_profile = without_key = 0
     for index, contact in enumerate(callback.contacts):
         if contact.__class__ is not dict:
@@ -197,7 +203,7 @@ def _system_key(message: Json, contact: Json) -> Json:
     )
 
 
-def _status(index: int, status: Any, people: _People, make: _Make) -> Item:
+def _status(index: int, status: Any, people: _People, make: _Make, beside: Json) -> Item:
     if status.__class__ is not dict:
         return _no_object("statuses", index, status, make)
     recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
@@ -219,12 +225,13 @@ def _status(index: int, status: Any, people: _People, make: _Make) -> Item:
         status=status,
         contact=contact,
         key=key,
-        identity=_status_identity(status, participant or recipient or user_id),
+        identity=_status_identity(status, participant or recipient or user_id, beside),
     )
 
 
-def _status_identity(status: Json, recipient: Any) -> tuple[Any, ...]:
-    return ("status", status.get("id"), status.get("status"), status.get("type"), recipient, status.get("timestamp"))
+def _status_identity(status: Json, recipient: Any, beside: Json) -> tuple[Any, ...]:
+    message_id, name = status.get("id") or beside["id"], status.get("status") or beside["status"]
+    return ("status", message_id, name, status.get("type"), recipient, status.get("timestamp"))
 
 
 def _has_profile(contact: Json) -> bool:

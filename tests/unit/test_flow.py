@@ -230,3 +230,19 @@ def test_second_delivery_has_the_same_ids() -> None:
 
     assert [header(record, "ce_id") for record in messages_of(BAD_AMONG_GOOD, received_at=1_763_799_999_999)] == first
     assert len(set(first)) == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (envelope([]), "nothing_in_it"),
+        (envelope([{}] * (MAX_ITEMS + 1)), "too_many_items"),
+    ],
+)
+def test_dead_letter_of_a_whole_callback_is_keyed_by_the_business_number(body: bytes, reason: str) -> None:
+    (letter,) = messages_of(body)
+
+    assert decoded(letter)["reason"] == reason
+    assert letter.key is not None
+    assert letter.key.decode() == decoded(letter)["phone_number_id"]
+    assert decoded(letter)["waba_id"]

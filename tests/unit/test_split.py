@@ -7,7 +7,7 @@ import pytest
 from connector.pipeline.encode import digest
 from connector.pipeline.split import Split, split, text_of
 from connector.records import Callback, Item, Json
-from tests.callbacks import ABSENT, EXTRA, NUMBER, OTHER_NUMBER, USER_ID, callback_of, contact, message, raw, status
+from tests.callbacks import ABSENT, EXTRA, METADATA, NUMBER, OTHER_NUMBER, USER_ID, callback_of, contact, message, raw, status
 
 GROUP = "grp-inventato-1"
 
@@ -294,6 +294,38 @@ def test_different_events_never_share_an_identity(callbacks: list[dict[str, Any]
 
     assert len(set(ids)) == len(callbacks)
     assert ids == [digest(items_of(**callback)[0].identity) for callback in callbacks], "a second delivery has the same ids"
+
+
+def test_status_without_an_id_is_told_apart_by_the_one_beside_it() -> None:
+    def id_of(extra: Json, root: Json) -> str:
+        callback = Callback(METADATA, [], [], [status(id=ABSENT, status=ABSENT)], extra, root)
+        return digest(split_of(callback).items[0].identity)
+
+    ids = [
+        id_of({"message_id": "wamid.A"}, {}),
+        id_of({"message_id": "wamid.B"}, {}),
+        id_of({}, {"message_id": "wamid.C"}),
+        id_of({}, {"message_id": "wamid.C", "status": "failed"}),
+        id_of({}, {}),
+    ]
+    assert len(set(ids)) == len(ids)
+
+
+def test_no_status_of_several_gets_the_id_or_the_status_of_another() -> None:
+    callback = Callback(
+        METADATA,
+        [],
+        [],
+        [status(), status(id=ABSENT)],
+        {"message_id": "wamid.A"},
+        {"message_id": "wamid.A", "status": "read", "trace": "kept"},
+    )
+
+    for item in split_of(callback).items:
+        assert "message_id" not in item.extra
+        assert "message_id" not in item.callback
+        assert "status" not in item.callback
+        assert item.callback["trace"] == "kept"
 
 
 def test_removal_is_the_same_without_an_emoji_and_with_an_empty_or_null_one() -> None:
