@@ -1,0 +1,1 @@
+"""The load, the baseline it is compared with, and the report: `python -m benchmarks`."""
