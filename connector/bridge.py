@@ -98,6 +98,8 @@ class Bridge:
         # What was made at start stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        # A callback makes many short-lived values and hardly a cycle; the default looks at them every 700.
+        gc.set_threshold(50_000, 20, 100)
         event("ready", "info")
 
     async def _measure(self) -> None:

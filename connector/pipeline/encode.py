@@ -1,22 +1,21 @@
 """An item in, a `KafkaMessage` out, or the `Fault` that makes it a dead letter.
 
-The record is filled by the schema's compiled function, written by fastavro and framed by hand with the id under which the
+The record is filled and written by functions compiled from the schema, and framed by hand with the id under which the
 registry knows the schema: a zero byte and four bytes of id. What the broker would refuse is refused here.
 """
 
 import hashlib
-import io
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
-import fastavro
 import msgspec
 
 from connector.catalogue import Catalogue, RecordType
 from connector.errors import Misfit
+from connector.pipeline.avro import compile_writer
 from connector.pipeline.split import text_of
 from connector.records import EMPTY, Fault, Headers, Item, Json, KafkaMessage, RawCallback
 
@@ -40,6 +39,7 @@ class Encoder:
         self.unfit_times = 0
         self.clamped_times = 0
         self._fill = record_type.mapping.fill
+        self._write = compile_writer(record_type.schema)
         self._event_time = record_type.mapping.event_time
         self._frame = b"\0" + schema_id.to_bytes(4, "big")
         self._max_message_bytes = max_message_bytes
@@ -76,9 +76,6 @@ class Encoder:
             item.message, item.status, item.contact, item.metadata, item.extra, item.callback, item.key, fault, unfit
         )
         self.unfit_times += len(unfit)
-        out = io.BytesIO()
-        out.write(self._frame)
-        fastavro.schemaless_writer(out, self.record_type.parsed, record)
         event_ms = record[self._event_time] if self._event_time else None
         key = item.key["value"]
         headers = [
@@ -94,7 +91,7 @@ class Encoder:
         return KafkaMessage(
             topic=self.record_type.topic,
             key=key.encode() if key is not None else None,
-            value=out.getvalue(),
+            value=self._frame + self._write(record),
             headers=headers,
             timestamp_ms=self._timestamp(event_ms, raw.received_at),
             item=item if not fault else None,

@@ -1,17 +1,20 @@
 """What holds for every callback, however odd: nothing is lost, nothing is invented, and nothing is our own defect."""
 
 import dataclasses
+import io
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import fastavro
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.catalogue import RecordType
 from connector.metrics import Metrics
+from connector.pipeline.avro import compile_writer
 from connector.pipeline.conversions import EARLIEST_MS, LATEST_MS
 from connector.pipeline.encode import Encoder
 from connector.pipeline.split import text_of
@@ -265,3 +268,14 @@ def test_what_is_encoded_is_what_is_decoded(record_type: RecordType, data: st.Da
     written = encoder.write(item_of(message=METADATA), EMPTY, "id", raw(b"{}"))
 
     assert decoded(written) == as_read(record, record_type.schema)
+
+
+@pytest.mark.parametrize("record_type", list(catalogue()), ids=lambda record_type: record_type.name)
+@settings(modest, max_examples=60)
+@given(data=st.data())
+def test_compiled_writer_writes_what_fastavro_writes(record_type: RecordType, data: st.DataObject) -> None:
+    record = data.draw(avro_values(record_type.schema))
+    expected = io.BytesIO()
+    fastavro.schemaless_writer(expected, record_type.parsed, record)
+
+    assert compile_writer(record_type.schema)(record) == expected.getvalue()
