@@ -7,7 +7,8 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, TextIO
 
 import structlog
 
@@ -25,7 +26,7 @@ def configure(settings: Logs) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
@@ -58,12 +59,21 @@ def fault_location(error: BaseException) -> str:
     return f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown"
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Keeps to itself what it cannot write: logging's own report quotes messages and the errors being handled."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        # A full disk or a pipe that nobody reads: there is nowhere to tell it.
+        with suppress(OSError, ValueError):
+            self.stream.write(f"not_logged {record.name} {record.levelname}{self.terminator}")
+
+
 def _without_traceback(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Put an error's type and place where its traceback and message would stand: those may quote what was received."""
     info = entry.pop("exc_info", None)
     if isinstance(info, tuple) and info[1] is not None:
         entry["error"] = type(info[1]).__name__
         entry["where"] = fault_location(info[1])
-        entry["event"] = str(entry.get("event", "")).splitlines()[0]
+        entry["event"] = str(entry.get("event", "")).partition("\n")[0]
     entry.pop("exc_text", None)
     return entry

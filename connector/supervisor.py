@@ -86,7 +86,8 @@ class Supervisor:
         while not self._stopping.is_set():
             code = await self._run_worker(number)
             if self._stopping.is_set():
-                self._failed = self._failed or code != 0
+                # Ended by the signal itself: it had not begun, so nothing was under way.
+                self._failed = self._failed or code not in (0, -signal.SIGTERM)
                 return
             event("worker_died", worker=number, exit_code=code)
             try:

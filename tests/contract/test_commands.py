@@ -1,0 +1,323 @@
+"""The command line: help for everything, answers in words, and the exit codes 0, 1 and 2. Nothing here needs a server."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from connector import __version__
+from connector.cli import app, main
+from connector.invented import TYPES
+from tests.callbacks import SAMPLES, envelope, message
+from tests.stack.ports import free_ports
+
+ROOT = Path(__file__).parents[2]
+SAMPLES_FOLDER = ROOT / "tests" / "samples"
+SECONDS = 30
+
+
+Settings = dict[str, str]
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+    def problems(self) -> list[str]:
+        """What it says on stderr, a problem a line."""
+        return [line.removeprefix("connector: ") for line in self.stderr.splitlines() if line.startswith("connector: ")]
+
+
+class Runner(Protocol):
+    """Runs the command line here, in this process, where an error that nobody told in words fails the test."""
+
+    def __call__(self, *arguments: str, settings: Settings | None = None) -> Done: ...
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
+    for name in [name for name in os.environ if name.startswith("CONNECTOR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(ROOT)
+    # The loggers belong to pytest.
+    monkeypatch.setattr("connector.logs.configure", lambda _settings: None)
+
+    def in_this_process(*arguments: str, settings: Settings | None = None) -> Done:
+        for name, value in (settings or {}).items():
+            monkeypatch.setenv(f"CONNECTOR_{name}", value)
+        monkeypatch.setattr(sys, "argv", ["connector", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code is None or isinstance(ended.value.code, int)
+        return Done(ended.value.code or 0, *capsys.readouterr())
+
+    return in_this_process
+
+
+def process(*arguments: str, stdin: bytes = b"", settings: Settings | None = None) -> Done:
+    """Run the command line as a process."""
+    without_ours = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")}
+    ours = {f"CONNECTOR_{name}": value for name, value in (settings or {}).items()}
+    done = subprocess.run(
+        [sys.executable, "-m", "connector", *arguments],
+        env={**without_ours, **ours},
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr + done.stdout
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def commands(of: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    command = of or get_command(app)
+    yield path, command
+    if isinstance(command, TyperGroup):
+        for name, inner in command.commands.items():
+            yield from commands(inner, (*path, name))
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.fixture
+def nobody() -> Settings:
+    """Settings under which neither Kafka nor the registry answers."""
+    kafka, registry = free_ports(2)
+    return {
+        "KAFKA__CLIENT__BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka}",
+        "REGISTRY__URL": f"http://127.0.0.1:{registry}",
+    }
+
+
+# Help
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_command_and_its_parameters_have_a_text(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    assert command.help
+    assert [parameter.name for parameter in command.params if not parameter.help] == []
+
+
+def test_commands_are_those_that_the_readme_lists() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    leaves = [path for path, command in COMMANDS.items() if not isinstance(command, TyperGroup)]
+    assert [
+        path for path in leaves if f"| `connector {' '.join(path)}" not in text and f"· `connector {' '.join(path)}" not in text
+    ] == []
+
+
+def test_help_is_printed(run: Runner) -> None:
+    for path in COMMANDS:
+        done = run(*path, "--help")
+        assert done.exit_code == 0
+        assert "Usage" in done.stdout
+        assert not done.stderr
+
+
+def test_command_lists_itself_when_nothing_is_said(run: Runner) -> None:
+    done = run()
+    assert all(path[0] in done.stdout + done.stderr for path in COMMANDS if path)
+
+
+def test_version_is_printed() -> None:
+    assert process("--version") == (0, f"connector {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["explain"],
+        ["serve", "--workers", "0"],
+        ["dev", "--port", "70000"],
+        ["send", "text", "--count", "-1"],
+        ["tail", "--nonsense"],
+        ["schemas", "nonsense"],
+        ["send"],
+        ["send", "nonsense"],
+        ["send", "text", "nonsense"],
+        ["send", "text", "--header", "no colon"],
+        ["send", "text", "--header", "X: é"],
+        ["send", "text", "--url", "bridge"],
+        ["send", "text", "--url", "http://127.0.0.1:70000/x"],
+        ["explain", "no/such/file"],
+        ["explain", "tests"],
+        ["explain", "README.md", "--config", "no/such/file"],
+        ["dev", "--port", "0", "--ready-file", "no/such/folder/ready.json"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_2_in_words(arguments: list[str], run: Runner) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert not done.stdout
+    assert done.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["schemas", "list"], ["topics", "check"], ["tail"], ["explain", "README.md"], ["dev", "--port", "0"]]
+)
+def test_wrong_settings_are_2_in_words(arguments: list[str], run: Runner) -> None:
+    done = run(*arguments, settings={"HTTP__PROT": "1", "LOGS__LEVEL": "loud"})
+    assert done.exit_code == 2
+    assert [problem.partition(": ")[0] for problem in done.problems()] == ["CONNECTOR_HTTP__PROT", "logs.level"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "table"),
+    [
+        (["topics", "check"], "KAFKA__CLIENT"),
+        (["tail", "--count", "1"], "KAFKA__CONSUMER"),
+        (["dev", "--port", "0"], "KAFKA__PRODUCER"),
+        (["schemas", "list"], "REGISTRY__CLIENT"),
+    ],
+)
+def test_wrong_client_property_is_2_in_words(arguments: list[str], table: str) -> None:
+    done = process(*arguments, settings={f"{table}__NO_SUCH_NAME": "s3cret"})
+    assert done.exit_code == 2
+    (problem,) = done.problems()
+    assert "no.such.name" in problem
+    assert "s3cret" not in done.stderr
+
+
+def test_unknown_type_is_told_with_the_known_ones(run: Runner) -> None:
+    (problem,) = run("send", "nonsense").problems()
+    assert all(word in problem for word in ("nonsense", *TYPES))
+
+
+# Nobody there
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["schemas", "list"],
+        ["schemas", "register"],
+        ["schemas", "register", "--dry-run", "--json"],
+        ["topics", "check"],
+        ["topics", "create", "--dry-run"],
+        ["tail", "--count", "1"],
+    ],
+    ids=" ".join,
+)
+def test_server_that_is_away_is_1_in_words(
+    arguments: list[str], nobody: Settings, run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Kafka's client tries until its time is over.
+    monkeypatch.setattr("connector.topics._SECONDS", 0.5)
+    monkeypatch.setattr("connector.consume._SECONDS", 0.5)
+    started = time.monotonic()
+    done = run(*arguments, settings=nobody)
+    assert time.monotonic() - started < 6
+    assert done.exit_code == 1
+    (problem,) = done.problems()
+    assert "does not answer" in problem
+    assert "registry.url" in problem or "bootstrap.servers" in problem
+    assert not done.stdout
+
+
+def test_kafka_that_is_away_is_told_in_time(nobody: Settings) -> None:
+    started = time.monotonic()
+    done = process("topics", "check", settings=nobody)
+    assert time.monotonic() - started < 20
+    assert done.exit_code == 1
+    assert "does not answer" in done.problems()[0]
+
+
+def test_bridge_that_is_away_is_1_in_words(run: Runner) -> None:
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}/callbacks/kaleyra"
+    done = run("send", "text", "--count", "3", "--url", url)
+    assert done.exit_code == 1
+    (problem,) = done.problems()
+    assert url in problem
+    assert "3 x " in done.stdout
+    assert run("send", "text", "--count", "3", "--url", url, "--json").json()["sent"] == 3
+
+
+# explain
+
+
+def test_explain_shows_the_records_as_json(run: Runner) -> None:
+    done = run("explain", str(SAMPLES_FOLDER / "order" / "fractional.json"), "--json")
+    assert done.exit_code == 0
+    told = done.json()
+    assert list(told) == ["records", "dead_letters", "unmapped"]
+    assert told["dead_letters"] == []
+    assert all(list(record) == ["topic", "key", "value", "headers"] for record in told["records"])
+    by_topic = {record["topic"]: record for record in told["records"]}
+    record = by_topic["kaleyra.whatsapp.orders"]
+    assert record["key"] == record["value"]["record_key"]
+    assert all(isinstance(item["item_price"], str) for item in record["value"]["product_items"]), "decimals are exact texts"
+    assert record["headers"]["ce_type"] == "kaleyra.whatsapp.order"
+
+
+def test_explain_shows_dead_letters_as_json(run: Runner) -> None:
+    told = run("explain", str(SAMPLES_FOLDER / "rejected" / "does_not_fit.json"), "--json").json()
+    (letter,) = told["dead_letters"]
+    assert list(letter) == ["reason", "step", "detail"]
+    assert letter["reason"] == "does_not_fit"
+
+
+def test_explain_shows_keys_that_no_schema_maps(run: Runner, tmp_path: Path) -> None:
+    body = envelope([message(message_type="document", document={"id": "1", "pages": 3, "cover": {"width": 1}})])
+    file = tmp_path / "callback.json"
+    file.write_bytes(body)
+    done = run("explain", str(file), "--json")
+    assert done.exit_code == 0
+    assert done.json()["unmapped"] == ["message.document.cover.width", "message.document.pages"]
+    assert "message.document.pages" in run("explain", str(file)).stdout
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"\xff", b"[]", b"{}"])
+def test_explain_tells_what_is_no_callback(body: bytes, run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "body").write_bytes(body)
+    done = run("explain", str(tmp_path / "body"), "--json")
+    assert done.exit_code == 0
+    assert len(done.json()["dead_letters"]) == 1
+    assert not done.json()["records"]
+
+
+def test_explain_shows_people_what_it_shows_scripts(run: Runner) -> None:
+    sample = SAMPLES_FOLDER / "document" / "full.json"
+    assert sample in SAMPLES
+    done = run("explain", str(sample))
+    assert done.exit_code == 0
+    for record in run("explain", str(sample), "--json").json()["records"]:
+        assert record["topic"] in done.stdout
+        assert record["key"] in done.stdout
+
+
+def test_explain_reads_stdin() -> None:
+    done = process("explain", "-", "--json", stdin=envelope([message()]))
+    assert done.exit_code == 0
+    assert [record["topic"] for record in done.json()["records"]] == ["kaleyra.whatsapp.others"]
+
+
+def test_output_may_be_read_in_part() -> None:
+    command = [sys.executable, "-m", "connector", "explain", str(SAMPLES_FOLDER / "document" / "full.json")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(SECONDS) in (0, 1)

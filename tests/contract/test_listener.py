@@ -1,0 +1,566 @@
+"""The data listener against senders of every kind, over real sockets: slow, greedy, broken, hostile.
+
+The bounds are small, so that the tests are short. The flow behind the listener needs no servers.
+"""
+
+import asyncio
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from typing import NamedTuple
+
+import pytest
+import uvloop
+
+from connector.app import create_app
+from connector.listener import Listener, bind
+from connector.metrics import Metrics
+from connector.pipeline.authenticate import Credentials
+from connector.pipeline.produce import Outcome
+from connector.records import KafkaMessage
+from connector.settings import Http
+from tests.callbacks import MemorySink, envelope, flow, message
+
+PATH = "/callbacks/kaleyra"
+TOKEN = "invented-token-0123456789"
+HTTP = Http(
+    max_body_bytes=4096,
+    header_timeout_seconds=0.5,
+    body_timeout_seconds=0.5,
+    idle_timeout_seconds=1,
+    max_connections=5,
+    max_callbacks_in_flight=2,
+)
+LONGEST_CUT_SECONDS = 3.0
+"""A deadline of half a second, a sweep once a second, and a slow machine."""
+TOKEN_ONLY = Credentials(url_token=TOKEN.encode())
+HEADER_ONLY = Credentials(header_name=b"x-kaleyra", header_value=b"invented-value")
+BODY = envelope([message()])
+
+
+class HeldSink(MemorySink):
+    """Confirms nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = 0
+        self.let_go = False
+
+    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+        self.waiting += 1
+        while not self.let_go:  # noqa: ASYNC110 - it is let go from another thread
+            await asyncio.sleep(0.01)
+        return await super().send(messages)
+
+
+class Running:
+    """A listener in a thread of its own, until `stop`."""
+
+    def __init__(self, credentials: Credentials, sink: MemorySink) -> None:
+        self.sink = sink
+        carrier = flow(sink, credentials=credentials)
+        listening = bind("127.0.0.1", 0)
+        self.port: int = listening.getsockname()[1]
+        self.listener = Listener(create_app(HTTP, lambda: carrier, Metrics()), HTTP, drain_timeout_seconds=1)
+        self._thread = threading.Thread(target=lambda: uvloop.run(self.listener.serve(sockets=[listening])))
+        self._thread.start()
+        until(lambda: self.listener.started)
+
+    @property
+    def connections(self) -> int:
+        return len(self.listener.server_state.connections)
+
+    def stop(self) -> None:
+        self.listener.should_exit = True
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+class Answer(NamedTuple):
+    """A parsed HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Client:
+    """A connection that sends bytes as they are and reads answers."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=8)
+        self._received = b""
+
+    def send(self, content: bytes) -> "Client":
+        # The server may answer and close before it has taken everything; the answer can still be read.
+        with suppress(ConnectionError):
+            self.socket.sendall(content)
+        return self
+
+    def answer(self) -> Answer:
+        while b"\r\n\r\n" not in self._received:
+            assert self._read(), f"closed without an answer, after {self._received!r}"
+        head, _, self._received = self._received.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = int(headers.get("content-length", "0"))
+        while len(self._received) < length:
+            assert self._read(), "closed within an answer"
+        body, self._received = self._received[:length], self._received[length:]
+        return Answer(int(first.split()[1]), headers, body)
+
+    def is_closed(self) -> bool:
+        """Whether the server closes without a further byte."""
+        return not self._read() and not self._received
+
+    def hang_up(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def _read(self) -> bool:
+        try:
+            got = self.socket.recv(65536)
+        except ConnectionError:
+            return False
+        self._received += got
+        return bool(got)
+
+
+class Serving:
+    """Gives listeners, those with a sink of their own for one test, and connections, which end with the test."""
+
+    def __init__(self, shared: dict[Credentials, Running], stack: ExitStack) -> None:
+        self._shared = shared
+        self._stack = stack
+        self.running: Running | None = None
+
+    def __call__(self, credentials: Credentials | None = None, sink: MemorySink | None = None) -> "Serving":
+        credentials = credentials or Credentials(allow_anyone=True)
+        if sink:
+            self.running = Running(credentials, sink)
+            self._stack.callback(self.running.stop)
+            return self
+        if credentials not in self._shared:
+            self._shared[credentials] = Running(credentials, MemorySink())
+        running = self.running = self._shared[credentials]
+        # What the test before has left is gone.
+        until(lambda: not running.connections)
+        running.sink.messages.clear()
+        return self
+
+    @property
+    def sink(self) -> MemorySink:
+        assert self.running
+        return self.running.sink
+
+    def connect(self) -> Client:
+        assert self.running
+        client = Client(self.running.port)
+        self._stack.callback(client.socket.close)
+        return client
+
+    def ask(self, content: bytes) -> Answer:
+        return self.connect().send(content).answer()
+
+    def is_healthy(self) -> bool:
+        """Whether a callback goes through, in full."""
+        before = len(self.sink.messages)
+        return self.ask(post()).status == 200 and len(self.sink.messages) > before
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[dict[Credentials, Running]]:
+    found: dict[Credentials, Running] = {}
+    yield found
+    for running in found.values():
+        running.stop()
+
+
+@pytest.fixture
+def serve(shared: dict[Credentials, Running]) -> Iterator[Serving]:
+    with ExitStack() as stack:
+        yield Serving(shared, stack)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def post(body: bytes = BODY, *headers: str, path: str = PATH, method: str = "POST", version: str = "1.1") -> bytes:
+    lines = [f"{method} {path} HTTP/{version}", "Host: bridge", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def chunked(*chunks: bytes, is_whole: bool = True) -> bytes:
+    head = f"POST {PATH} HTTP/1.1\r\nHost: bridge\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + (b"0\r\n\r\n" if is_whole else b"")
+
+
+# Who may call
+
+
+def test_callback_is_answered_200_without_a_body_and_the_connection_stays(serve: Serving) -> None:
+    client = serve().connect()
+    for number in (1, 2):
+        answer = client.send(post()).answer()
+        assert (answer.status, answer.body, answer.headers["content-length"]) == (200, b"", "0")
+        assert len(serve.sink.messages) == number
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/", f"{PATH}/wrong-token-0123456789", f"{PATH}/{TOKEN}x", f"{PATH}/%FF"])
+def test_wrong_token_is_401_and_nothing_is_produced(serve: Serving, path: str) -> None:
+    client = serve(TOKEN_ONLY).connect()
+    answer = client.send(post(path=path)).answer()
+    assert (answer.status, answer.body) == (401, b"")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert client.is_closed()
+    assert not serve.sink.messages
+
+
+@pytest.mark.parametrize("path", [f"{PATH}/{TOKEN}", f"{PATH}/{TOKEN}/", f"{PATH}/{TOKEN}?campaign=7"])
+def test_right_token_is_200(serve: Serving, path: str) -> None:
+    assert serve(TOKEN_ONLY).ask(post(path=path)).status == 200
+    assert serve.sink.messages
+
+
+def test_strangers_body_is_not_waited_for(serve: Serving) -> None:
+    serve(TOKEN_ONLY)
+    assert serve.ask(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n".encode()).status == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (["X-Kaleyra: invented-value"], 200),
+        (["x-kaleyra:   invented-value  "], 200),
+        ([], 401),
+        (["X-Kaleyra: another-value"], 401),
+        (["X-Kaleyra:"], 401),
+        (["X-Kaleyra: invented-value", "X-Kaleyra: invented-value"], 401),
+        (["X-Kaleyra: another-value", "x-kaleyra: invented-value"], 401),
+        (["X-Kaleyra: invented-value, invented-value"], 401),
+    ],
+)
+def test_header_lets_in_when_it_stands_there_once(serve: Serving, headers: list[str], status: int) -> None:
+    assert serve(HEADER_ONLY).ask(post(BODY, *headers)).status == status
+    assert bool(serve.sink.messages) == (status == 200)
+
+
+# Methods and paths
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"])
+def test_wrong_method_is_405(serve: Serving, method: str) -> None:
+    answer = serve().ask(post(b"", method=method))
+    assert (answer.status, answer.headers["allow"], answer.body) == (405, "GET, POST", b"")
+    assert not serve.sink.messages
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/callbacks", "/callbacks/", f"{PATH}x", f"{PATH}/a/b", f"/{PATH}", f"{PATH}//", "/metrics"]
+)
+def test_wrong_path_is_404(serve: Serving, path: str) -> None:
+    answer = serve().ask(post(path=path))
+    assert answer.status == 404
+    assert "location" not in answer.headers
+    assert not serve.sink.messages
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/", f"{PATH}/{TOKEN}", f"{PATH}/{TOKEN}/"])
+def test_trailing_slash_is_no_redirect(serve: Serving, path: str) -> None:
+    answer = serve().ask(post(path=path))
+    assert answer.status == 200
+    assert "location" not in answer.headers
+
+
+def test_get_is_a_callback_too(serve: Serving) -> None:
+    assert serve().ask(post(method="GET")).status == 200
+    assert serve.sink.messages
+
+
+def test_query_that_is_too_long_is_414(serve: Serving) -> None:
+    assert serve().ask(post(path=f"{PATH}?{'q' * 9000}")).status == 414
+    assert not serve.sink.messages
+
+
+# Sizes
+
+
+def test_blanks_around_the_length_are_no_part_of_it(serve: Serving) -> None:
+    assert (
+        serve().ask(post().replace(b"Content-Length: ", b"Content-Length:   ").replace(b"\r\n\r\n", b"  \r\n\r\n", 1)).status
+        == 200
+    )
+    assert serve.sink.messages
+
+
+def test_body_up_to_the_limit_goes_through(serve: Serving) -> None:
+    assert serve().ask(post(BODY.ljust(HTTP.max_body_bytes))).status == 200
+    assert serve.sink.messages
+
+
+@pytest.mark.parametrize("size_bytes", [HTTP.max_body_bytes + 1, 100_000, 3_000_000])
+def test_body_over_the_limit_is_413_and_the_connection_closes(serve: Serving, size_bytes: int) -> None:
+    client = serve().connect()
+    answer = client.send(post(b" " * size_bytes)).answer()
+    assert (answer.status, answer.headers["connection"], answer.body) == (413, "close", b"")
+    assert client.is_closed()
+    assert not serve.sink.messages
+    assert serve.is_healthy()
+
+
+def test_body_over_the_limit_is_refused_by_its_length_alone(serve: Serving) -> None:
+    assert serve().ask(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 4097\r\n\r\n".encode()).status == 413
+
+
+def test_chunked_body_within_the_limit_goes_through(serve: Serving) -> None:
+    assert serve().ask(chunked(BODY[:10], BODY[10:])).status == 200
+    assert serve.sink.messages
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_chunked_body_over_the_limit_is_413(serve: Serving, is_whole: bool) -> None:
+    client = serve().connect()
+    answer = client.send(chunked(*[b" " * 1000] * 5, is_whole=is_whole)).answer()
+    assert (answer.status, answer.headers["connection"]) == (413, "close")
+    assert client.is_closed()
+    assert not serve.sink.messages
+    assert serve.is_healthy()
+
+
+@pytest.mark.parametrize(
+    "length", ["-1", "+5", "abc", "1e3", "0x10", "5 5", "1, 2", "", "4097", "99999999999", "9" * 19, "9" * 40, "9" * 5000]
+)
+def test_wrong_length_is_refused(serve: Serving, length: str) -> None:
+    answer = serve().ask(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+    assert answer.status in (400, 413)
+    assert not serve.sink.messages
+    assert serve.is_healthy()
+
+
+@pytest.mark.parametrize("second", ["Content-Length: 3", "Transfer-Encoding: chunked"])
+def test_two_lengths_are_400(serve: Serving, second: str) -> None:
+    client = serve().connect()
+    assert client.send(post(BODY, second)).answer().status == 400
+    assert client.is_closed()
+    assert not serve.sink.messages
+
+
+def test_chunk_of_a_wrong_size_is_400(serve: Serving) -> None:
+    client = serve().connect().send(chunked(BODY[:10], is_whole=False) + b"xyz\r\n")
+    assert client.answer().status == 400
+    assert not serve.sink.messages
+    assert serve.is_healthy()
+
+
+@pytest.mark.parametrize(
+    "headers", [["X-Long: " + "x" * 70_000], [f"X-{number}: {'x' * 1000}" for number in range(100)]], ids=["one", "many"]
+)
+def test_giant_headers_are_refused(serve: Serving, headers: list[str]) -> None:
+    client = serve().connect()
+    # Without the end of the headers: they could go on for ever.
+    head = "\r\n".join([f"POST {PATH} HTTP/1.1", "Host: x", *headers])
+    assert client.send(head.encode()).answer().status in (400, 431)
+    assert client.is_closed()
+    assert serve.is_healthy()
+
+
+def test_giant_target_is_refused(serve: Serving) -> None:
+    assert serve().ask(f"POST {PATH}/{'t' * 100_000}".encode()).status in (400, 414, 431)
+    assert serve.is_healthy()
+
+
+# Time
+
+
+def test_headers_that_never_come_are_408(serve: Serving) -> None:
+    started = time.monotonic()
+    silent = serve().connect()
+    begun = serve.connect().send(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-".encode())
+    for client in (silent, begun):
+        answer = client.answer()
+        assert (answer.status, answer.headers["connection"]) == (408, "close")
+        assert client.is_closed()
+    assert time.monotonic() - started < LONGEST_CUT_SECONDS
+
+
+def test_headers_in_drops_are_408(serve: Serving) -> None:
+    started = time.monotonic()
+    client = serve().connect().send(f"POST {PATH} HTTP/1.1\r\n".encode())
+    client.socket.settimeout(0.1)
+    while time.monotonic() - started < LONGEST_CUT_SECONDS:
+        client.send(b"X: y\r\n")
+        try:
+            if client._read():
+                break
+        except TimeoutError:
+            continue
+    assert client.answer().status == 408
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n".encode(),
+        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode(),
+        chunked(b"{", is_whole=False),
+        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n".encode(),
+    ],
+    ids=["none", "part", "chunk", "expect"],
+)
+def test_body_that_never_completes_is_408(serve: Serving, request_bytes: bytes) -> None:
+    started = time.monotonic()
+    client = serve().connect().send(request_bytes)
+    answer = client.answer()
+    if answer.status == 100:
+        answer = client.answer()
+    assert (answer.status, answer.headers["connection"]) == (408, "close")
+    assert client.is_closed()
+    assert time.monotonic() - started < LONGEST_CUT_SECONDS
+    assert not serve.sink.messages
+    assert serve.is_healthy()
+
+
+@pytest.mark.parametrize("between", [b"", b"\r\n", b"\r\n\r\n\r\n"])
+def test_idle_connection_is_closed(serve: Serving, between: bytes) -> None:
+    client = serve().connect()
+    assert client.send(post()).answer().status == 200
+    client.send(between)
+    started = time.monotonic()
+    if between:
+        # Blank lines are the beginning of a request that does not come.
+        assert client.answer().status == 408
+    assert client.is_closed()
+    assert time.monotonic() - started < LONGEST_CUT_SECONDS
+
+
+def test_answer_that_takes_long_is_not_cut_off(serve: Serving) -> None:
+    sink = HeldSink()
+    client = serve(sink=sink).connect().send(post())
+    until(lambda: sink.waiting)
+    time.sleep(2.5)
+    sink.let_go = True
+    assert client.answer().status == 200
+
+
+# Numbers
+
+
+def test_connections_past_the_limit_are_503(serve: Serving) -> None:
+    serve()
+    running = serve.running
+    assert running
+    held = [serve.connect().send(b"POST ") for _ in range(HTTP.max_connections)]
+    until(lambda: running.connections == HTTP.max_connections)
+    client = serve.connect()
+    answer = client.answer()
+    assert (answer.status, answer.headers["connection"]) == (503, "close")
+    assert int(answer.headers["retry-after"]) > 0
+    assert client.is_closed()
+    for one in held:
+        one.socket.close()
+    until(lambda: not running.connections)
+    assert serve.is_healthy()
+
+
+def test_callbacks_past_the_limit_are_503(serve: Serving) -> None:
+    sink = HeldSink()
+    serve(sink=sink)
+    held = [serve.connect().send(post()) for _ in range(HTTP.max_callbacks_in_flight)]
+    until(lambda: sink.waiting == HTTP.max_callbacks_in_flight)
+    answer = serve.ask(post())
+    assert (answer.status, answer.body) == (503, b"")
+    assert int(answer.headers["retry-after"]) > 0
+    sink.let_go = True
+    assert [client.answer().status for client in held] == [200, 200]
+    assert len(sink.messages) == HTTP.max_callbacks_in_flight
+    assert serve.is_healthy()
+
+
+def test_senders_that_hang_up_leave_nothing_behind(serve: Serving) -> None:
+    serve()
+    running = serve.running
+    assert running
+    for _ in range(3 * HTTP.max_callbacks_in_flight):
+        client = serve.connect().send(post()[:-10])
+        until(lambda: running.connections)
+        client.hang_up()
+        until(lambda: not running.connections)
+    assert not serve.sink.messages
+    assert serve.is_healthy()
+
+
+def test_sender_that_hangs_up_before_the_answer_changes_nothing(serve: Serving) -> None:
+    sink = HeldSink()
+    client = serve(sink=sink).connect().send(post())
+    until(lambda: sink.waiting)
+    client.hang_up()
+    sink.let_go = True
+    until(lambda: sink.messages)
+    assert serve.is_healthy()
+
+
+# HTTP
+
+
+def test_expected_continue_is_sent(serve: Serving) -> None:
+    client = serve().connect().send(post(BODY, "Expect: 100-continue")[: -len(BODY)])
+    assert client.answer().status == 100
+    assert client.send(BODY).answer().status == 200
+    assert serve.sink.messages
+
+
+@pytest.mark.parametrize(("path", "length", "status"), [(f"{PATH}/wrong", 100, 401), (f"{PATH}/{TOKEN}", 5000, 413)])
+def test_body_that_is_not_wanted_is_not_asked_for(serve: Serving, path: str, length: int, status: int) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+    assert serve(TOKEN_ONLY).ask(head.encode()).status == status
+
+
+def test_pipelined_requests_are_all_answered_in_order(serve: Serving) -> None:
+    client = serve().connect().send(post() + post(b"{") + post(path="/nowhere") + post())
+    assert [client.answer().status for _ in range(4)] == [200, 200, 404, 200]
+    assert len(serve.sink.messages) == 3
+
+
+def test_http_1_0_is_answered_and_closed(serve: Serving) -> None:
+    client = serve().connect().send(post(version="1.0"))
+    assert client.answer().status == 200
+    assert client.is_closed()
+    assert serve.sink.messages
+
+
+def test_offered_upgrade_is_ignored(serve: Serving) -> None:
+    offered = post(BODY, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")
+    assert serve().ask(offered).status == 200
+    assert serve.sink.messages
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
+        b"garbage\r\n\r\n",
+        b"\0\0\0\0\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"NONSENSE /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"POST http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT bridge:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /callbacks/kaleyra/\xc3\xa9 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"POST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+        b"POST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",
+    ],
+)
+def test_garbage_is_400(serve: Serving, garbage: bytes) -> None:
+    client = serve(TOKEN_ONLY).connect()
+    answer = client.send(garbage).answer()
+    assert answer.status == 400
+    assert client.is_closed()
+    assert not serve.sink.messages
+    assert serve.ask(post(path=f"{PATH}/{TOKEN}")).status == 200

@@ -1,0 +1,371 @@
+"""Nothing of a person and no secret leaves by a log, a metric, the readiness or a `repr`: only by Kafka.
+
+Values that stand nowhere else are sent through every path, successful or not; then everything that was written is searched
+for them. The bridge runs as in production, at log level debug; its Kafka and registry are those of `connector dev`.
+"""
+
+import asyncio
+import base64
+import io
+import json
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+from urllib.parse import quote, urlsplit
+
+import pytest
+import structlog
+
+from connector import logs
+from connector.app import create_app, create_management_app
+from connector.listener import Listener, bind
+from connector.metrics import Metrics, exposition
+from connector.pipeline.authenticate import Credentials
+from connector.pipeline.decode import decode
+from connector.pipeline.flow import Flow
+from connector.pipeline.produce import Failure, Outcome
+from connector.pipeline.split import split
+from connector.records import RawCallback, Request
+from connector.settings import Logs, load
+from tests import servers
+from tests.callbacks import MemorySink, callback_of, contact, envelope, flow, item_of, message, order, raw, status
+
+NUMBER = "393339998877"
+NAME = "Markolfo Geheim"
+TEXT = "ein ganz geheimer Text"
+WAMID = "wamid." + base64.b64encode(f"\0\x1c{NUMBER}\x15\2".encode()).decode()
+HEADER_SECRET = "marked-header-secret"
+TRIED_TOKEN = "marked-token-of-a-stranger"
+QUERY = "marked-query"
+FILENAME = "geheimer-lebenslauf.pdf"
+USER_ID = "IT.99988877766655"
+MARKS = (NUMBER, NAME, "Geheim", TEXT, WAMID, WAMID[6:], HEADER_SECRET, servers.TOKEN, TRIED_TOKEN, QUERY, FILENAME, USER_ID)
+
+PERSON = [contact(NAME, NUMBER, user_id=USER_ID)]
+GOOD = envelope([message(NUMBER, "document", id=WAMID, document={"id": "1", "filename": FILENAME, "caption": TEXT})], PERSON)
+STATUS = envelope(statuses=[status(NUMBER, id=WAMID)], contacts=PERSON)
+ITEM = {"product_retailer_id": "1", "quantity": 1, "item_price": TEXT, "currency": "EUR"}
+UNFIT = envelope([order(ITEM, id=WAMID, **{"from": NUMBER})], PERSON)
+UNKNOWN_SHAPE = json.dumps({"name": NAME, "text": TEXT, "wa_id": NUMBER, "id": WAMID}).encode()
+NO_JSON = f'{{"name": "{NAME}", "wa_id": {NUMBER}, {WAMID} {TEXT}'.encode()
+NO_UTF8 = NO_JSON + b"\xff\xfe"
+WRONG_TYPES = envelope([NAME, NUMBER, [TEXT]], {"wa_id": NUMBER}, extra=TEXT)
+NO_KEY = envelope([message("", id=WAMID, text={"body": TEXT})])
+TOO_LARGE = GOOD + b" " * 70_000
+BODIES = (GOOD, STATUS, UNFIT, UNKNOWN_SHAPE, NO_JSON, NO_UTF8, WRONG_TYPES, NO_KEY)
+
+
+def marks_in(text: str) -> list[str]:
+    return [mark for mark in MARKS if mark in text or quote(mark) in text or json.dumps(mark)[1:-1] in text]
+
+
+def test_marks_are_found() -> None:
+    assert all(marks_in(f"x{mark}y") for mark in MARKS)
+    assert base64.b64decode(WAMID[6:]).decode().count(NUMBER) == 1
+
+
+# The bridge as a process
+
+
+def send(url: str, body: bytes, method: str = "POST", **headers: str) -> int:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=30)
+    try:
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request(method, target, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = connection.getresponse()
+        text = answer.read().decode() + str(answer.headers)
+    except (BrokenPipeError, ConnectionResetError):
+        # Refused before all of the body was sent.
+        return 0
+    else:
+        assert not marks_in(text)
+        return answer.status
+    finally:
+        connection.close()
+
+
+def shown(management_url: str) -> str:
+    """All that the management port shows."""
+    texts = []
+    for path in ("/readyz", "/metrics", "/healthz"):
+        parts = urlsplit(management_url)
+        connection = HTTPConnection(parts.netloc, timeout=30)
+        try:
+            connection.request("GET", path)
+            texts.append(connection.getresponse().read().decode())
+        finally:
+            connection.close()
+    return "\n".join(texts)
+
+
+def test_running_bridge_writes_nothing_of_it(tmp_path: Path) -> None:
+    # The topics that `dev` has made.
+    settings = {"CONNECTOR_TOPICS__PREFIX": "kaleyra.whatsapp."}
+    with servers.developing(settings, tmp_path) as (dev, addresses):
+        environment = servers.environment(
+            addresses.bootstrap_servers,
+            addresses.registry_url,
+            prefix=addresses.prefix,
+            delivery_timeout_seconds=1,
+            LOGS__LEVEL="debug",
+            HTTP__MAX_BODY_BYTES="65536",
+            AUTHENTICATION__HEADER_NAME="x-kaleyra",
+            AUTHENTICATION__HEADER_VALUE=HEADER_SECRET,
+        )
+        with servers.served(environment, tmp_path) as bridge:
+            bridge.wait_until_ready()
+            url = bridge.addresses.callback_url
+            plain = url.removesuffix(f"/{servers.TOKEN}")
+            for body in BODIES:
+                assert send(f"{url}?{QUERY}={NUMBER}", body, user_agent=NAME, traceparent=NUMBER, x_more=TEXT) == 200
+            assert send(plain, GOOD, x_kaleyra=HEADER_SECRET) == 200
+            assert send(plain, GOOD, x_kaleyra=TRIED_TOKEN) in (401, 0)
+            assert send(f"{plain}/{TRIED_TOKEN}?{QUERY}={NUMBER}", GOOD) in (401, 0)
+            assert send(f"{plain}/{TRIED_TOKEN}/{NUMBER}", GOOD) == 404
+            assert send(url, GOOD, "PUT") in (405, 0)
+            assert send(url, TOO_LARGE) in (413, 0)
+            assert send(url, GOOD, content_length=NUMBER) in (413, 0)
+            assert send(f"{url}?{QUERY * 1000}", GOOD) in (414, 0)
+            assert send(url, GOOD, transfer_encoding=TEXT) in (400, 0)
+            while_well = shown(bridge.addresses.management_url)
+            dev.stop()
+            # Kafka is away now.
+            assert send(url, GOOD) == 503
+            while_ill = shown(bridge.addresses.management_url)
+            ended = bridge.stop()
+        log = bridge.log()
+    assert "connector_records_total" in while_well
+    assert 'connector_dead_letters_total{reason="does_not_fit"}' in while_well
+    assert "connector_unconfirmed_records_total" in while_ill
+    assert '"ready"' in log, "the log is not the bridge's"
+    assert ended.exit_code in (0, 1)
+    assert "Traceback" not in log
+    for text in (log, while_well, while_ill):
+        assert not marks_in(text)
+
+
+# Faults that nobody expects
+
+
+def configure(format_: Literal["json", "console"] = "json") -> io.StringIO:
+    """Log as the bridge does, at debug, into what is returned."""
+    logs.configure(Logs(level="debug", format=format_))
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, logging.StreamHandler)
+    stream = io.StringIO()
+    handler.setStream(stream)
+    return stream
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """Gives all that was written, to the logs and beside them."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    levels = {name: logging.getLogger(name).level for name in logging.Logger.manager.loggerDict}
+    stream = configure()
+    yield lambda: stream.getvalue() + "".join(capsys.readouterr())
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+    structlog.reset_defaults()
+
+
+class Leak(Exception):
+    """An error whose message, cause and locals hold what must not be written."""
+
+    @classmethod
+    def of_everything(cls, *_: Any, **__: Any) -> NoReturn:
+        everything = "\n".join(MARKS)
+        raise cls(everything) from KeyError(everything)
+
+
+def carried(carrier: Flow, body: bytes) -> int:
+    async def read() -> RawCallback:
+        return raw(body, query=QUERY)
+
+    return asyncio.run(carrier.handle(Request([(b"x-kaleyra", HEADER_SECRET.encode())], None), read)).status
+
+
+@pytest.mark.parametrize(
+    ("step", "body"), [*(("decode", body) for body in BODIES), *(("split", body) for body in (GOOD, STATUS, UNFIT, NO_KEY))]
+)
+def test_fault_of_a_step_is_told_by_its_place_alone(
+    step: str, body: bytes, written: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = Metrics()
+    carrier = flow(metrics=metrics)
+    monkeypatch.setattr(f"connector.pipeline.flow.{step}", Leak.of_everything)
+    assert carried(carrier, body) == 200
+    text = written()
+    assert not marks_in(text)
+    assert not marks_in(exposition(metrics).decode())
+    (line,) = text.splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["error"], told["level"]) == ("defect", "Leak", "error")
+    assert told["where"].startswith("test_privacy.py:")
+
+
+def asked(app: Any, path: str, body: bytes) -> int:
+    """Ask an application behind the real listener, in a thread of its own."""
+    http = load(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}).http
+    listening = bind("127.0.0.1", 0)
+    port = listening.getsockname()[1]
+    listener = Listener(app, http, drain_timeout_seconds=1)
+    thread = threading.Thread(target=lambda: asyncio.run(listener.serve(sockets=[listening])))
+    thread.start()
+    try:
+        deadline = time.monotonic() + 5
+        while not listener.started and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return send(f"http://127.0.0.1:{port}{path}", body, x_kaleyra=HEADER_SECRET)
+    finally:
+        listener.should_exit = True
+        thread.join(10)
+
+
+class FailingSink(MemorySink):
+    send = Leak.of_everything
+
+
+def test_fault_of_the_sink_is_told_by_its_place_alone(written: Callable[[], str]) -> None:
+    metrics = Metrics()
+    carrier = flow(FailingSink(), metrics=metrics)
+    http = load(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}).http
+    app = create_app(http, lambda: carrier, metrics)
+    assert asked(app, f"{http.path}/{servers.TOKEN}?{QUERY}", GOOD) == 503
+    text = written()
+    assert not marks_in(text)
+    assert json.loads(text.splitlines()[0])["event"] == "defect"
+
+
+def test_fault_outside_of_our_code_is_told_by_its_place_alone(written: Callable[[], str]) -> None:
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        Leak.of_everything()
+
+    assert asked(app, f"/{NUMBER}?{QUERY}", GOOD) == 500
+    text = written()
+    assert not marks_in(text)
+    assert "Traceback" not in text
+    (told,) = [json.loads(line) for line in text.splitlines()]
+    assert (told["error"], told["level"], told["logger"]) == ("Leak", "error", "uvicorn.error")
+
+
+def test_fault_of_a_task_is_told_by_its_place_alone(written: Callable[[], str]) -> None:
+    async def leaking() -> None:
+        Leak.of_everything()
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(Leak.of_everything)
+        task = asyncio.create_task(leaking())
+        await asyncio.wait((task,))
+        loop.call_exception_handler({"message": "a task failed", "exception": task.exception(), "task": task})
+
+    asyncio.run(run())
+    text = written()
+    assert len(text.splitlines()) == 2
+    assert not marks_in(text)
+    assert "Traceback" not in text
+
+
+def test_management_port_shows_nothing_of_a_fault(written: Callable[[], str]) -> None:
+    assert asked(create_management_app(Leak.of_everything, None), "/readyz", b"") in (405, 500)
+    assert not marks_in(written())
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_library_that_logs_an_error_is_told_by_its_place_alone(
+    format_: Literal["json", "console"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = configure(format_)
+    try:
+        Leak.of_everything()
+    except Leak:
+        logging.getLogger("some.library").exception("")
+        logging.getLogger("some.library").exception("it failed\n%s", TEXT)
+    assert stream.getvalue().count("test_privacy.py:") == 2
+    assert not marks_in(stream.getvalue())
+    assert "".join(capsys.readouterr()) == ""
+
+
+@pytest.mark.usefixtures("written")
+def test_log_that_cannot_be_written_tells_nothing_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure().close()
+    try:
+        Leak.of_everything()
+    except Leak:
+        logs.event("defect", where="somewhere")
+        logging.getLogger("some.library").exception("it failed: %s", TEXT)
+    assert "".join(capsys.readouterr()) == ""
+
+
+@pytest.mark.usefixtures("written")
+def test_log_that_cannot_be_formed_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = configure()
+    logging.getLogger("some.library").error("wrong arguments %d", TEXT)
+    assert stream.getvalue() == "not_logged some.library ERROR\n"
+    assert "".join(capsys.readouterr()) == ""
+
+
+# What is shown of a value
+
+
+def values() -> Iterator[Any]:
+    received = raw(GOOD, query=QUERY, content_type=TEXT)
+    callback = decode(received)
+    yield received
+    yield callback
+    yield callback_of([GOOD], PERSON)
+    yield from split(callback, received).items
+    yield item_of(contact=PERSON[0], key=NUMBER)
+    sink = MemorySink()
+    for body in BODIES:
+        carried(flow(sink), body)
+    yield from sink.messages
+    yield Failure(sink.messages[0], "MSG_SIZE_TOO_LARGE", for_good=True)
+    yield Outcome([Failure(sink.messages[0], "MSG_SIZE_TOO_LARGE", for_good=True)], [])
+    yield Request([(b"x-kaleyra", HEADER_SECRET.encode()), (b"user-agent", NAME.encode())], TRIED_TOKEN)
+    yield Credentials(b"x-kaleyra", HEADER_SECRET.encode(), servers.TOKEN.encode())
+    settings = load(
+        None,
+        {
+            "CONNECTOR_AUTHENTICATION__URL_TOKEN": servers.TOKEN,
+            "CONNECTOR_AUTHENTICATION__HEADER_NAME": "x-kaleyra",
+            "CONNECTOR_AUTHENTICATION__HEADER_VALUE": HEADER_SECRET,
+            "CONNECTOR_KAFKA__CLIENT__SASL_PASSWORD": HEADER_SECRET,
+            "CONNECTOR_KAFKA__PRODUCER__SSL_KEY_PASSWORD": HEADER_SECRET,
+            "CONNECTOR_REGISTRY__CLIENT__BASIC_AUTH_USER_INFO": f"user:{HEADER_SECRET}",
+        },
+    )
+    yield settings
+    yield Credentials.of(settings.authentication)
+    yield flow(MemorySink(), credentials=Credentials.of(settings.authentication))
+
+
+def test_no_repr_shows_what_is_in_a_value() -> None:
+    for value in values():
+        for text in (repr(value), str(value), f"{value}", f"{value!r}", repr([value]), repr({"value": value})):
+            assert not marks_in(text), type(value)
+
+
+def test_error_of_the_door_tells_nothing() -> None:
+    read: list[bytes] = []
+
+    async def fetch() -> RawCallback:
+        read.append(GOOD)
+        return raw(GOOD)
+
+    stranger: Callable[[], Awaitable[RawCallback | None]] = fetch
+    carrier = flow(credentials=Credentials(url_token=servers.TOKEN.encode()))
+    answer = asyncio.run(carrier.handle(Request([], TRIED_TOKEN), stranger))
+    assert answer.status == 401
+    assert not marks_in(repr(answer))
+    assert not read, "the body of a stranger is not read"

@@ -1,0 +1,141 @@
+"""A producer that fails for good is replaced: what was in it is told, and what comes after goes through.
+
+The fault is librdkafka's own: its test functions are called in the library that confluent-kafka brings.
+"""
+
+import asyncio
+import ctypes
+from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+from confluent_kafka import Producer
+
+from connector.embedded.broker import EmbeddedBroker
+from connector.pipeline.produce import KafkaSink, Outcome
+from connector.records import KafkaMessage
+from connector.settings import load, producer_properties
+
+OUT_OF_ORDER_SEQUENCE = 45
+RTT_MS = 1000
+NOW_MS = 1_763_721_000_000
+
+
+def test_fatal_error_of_an_idle_producer_brings_a_new_one() -> None:
+    async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
+        assert sink._producer is not None
+        fail_for_good(sink._producer)
+        await replaced(sink)
+        assert await sink.send([record("after")]) == Outcome([], [])
+
+    run(test)
+
+
+def test_fatal_error_tells_what_is_under_way_and_what_comes_meanwhile() -> None:
+    async def test(sink: KafkaSink, broker: EmbeddedBroker) -> None:
+        set_round_trip(broker, RTT_MS)
+        under_way = asyncio.create_task(sink.send([record("one"), record("two")]))
+        await asyncio.sleep(0.1)
+        assert sink._producer is not None
+        fail_for_good(sink._producer)
+        meanwhile = await sink.send([record("three")])
+        assert [failure.message.value for failure in meanwhile.unconfirmed] == [b"three"]
+        outcome = await asyncio.wait_for(under_way, 5)
+        assert [failure.message.value for failure in outcome.unconfirmed] == [b"one", b"two"]
+        assert not outcome.refused
+        assert sink.replaced == 1
+        set_round_trip(broker, 0)
+        for index in range(5):
+            assert await sink.send([record(f"after.{index}")]) == Outcome([], [])
+        assert sink.replaced == 1
+        assert sink.outstanding_records == 0
+
+    run(test)
+
+
+def test_fatal_error_of_the_producer_for_single_records_brings_a_new_one() -> None:
+    async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
+        alone, main = sink._alone_producer(), sink._producer
+        fail_for_good(alone)
+        await replaced(sink)
+        assert sink._producer is main
+        assert sink._alone_producer() is not alone
+        assert await sink.send([record("after")]) == Outcome([], [])
+
+    run(test)
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_fatal_errors_one_after_the_other(times: int) -> None:
+    async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
+        for index in range(1, times + 1):
+            assert sink._producer is not None
+            fail_for_good(sink._producer)
+            await replaced(sink, index)
+            assert await sink.send([record(f"after.{index}")]) == Outcome([], [])
+
+    run(test)
+
+
+def run(test: Callable[[KafkaSink, EmbeddedBroker], Awaitable[None]]) -> None:
+    """Run a test with a warm sink on an embedded broker; nothing may be left in the sink."""
+
+    async def whole() -> None:
+        broker = EmbeddedBroker()
+        broker.create_topics(["topic"])
+        environment = {
+            "CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true",
+            "CONNECTOR_KAFKA__CLIENT__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+            "CONNECTOR_KAFKA__PRODUCER__STATISTICS_INTERVAL_MS": "100",
+        }
+        sink = KafkaSink(producer_properties(load(None, environment)))
+        sink.start()
+        await sink.warm_up(["topic"], 10)
+        await test(sink, broker)
+        assert await sink.close(10) == 0
+
+    asyncio.run(whole())
+
+
+async def replaced(sink: KafkaSink, times: int = 1) -> None:
+    async with asyncio.timeout(5):
+        while sink.replaced < times:  # noqa: ASYNC110 - the sink tells nobody
+            await asyncio.sleep(0.01)
+
+
+def record(value: str) -> KafkaMessage:
+    return KafkaMessage("topic", b"key", value.encode(), [], NOW_MS, None)
+
+
+def fail_for_good(producer: Producer) -> None:
+    """Raise a fatal error in a producer."""
+    assert library().rd_kafka_test_fatal_error(handle(producer), OUT_OF_ORDER_SEQUENCE, b"injected") == 0
+
+
+def set_round_trip(broker: EmbeddedBroker, milliseconds: int) -> None:
+    """Let the embedded broker answer later."""
+    cluster = library().rd_kafka_handle_mock_cluster(handle(broker._owner))
+    assert library().rd_kafka_mock_broker_set_rtt(cluster, 1, milliseconds) == 0
+
+
+def handle(producer: Producer) -> ctypes.c_void_p:
+    """Return the `rd_kafka_t *` of a Python object: the first field behind CPython's own two."""
+    return ctypes.c_void_p.from_address(id(producer) + object.__basicsize__)
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Return the librdkafka that confluent-kafka has loaded."""
+    package = Path(confluent_kafka.__file__).parent
+    found = list((package.parent / "confluent_kafka.libs").glob("librdkafka-*.so*"))
+    if not found:
+        pytest.skip("this confluent-kafka brings no librdkafka of its own")
+    loaded = ctypes.CDLL(str(found[0]))
+    pointer, number = ctypes.c_void_p, ctypes.c_int
+    loaded.rd_kafka_test_fatal_error.argtypes = [pointer, number, ctypes.c_char_p]
+    loaded.rd_kafka_handle_mock_cluster.argtypes = [pointer]
+    loaded.rd_kafka_handle_mock_cluster.restype = pointer
+    loaded.rd_kafka_mock_broker_set_rtt.argtypes = [pointer, number, number]
+    return loaded

@@ -1,0 +1,57 @@
+"""Records that Kafka refuses for good: dead letters, while their siblings go through."""
+
+import random
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from tests import servers
+from tests.callbacks import contact, envelope, message
+from tests.servers import TopicsReader, metric, post
+from tests.stack.apicurio import ApicurioRegistry
+from tests.stack.kafka import KafkaBroker
+
+SMALL_BYTES = 10_000
+
+
+def test_record_too_large_for_its_topic_becomes_a_dead_letter_and_its_siblings_go_through(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
+    documents = f"{settings['CONNECTOR_TOPICS__PREFIX']}documents"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
+    small = NewTopic(documents, num_partitions=1, config={"max.message.bytes": str(SMALL_BYTES)})
+    admin.create_topics([small])[documents].result(timeout=10)
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path) as server:
+        server.wait_until_ready()
+        answer = post(server.addresses.callback_url, callback_with_a_large_document())
+        assert answer.status_code == 200
+        reader = TopicsReader(server.addresses, [record_type.topic for record_type in server.addresses.catalogue()])
+        records = reader.rest()
+        reader.close()
+        url = server.addresses.management_url
+        assert metric(url, "connector_dead_letters_total", reason="refused_by_kafka") == 1
+        assert metric(url, "connector_records_total", topic=documents) == 2
+    there = sorted((one.topic.rpartition(".")[2], one.value.get("message_id")) for one in records)
+    assert there == [
+        ("contacts", None),
+        ("dead-letters", None),
+        ("documents", "wamid.first"),
+        ("documents", "wamid.last"),
+        ("others", "wamid.text"),
+    ]
+    (letter,) = [one for one in records if one.topic.endswith("dead-letters")]
+    assert (letter.value["reason"], letter.value["step"]) == ("refused_by_kafka", "produce")
+    assert letter.value["detail"] == "MSG_SIZE_TOO_LARGE"
+    assert b"wamid.large" in letter.value["body"]
+    assert b"wamid.first" not in letter.value["body"]
+
+
+def callback_with_a_large_document() -> bytes:
+    # Random, so that no codec makes it small.
+    caption = random.Random(7).randbytes(SMALL_BYTES).hex()
+    large = message(message_type="document", id="wamid.large", document={"id": "1", "caption": caption})
+    first, last = (message(message_type="document", id=f"wamid.{name}") for name in ("first", "last"))
+    return envelope([first, large, message(id="wamid.text"), last], [contact()])

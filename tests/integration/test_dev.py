@@ -1,0 +1,268 @@
+"""`connector dev`: what a newcomer runs first, and what everything else here is tried against. No Java, no Docker."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from connector.invented import TYPES
+from tests.callbacks import catalogue, envelope, message
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 30
+STOP_SECONDS = 20
+KEYS = ["callback_url", "bootstrap_servers", "registry_url", "management_url"]
+SHOWN = {"documents", "orders", "contacts", "others", "statuses"}
+
+
+def environment(settings: dict[str, str] | None = None) -> dict[str, str]:
+    without_ours = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")}
+    return {**without_ours, **(settings or {})}
+
+
+def started(arguments: Iterable[str], stdout: IO[bytes], stderr: IO[bytes], settings: dict[str, str] | None = None) -> Any:
+    """Start a command in a process group of its own, which a test may signal as a terminal does."""
+    command = [sys.executable, "-m", "connector", *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
+class Command:
+    """A running command; its output goes to files."""
+
+    def __init__(self, folder: Path, *arguments: str, settings: dict[str, str] | None = None) -> None:
+        self._out, self._err = folder / "stdout", folder / "stderr"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = started(arguments, out, err, settings)
+
+    @property
+    def stdout(self) -> str:
+        return self._out.read_text(encoding="utf-8")
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text(encoding="utf-8")
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The JSON lines that it has printed, whole ones only."""
+        return [json.loads(line) for line in self.stdout.splitlines(keepends=True) if line.endswith("\n")]
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C: every process of the group gets it. Returns the exit code."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        code: int = self.process.wait(STOP_SECONDS)
+        return code
+
+    def is_group_empty(self) -> bool:
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Dev(Command):
+    """`connector dev`, ready."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        ready_file = folder / "ready.json"
+        super().__init__(folder, "dev", "--port", "0", "--ready-file", str(ready_file), *arguments)
+        try:
+            until(lambda: ready_file.exists() or self.process.poll() is not None, READY_SECONDS)
+            assert self.process.poll() is None, self.stderr
+            self.addresses: dict[str, str] = json.loads(ready_file.read_text(encoding="utf-8"))
+        except BaseException:
+            self.end()
+            raise
+
+    def settings(self) -> dict[str, str]:
+        """What another command needs to find this one."""
+        return {
+            "CONNECTOR_KAFKA__CLIENT__BOOTSTRAP_SERVERS": self.addresses["bootstrap_servers"],
+            "CONNECTOR_REGISTRY__URL": self.addresses["registry_url"],
+        }
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(
+            [sys.executable, "-m", "connector", *arguments],
+            cwd=ROOT,
+            env=environment(self.settings()),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    def records(self) -> list[dict[str, Any]]:
+        return [document for document in self.documents() if "topic" in document]
+
+
+def until(condition: Any, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def short(records: Iterable[dict[str, Any]]) -> set[str]:
+    return {record["topic"].removeprefix("kaleyra.whatsapp.") for record in records}
+
+
+@contextmanager
+def request(url: str, body: bytes | None = None) -> Iterator[HTTPResponse]:
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=20)
+    try:
+        # What `curl --data @file` sends.
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} if body is not None else {}
+        connection.request("GET" if body is None else "POST", parts.path, body, headers)
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    running = Dev(tmp_path_factory.mktemp("dev"), "--demo", "--json")
+    yield running
+    running.end()
+
+
+def test_ready_file_says_where_everything_is(dev: Dev) -> None:
+    assert list(dev.addresses) == KEYS
+    assert dev.documents()[0] == dev.addresses, "the same is printed first"
+    for name in ("callback_url", "registry_url", "management_url"):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+(/callbacks/kaleyra)?", dev.addresses[name])
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", dev.addresses["bootstrap_servers"])
+
+
+def test_demo_shows_a_record_of_every_type(dev: Dev) -> None:
+    expected = {record_type.topic.removeprefix("kaleyra.whatsapp.") for record_type in catalogue()} - {"dead-letters"}
+    assert expected == SHOWN
+    until(lambda: short(dev.records()) >= SHOWN)
+    for record in dev.records():
+        assert record["value"]["record_key"] == record["key"]
+        assert record["headers"]["ce_id"]
+
+
+def test_posted_callback_is_answered_200_without_a_body_and_shown(dev: Dev) -> None:
+    body = envelope([message(id="wamid.POSTED")])
+    with request(dev.addresses["callback_url"], body) as answer:
+        assert (answer.status, answer.read()) == (200, b"")
+    until(lambda: any(record["value"].get("message_id") == "wamid.POSTED" for record in dev.records()))
+
+
+def test_what_is_no_callback_is_shown_as_a_dead_letter(dev: Dev) -> None:
+    with request(dev.addresses["callback_url"], b"not a callback") as answer:
+        assert answer.status == 200
+    until(lambda: any(record["value"].get("reason") == "not_json" for record in dev.records()))
+
+
+def test_bridge_says_that_it_is_ready(dev: Dev) -> None:
+    with request(f"{dev.addresses['management_url']}/readyz") as answer:
+        assert (answer.status, json.load(answer)["ready"]) == (200, True)
+    with request(f"{dev.addresses['management_url']}/healthz") as answer:
+        assert answer.status == 200
+    with request(f"{dev.addresses['management_url']}/metrics") as answer:
+        assert b"connector_records_total" in answer.read()
+
+
+def test_send_sends_every_type(dev: Dev) -> None:
+    done = dev.run("send", "--all", "--url", dev.addresses["callback_url"], "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"sent": len(TYPES), "answers": {"200": len(TYPES)}}
+    assert dev.run("send", "text", "--count", "20", "--rate", "100", "--url", dev.addresses["callback_url"]).returncode == 0
+
+
+def test_tail_reads_so_many_records_and_ends(dev: Dev) -> None:
+    done = dev.run("tail", "--from-beginning", "--count", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 3
+    done = dev.run("tail", "orders", "--from-beginning", "--count", "1", "--json")
+    (record,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert record["topic"] == "kaleyra.whatsapp.orders"
+    assert record["value"]["product_items"]
+    assert list(record) == ["topic", "partition", "offset", "key", "value", "headers"]
+    assert "orders" in dev.run("tail", "orders", "--from-beginning", "--count", "1").stdout
+
+
+def test_tail_ends_by_ctrl_c(dev: Dev, tmp_path: Path) -> None:
+    tail = Command(tmp_path, "tail", "--from-beginning", "--json", settings=dev.settings())
+    try:
+        until(tail.documents)
+        assert tail.interrupt() == 130
+    finally:
+        tail.end()
+    assert not tail.stderr
+
+
+def test_schemas_are_registered(dev: Dev) -> None:
+    done = dev.run("schemas", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["record_type"] for row in rows} == {record_type.name for record_type in catalogue()}
+    assert {row["state"] for row in rows} == {"registered"}
+    assert {row["state"] for row in json.loads(dev.run("schemas", "register", "--json").stdout)} == {"unchanged"}
+    assert "kaleyra.whatsapp.orders-value" in dev.run("schemas", "list").stdout
+
+
+def test_topics_are_there(dev: Dev) -> None:
+    done = dev.run("topics", "create", "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {row["state"] for row in json.loads(done.stdout)} == {"unchanged"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
+    dev = Dev(tmp_path)
+    try:
+        # For people: the addresses in a table, and what to type next.
+        until(lambda: "curl -i" in dev.stdout)
+        assert all(address in dev.stdout for address in dev.addresses.values())
+        os.killpg(dev.process.pid, number)
+        assert dev.process.wait(STOP_SECONDS) == 0
+        assert dev.is_group_empty()
+        assert not dev.stderr
+        with pytest.raises(ConnectionRefusedError), request(dev.addresses["callback_url"], b"{}"):
+            pass
+    finally:
+        dev.end()
+
+
+def test_port_in_use_is_told_in_a_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        dev = Command(tmp_path, "dev", "--port", str(port), "--ready-file", str(tmp_path / "ready.json"))
+        try:
+            assert dev.process.wait(STOP_SECONDS) == 2
+        finally:
+            dev.end()
+    (line,) = dev.stderr.splitlines()
+    assert line.startswith(f"connector: 127.0.0.1:{port} cannot be listened on")
+    assert not (tmp_path / "ready.json").exists()

@@ -1,0 +1,277 @@
+"""Callbacks in by HTTP, records out by a plain consumer: what arrives is what the pure part of the way says.
+
+The same tests run against `connector serve` with a real Kafka and registry, and against `connector dev`.
+"""
+
+import json
+import random
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from connector.commands.explain import explain
+from connector.records import KafkaMessage
+from tests import servers
+from tests.callbacks import REJECTED, SAMPLES, decoded, envelope, flow, message, order, raw, sample_name
+from tests.servers import Addresses, ReadRecord, TopicsReader, metric, post
+from tests.stack.apicurio import ApicurioRegistry
+from tests.stack.kafka import KafkaBroker
+
+KEYS = [
+    "393335550142",
+    "+39 333 555 0142",
+    "IT.13490000000000001",
+    "1",
+    "21",
+    "abcd",
+    "a-little-bit-longer-string",
+    "Ünïcödé🌻",
+]
+
+
+class Bridge:
+    """A running bridge, and a consumer of all its topics."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self.addresses = addresses
+        self.catalogue = addresses.catalogue()
+        self.reader = TopicsReader(addresses, [record_type.topic for record_type in self.catalogue])
+        self._flow = flow(of=self.catalogue)
+
+    def carry(self, body: bytes, **more: object) -> list[ReadRecord]:
+        """Send a callback, which must be answered by an empty 200, and return the records that it became."""
+        expected = self._flow.messages_of(raw(body))
+        answer = post(self.addresses.callback_url, body, **more)
+        assert (answer.status_code, answer.content) == (200, b"")
+        return self.reader.read(len(expected))
+
+    def expected(self, body: bytes, received_at: int) -> list[KafkaMessage]:
+        return list(self._flow.messages_of(raw(body, received_at=received_at)))
+
+
+@pytest.fixture(scope="module", params=[pytest.param("serve", marks=pytest.mark.real), "dev"])
+def bridge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    folder = tmp_path_factory.mktemp("bridge")
+    if request.param == "dev":
+        settings = servers.environment("unused:1", "http://unused", delivery_timeout_seconds=10)
+        with servers.developing(settings, folder) as (_, addresses):
+            running = Bridge(addresses)
+            yield running
+            running.reader.close()
+        return
+    kafka = request.getfixturevalue("kafka")
+    apicurio = request.getfixturevalue("apicurio")
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url, delivery_timeout_seconds=10)
+    servers.prepare(settings)
+    with servers.served(settings, folder) as server:
+        server.wait_until_ready()
+        running = Bridge(server.addresses)
+        yield running
+        running.reader.close()
+
+
+@pytest.mark.parametrize("sample", SAMPLES + REJECTED, ids=sample_name)
+def test_sample_arrives_as_the_pure_part_says(bridge: Bridge, sample: Path) -> None:
+    body = sample.read_bytes()
+    found = sorted(bridge.carry(body), key=in_order)
+    expected = sorted(bridge.expected(body, received_at(found[0]) if found else 0), key=in_order)
+    assert [record.topic for record in found] == [one.topic for one in expected]
+    for record, one in zip(found, expected, strict=True):
+        assert record.value == decoded(one, bridge.catalogue)
+        assert record.key == one.key
+        assert record.timestamp_ms == one.timestamp_ms
+        assert without_schema(record.headers) == without_schema(one.headers)
+
+
+@pytest.mark.parametrize("sample", SAMPLES + REJECTED, ids=sample_name)
+def test_sample_arrives_as_explain_tells(bridge: Bridge, sample: Path) -> None:
+    body = sample.read_bytes()
+    told = explain(bridge.catalogue, body)
+    found = bridge.carry(body)
+    letters = [record for record in found if record.topic == bridge.catalogue.dead_letter.topic]
+    records = [record for record in found if record.topic != bridge.catalogue.dead_letter.topic]
+    reasons = [{name: letter.value[name] for name in ("reason", "step", "detail")} for letter in letters]
+    assert by_text(reasons) == by_text(told["dead_letters"])
+    assert by_text(without_receipt(record.topic, record.key, record.value) for record in records) == by_text(
+        without_receipt(one["topic"], one["key"].encode(), one["value"]) for one in told["records"]
+    )
+
+
+def test_value_is_framed_with_the_id_under_which_the_registry_has_our_schema(bridge: Bridge) -> None:
+    (record,) = [one for one in bridge.carry(envelope([message()])) if one.topic.endswith("others")]
+    found = httpx.get(record.header("ce_dataschema"), trust_env=False)
+    assert record.header("ce_dataschema") == f"{bridge.addresses.registry_url}/schemas/ids/{record.schema_id}"
+    other = bridge.catalogue.record_types["other"]
+    assert json.loads(found.json()["schema"]) == json.loads(other.published_text)
+    latest = httpx.get(f"{bridge.addresses.registry_url}/subjects/{other.subject}/versions/latest", trust_env=False)
+    assert latest.json()["id"] == record.schema_id
+
+
+def test_record_bears_the_headers_of_a_cloud_event(bridge: Bridge) -> None:
+    now = int(time.time())
+    (record,) = bridge.carry(envelope([message(message_type="document", timestamp=str(now))]))
+    names = [name for name, _ in record.headers]
+    assert sorted(names) == sorted(
+        ["ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_dataschema", "content-type"]
+    )
+    assert record.header("ce_specversion") == "1.0"
+    assert record.header("ce_type") == "kaleyra.whatsapp.document"
+    assert record.header("ce_source") == "/kaleyra/whatsapp/104600000000001"
+    assert record.header("content-type") == "application/avro"
+    assert datetime.fromisoformat(record.header("ce_time")) == datetime.fromtimestamp(now, UTC)
+    assert record.timestamp_ms == now * 1000
+    assert record.value["sent_at"] == datetime.fromtimestamp(now, UTC)
+
+
+def test_same_callback_twice_has_the_same_ids(bridge: Bridge) -> None:
+    body = envelope([message(id="wamid.VFdJQ0U")])
+    (first,), (second,) = bridge.carry(body), bridge.carry(body)
+    assert first.header("ce_id") == second.header("ce_id")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_record_lies_in_the_partition_where_java_would_put_it(bridge: Bridge, key: str) -> None:
+    (record,) = bridge.carry(envelope([message(key)]))
+    assert record.key == key.encode()
+    assert record.partition == (murmur2(record.key) & 0x7FFFFFFF) % bridge.reader.partitions[record.topic]
+
+
+def test_records_of_a_person_stand_in_the_order_of_their_acknowledgement(bridge: Bridge) -> None:
+    found = []
+    for index in range(20):
+        found += bridge.carry(envelope([message(id=f"wamid.{index}.{part}") for part in range(3)]))
+    assert [record.value["message_id"] for record in found] == [f"wamid.{i}.{part}" for i in range(20) for part in range(3)]
+
+
+def test_largest_body_arrives_whole(bridge: Bridge) -> None:
+    # Random, so that no codec makes it small, whatever compression is switched on.
+    filler = random.Random(7).randbytes((4_194_304 - 2000) // 2).hex()
+    (record,) = bridge.carry(envelope([message(message_type="text", text={"body": filler})]))
+    assert json.loads(record.value["payload"])["text"]["body"] == filler
+
+
+def test_body_over_the_limit_is_refused(bridge: Bridge) -> None:
+    answer = post(bridge.addresses.callback_url, b" " * 4_194_305)
+    assert answer.status_code == 413
+    assert not bridge.reader.rest()
+
+
+def test_two_products_arrive_with_exact_prices(bridge: Bridge) -> None:
+    items = [{"product_retailer_id": str(index), "quantity": 1, "item_price": 7.99, "currency": "EUR"} for index in (1, 2)]
+    (record,) = bridge.carry(envelope([order(*items)]))
+    assert [str(item["item_price"]) for item in record.value["product_items"]] == ["7.990000", "7.990000"]
+
+
+def test_sender_that_hangs_up_before_the_answer_changes_nothing(bridge: Bridge) -> None:
+    url = httpx.URL(bridge.addresses.callback_url)
+    body = envelope([message(id="wamid.R09ORQ")])
+    with socket.create_connection((url.host, url.port)) as connection:
+        head = f"POST {url.path} HTTP/1.1\r\nhost: bridge\r\ncontent-length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+    (record,) = bridge.reader.read(1)
+    assert record.value["message_id"] == "wamid.R09ORQ"
+
+
+def test_metrics_count_callbacks_and_records(bridge: Bridge) -> None:
+    url = bridge.addresses.management_url
+    topic = f"{bridge.addresses.prefix}others"
+
+    def counted() -> tuple[float, float]:
+        return (
+            metric(url, "connector_callbacks_total", status_class="2xx"),
+            metric(url, "connector_records_total", topic=topic),
+        )
+
+    callbacks, records = counted()
+    bridge.carry(envelope([message(id="wamid.1"), message(id="wamid.2")]))
+    assert counted() == (callbacks + 1, records + 2)
+
+
+def test_two_workers_answer_and_their_metrics_are_added_up(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path, workers=2) as server:
+        server.wait_until_ready(workers=2)
+        workers = server.children()
+        assert len(workers) == 2
+        url, management = server.addresses.callback_url, server.addresses.management_url
+        with ThreadPoolExecutor(8) as threads:
+            bodies = [envelope([message(id=f"wamid.{index}")]) for index in range(200)]
+            assert {answer.status_code for answer in threads.map(lambda body: post(url, body), bodies)} == {200}
+        assert metric(management, "connector_ready") == 2
+        assert metric(management, "connector_callbacks_total", status_class="2xx") == 200
+        assert metric(management, "connector_records_total", topic=f"{server.addresses.prefix}others") == 200
+        ended = server.stop()
+    assert ended.exit_code == 0, ended.stderr
+    assert all(servers.has_ended(pid) for pid in workers)
+    with pytest.raises(httpx.ConnectError):
+        post(url, bodies[0])
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{management}/healthz", trust_env=False)
+    reader = TopicsReader(server.addresses, [f"{server.addresses.prefix}others"])
+    assert sorted(record.value["message_id"] for record in reader.read(200)) == sorted(f"wamid.{i}" for i in range(200))
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    # The vectors of Apache Kafka's own test of its hash, org.apache.kafka.common.utils.UtilsTest.
+    [
+        ("21", -973932308),
+        ("foobar", -790332482),
+        ("a-little-bit-long-string", -985981536),
+        ("a-little-bit-longer-string", -1486304829),
+        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+        ("abc", 479470107),
+    ],
+)
+def test_murmur2_of_these_tests_is_that_of_java(text: str, expected: int) -> None:
+    assert murmur2(text.encode()) == expected % 2**32
+
+
+def test_nothing_else_arrived(bridge: Bridge) -> None:
+    assert bridge.reader.rest() == []
+
+
+def in_order(record: ReadRecord | KafkaMessage) -> tuple[str, bytes]:
+    return record.topic, next(content for name, content in record.headers if name == "ce_id")
+
+
+def received_at(record: ReadRecord) -> int:
+    moment: datetime = record.value["received_at"]
+    return round(moment.timestamp() * 1000)
+
+
+def without_schema(headers: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    return [(name, content) for name, content in headers if name != "ce_dataschema"]
+
+
+def without_receipt(topic: str, key: bytes | None, value: dict[str, object]) -> object:
+    return topic, key, {name: part for name, part in value.items() if name != "received_at"}
+
+
+def by_text(values: Iterable[object]) -> list[object]:
+    return sorted(values, key=repr)
+
+
+def murmur2(data: bytes) -> int:
+    """Return Kafka's murmur2 as in org.apache.kafka.common.utils.Utils, as an unsigned number."""
+    factor, mask = 0x5BD1E995, 0xFFFFFFFF
+    digest = (0x9747B28C ^ len(data)) & mask
+    whole = len(data) - len(data) % 4
+    for start in range(0, whole, 4):
+        word = int.from_bytes(data[start : start + 4], "little") * factor & mask
+        word = (word ^ word >> 24) * factor & mask
+        digest = digest * factor & mask ^ word
+    if data[whole:]:
+        digest = (digest ^ int.from_bytes(data[whole:], "little")) * factor & mask
+    digest = (digest ^ digest >> 13) * factor & mask
+    return digest ^ digest >> 15
