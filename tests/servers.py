@@ -28,6 +28,8 @@ from tests.stack.ports import free_ports
 TOKEN: Final = "invented-token-0123456789"
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 40.0
+# No proxy, and no certificates: reading those takes longer than a callback.
+_PLAIN: Final[dict[str, Any]] = {"trust_env": False, "verify": False}
 _ROOT: Final = Path(__file__).parents[1]
 _TIED: Final = _ROOT / "tests" / "stack" / "tied.py"
 
@@ -297,7 +299,7 @@ def developing(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[P
 def readiness(management_url: str) -> Readiness:
     """Ask `/readyz`."""
     try:
-        answer = httpx.get(f"{management_url}/readyz", trust_env=False, timeout=5)
+        answer = httpx.get(f"{management_url}/readyz", timeout=5, **_PLAIN)
     except httpx.TransportError:
         return Readiness(0, {}, {})
     state = answer.json()
@@ -306,7 +308,7 @@ def readiness(management_url: str) -> Readiness:
 
 def metric(management_url: str, name: str, **labels: str) -> float:
     """Return a sample of `/metrics`; 0 where it is not there."""
-    text = httpx.get(f"{management_url}/metrics", trust_env=False, timeout=5).text
+    text = httpx.get(f"{management_url}/metrics", timeout=5, **_PLAIN).text
     wanted = "{" + ",".join(f'{label}="{value}"' for label, value in labels.items()) + "}" if labels else ""
     values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{name}{wanted} ")]
     return float(values[0]) if values else 0.0
@@ -315,7 +317,7 @@ def metric(management_url: str, name: str, **labels: str) -> float:
 def post(callback_url: str, body: bytes, **more: Any) -> httpx.Response:
     """Send one callback over a connection of its own."""
     headers = {"content-type": "application/json"}
-    return httpx.post(callback_url, content=body, headers=headers, trust_env=False, timeout=30, **more)
+    return httpx.post(callback_url, content=body, headers=headers, timeout=30, **_PLAIN, **more)
 
 
 def eventually(condition: Callable[[], bool], timeout_seconds: float = 10, told: Callable[[], object] = lambda: "") -> None:

@@ -188,9 +188,7 @@ def test_connector_is_given_the_time_to_drain(tmp_path: Path) -> None:
 def test_every_service_runs_without_capabilities_it_does_not_need() -> None:
     services = compose()["services"]
     assert {name for name, entry in services.items() if entry.get("cap_drop") != ["ALL"]} == set()
-    assert {name: entry["cap_add"] for name, entry in services.items() if "cap_add" in entry} == {
-        "registry-volume": ["CHOWN"]
-    }
+    assert {name: entry["cap_add"] for name, entry in services.items() if "cap_add" in entry} == {"registry-volume": ["CHOWN"]}
     assert {name for name, entry in services.items() if entry["security_opt"] != ["no-new-privileges:true"]} == set()
 
 
@@ -213,9 +211,7 @@ def test_whatever_pip_fetches_is_locked_by_hash() -> None:
         for words in fetching
     )
     # The wheel itself: nothing is resolved, nothing is fetched.
-    assert [words.split() for words in installs if "--no-index" in words] == [
-        ["--no-deps", "--no-index", "/tmp/dist/*.whl"]
-    ]
+    assert [words.split() for words in installs if "--no-index" in words] == [["--no-deps", "--no-index", "/tmp/dist/*.whl"]]
     assert [line.split() for line in runs if "pip wheel" in line] == [
         shlex.split("python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist .")
     ]
@@ -305,7 +301,5 @@ def test_wheel_carries_every_module(wheel_files: frozenset[str]) -> None:
 
 
 def test_wheel_carries_nothing_but_the_package(wheel_files: frozenset[str]) -> None:
-    elsewhere = [
-        name for name in wheel_files if not re.match(r"connector/|kaleyra_whatsapp_connector-[^/]+\.dist-info/", name)
-    ]
+    elsewhere = [name for name in wheel_files if not re.match(r"connector/|kaleyra_whatsapp_connector-[^/]+\.dist-info/", name)]
     assert elsewhere == []

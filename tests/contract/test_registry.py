@@ -190,9 +190,7 @@ def test_changed_doc(registry: Registry, subject: str, schema: dict[str, Any]) -
     assert kept == (documented if makes_version else schema)
 
 
-def test_changed_attribute_nobody_knows_is_a_new_version(
-    registry: Registry, subject: str, schema: dict[str, Any]
-) -> None:
+def test_changed_attribute_nobody_knows_is_a_new_version(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     assert registry.register(subject, schema) != registry.register(subject, schema | {"source": "order"})
     assert registry.http.get(f"/subjects/{subject}/versions").json() == [1, 2]
 
@@ -214,9 +212,7 @@ def test_a_subject_may_contain_a_slash(client: SchemaRegistryClient, subject: st
     assert client.lookup_schema(slashed, avro(schema)).version == 1
 
 
-def test_concurrent_registrations_give_one_id_and_one_version(
-    registry: Registry, subject: str, schema: dict[str, Any]
-) -> None:
+def test_concurrent_registrations_give_one_id_and_one_version(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     with ThreadPoolExecutor(8) as threads:
         ids = set(threads.map(lambda _: registry.register(subject, schema), range(16)))
     assert len(ids) == 1
@@ -231,9 +227,7 @@ def test_unknown_subject_is_40401(registry: Registry, subject: str, path: str) -
     assert refusal(registry.http.get(path.format(subject))) == (404, 40401)
 
 
-def test_unknown_subject_is_40401_for_look_up_and_delete(
-    registry: Registry, subject: str, schema: dict[str, Any]
-) -> None:
+def test_unknown_subject_is_40401_for_look_up_and_delete(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     assert refusal(registry.http.post(f"/subjects/{subject}", json=body(schema))) == (404, 40401)
     assert refusal(registry.http.delete(f"/subjects/{subject}")) == (404, 40401)
 
@@ -316,9 +310,7 @@ def test_body_that_is_no_json_is_400(registry: Registry, subject: str) -> None:
         ("schema type nobody knows", {"schema": '"string"', "schemaType": "YAML"}),
     ],
 )
-def test_body_the_registries_take_differently(
-    registry: Registry, subject: str, difference: str, sent: dict[str, str]
-) -> None:
+def test_body_the_registries_take_differently(registry: Registry, subject: str, difference: str, sent: dict[str, str]) -> None:
     answer = registry.http.post(f"/subjects/{subject}/versions", json=sent)
     assert (answer.status_code, answer.json().get("error_code")) == registry.expected(difference)
 
@@ -332,9 +324,7 @@ def test_body_over_one_mebibyte(registry: Registry, subject: str, schema: dict[s
 # Compatibility
 
 
-def test_incompatible_schema_is_409_and_names_the_place(
-    registry: Registry, subject: str, schema: dict[str, Any]
-) -> None:
+def test_incompatible_schema_is_409_and_names_the_place(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     registry.register(subject, schema)
     registry.set_level(subject, "FULL_TRANSITIVE")
     answer = registry.http.post(f"/subjects/{subject}/versions", json=body(retyped(schema)))
@@ -419,9 +409,7 @@ def test_compatibility_check(registry: Registry, subject: str, schema: dict[str,
     assert registry.http.get(f"/subjects/{subject}/versions").json() == [1]
 
 
-def test_compatibility_check_against_what_is_not_there(
-    registry: Registry, subject: str, schema: dict[str, Any]
-) -> None:
+def test_compatibility_check_against_what_is_not_there(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     path = f"/compatibility/subjects/{subject}/versions"
     assert registry.http.post(f"{path}/latest", json=body(schema)).json()["is_compatible"] is True
     assert refusal(registry.http.post(f"{path}/1", json=body(schema))) == (404, 40402)
@@ -543,9 +531,7 @@ def test_hard_delete_follows_a_soft_one(registry: Registry, subject: str, schema
     assert subject not in registry.http.get("/subjects", params={"deleted": "true"}).json()
 
 
-def test_client_deletes_softly_then_for_good(
-    client: SchemaRegistryClient, subject: str, schema: dict[str, Any]
-) -> None:
+def test_client_deletes_softly_then_for_good(client: SchemaRegistryClient, subject: str, schema: dict[str, Any]) -> None:
     client.register_schema(subject, avro(schema))
     assert client.delete_subject(subject) == [1]
     assert client.delete_subject(subject, permanent=True) == [1]
@@ -588,9 +574,7 @@ def test_one_version_is_deleted_softly_then_for_good(registry: Registry, subject
     assert registry.http.get(path, params={"deleted": "true"}).json() == [2]
 
 
-def test_latest_after_the_newest_is_deleted_is_the_one_before(
-    registry: Registry, subject: str, schema: dict[str, Any]
-) -> None:
+def test_latest_after_the_newest_is_deleted_is_the_one_before(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     schema_id = registry.register(subject, schema)
     registry.register(subject, with_field(schema, "later"))
     assert registry.http.delete(f"/subjects/{subject}/versions/latest").json() == 2

@@ -17,6 +17,7 @@ from connector.pipeline.produce import KafkaSink, Outcome, Sink
 from connector.records import KafkaMessage
 from connector.settings import load, producer_properties
 from tests.callbacks import MemorySink
+from tests.servers import eventually
 from tests.stack.kafka import KafkaBroker
 
 LARGE_BYTES = 20_000
@@ -295,6 +296,8 @@ def make_topic(kafka: KafkaBroker) -> str:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     new = NewTopic(topic, num_partitions=1, config={"max.message.bytes": str(LARGE_BYTES // 2)})
     admin.create_topics([new])[topic].result(timeout=10)
+    # The answer comes before every part of the broker knows the topic.
+    eventually(lambda: admin.list_topics(topic, timeout=5).topics[topic].error is None)
     return topic
 
 

@@ -146,9 +146,7 @@ def test_restarted_registry_has_forgotten_its_subjects(tmp_path: Path, apicurio:
         assert registry.get_subjects() == []
 
 
-def test_foreground_stack_prints_the_settings_and_ends_with_ctrl_c(
-    kafka: KafkaBroker, apicurio: ApicurioRegistry
-) -> None:
+def test_foreground_stack_prints_the_settings_and_ends_with_ctrl_c(kafka: KafkaBroker, apicurio: ApicurioRegistry) -> None:
     assert kafka.is_running  # this machine has the stack
     assert apicurio.is_running
     command = [sys.executable, "-m", "tests.stack"]
