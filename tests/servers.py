@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import httpx
-from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_CREATE_TIME, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_CREATE_TIME, Consumer, KafkaException, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
@@ -208,13 +208,25 @@ class TopicsReader:
 
     def rest(self) -> list[ReadRecord]:
         """Return all records that stand in the topics now and were not read yet."""
-        ends = [self._consumer.get_watermark_offsets(place, timeout=10)[1] for place in self._consumer.assignment()]
-        return self.read(sum(ends) - self._seen)
+        return self.read(sum(map(self._end, self._consumer.assignment())) - self._seen)
 
     def close(self) -> None:
         """Leave."""
         self._consumer.close()
         self._registry.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def _end(self, place: TopicPartition) -> int:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                _, end = self._consumer.get_watermark_offsets(place, timeout=10)
+            except KafkaException:
+                # A broker that was away has no leaders for a moment.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return end
 
     def _poll(self, count: int, timeout_seconds: float) -> list[ReadRecord]:
         found = [self._read(message) for message in self._consumer.consume(count, timeout_seconds)]
