@@ -8,16 +8,14 @@ batch: one bad record fails all that travel with it.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
 from connector.errors import KafkaFailed, NoRoom
 from connector.records import KafkaMessage
-
-Verdict = Literal["acknowledged", "not_confirmed"]
 
 REFUSED_FOR_GOOD: Final = frozenset(
     {
@@ -83,11 +81,10 @@ class KafkaSink:
     `properties` is the producer's whole configuration. `start` before the first `send`, `close` at the end.
     """
 
-    def __init__(self, properties: dict[str, Any], on_state: Callable[[str, bool], None] | None = None) -> None:
+    def __init__(self, properties: dict[str, Any]) -> None:
         self._properties = properties
         self._max_records = int(properties["queue.buffering.max.messages"])
         self._max_bytes = int(properties["queue.buffering.max.kbytes"]) * 1024
-        self._on_state = on_state
         self._producer: Producer | None = None
         self._alone: Producer | None = None
         self._leaving: list[Producer] = []

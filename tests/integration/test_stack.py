@@ -20,6 +20,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
+from tests.servers import has_ended
 from tests.stack import artifacts
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.artifacts import fetched
@@ -283,15 +284,6 @@ def fake_java(path: Path, version: str) -> Path:
     path.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n", encoding="utf-8")
     path.chmod(0o755)
     return path
-
-
-def has_ended(pid: int) -> bool:
-    """Tell whether a process that is no child of this one is gone; a zombie waits only for its new parent."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return True
-    return state == "Z"
 
 
 def wait_for(condition: Callable[[], bool], timeout_seconds: float = 10) -> None:
