@@ -17,7 +17,7 @@ WORKDIR /src
 
 # The build backend comes from a lock file too, hence no isolation below: pip would fetch an unpinned one.
 COPY requirements-build.lock ./
-RUN python -m pip install --require-hashes --only-binary :all: -r requirements-build.lock
+RUN python -m pip install --no-deps --require-hashes --only-binary :all: -r requirements-build.lock
 
 COPY pyproject.toml LICENSE README.md ./
 COPY avro ./avro
@@ -42,7 +42,7 @@ RUN groupadd --gid 10001 connector \
 
 # Dependencies in a layer of their own: a change of the code does not fetch them again. Wheels only: no compiler is needed.
 RUN --mount=type=bind,source=requirements.lock,target=/tmp/requirements.lock \
-    python -m pip install --require-hashes --only-binary :all: -r /tmp/requirements.lock
+    python -m pip install --no-deps --require-hashes --only-binary :all: -r /tmp/requirements.lock
 # The check says at build time if the lock file no longer fits pyproject.toml.
 RUN --mount=type=bind,from=build,source=/dist,target=/tmp/dist \
     python -m pip install --no-deps --no-index /tmp/dist/*.whl \

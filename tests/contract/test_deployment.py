@@ -207,9 +207,15 @@ def test_whatever_pip_fetches_is_locked_by_hash() -> None:
     fetching = [words for words in installs if "--no-index" not in words]
     assert len(fetching) == 2
     assert all(
-        re.fullmatch(r"--require-hashes --only-binary :all: -r (/tmp/)?requirements(-build)?\.lock\s*", words)
+        re.fullmatch(r"--no-deps --require-hashes --only-binary :all: -r (/tmp/)?requirements(-build)?\.lock\s*", words)
         for words in fetching
     )
+    # The lock file is the whole answer: pip would resolve an extra (coverage[toml]) anew, and take a release without a hash.
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.findall(r"pip install (.*--require-hashes.*)", makefile) == [
+        "--quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock"
+    ]
+    assert "pip check" in makefile
     # The wheel itself: nothing is resolved, nothing is fetched.
     assert [words.split() for words in installs if "--no-index" in words] == [["--no-deps", "--no-index", "/tmp/dist/*.whl"]]
     assert [line.split() for line in runs if "pip wheel" in line] == [
