@@ -105,6 +105,7 @@ class Item(msgspec.Struct, frozen=True):
     callback: Json
     key: Json
     identity: tuple[Any, ...]
+    event: Json = EMPTY
     fault: Fault | None = None
 
     def __repr__(self) -> str:

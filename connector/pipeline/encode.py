@@ -73,7 +73,16 @@ class Encoder:
         """
         unfit: list[str] = []
         record = self._fill(
-            item.message, item.status, item.contact, item.metadata, item.extra, item.callback, item.key, fault, unfit
+            item.message,
+            item.status,
+            item.contact,
+            item.event,
+            item.metadata,
+            item.extra,
+            item.callback,
+            item.key,
+            fault,
+            unfit,
         )
         self.unfit_times += len(unfit)
         event_ms = record[self._event_time] if self._event_time else None

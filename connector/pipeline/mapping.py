@@ -12,7 +12,7 @@ from connector.errors import ConfigurationInvalid, Misfit, Missing
 from connector.pipeline import conversions
 from connector.records import EMPTY, Json
 
-ROOTS: Final = ("message", "status", "contact", "metadata", "extra", "callback", "key", "fault")
+ROOTS: Final = ("message", "status", "contact", "event", "metadata", "extra", "callback", "key", "fault")
 """What a source path may start with; inside an array's record it is `item`, the element."""
 
 ATTRIBUTES: Final = frozenset({"source", "raw", "pii", "requires", "unfit"})

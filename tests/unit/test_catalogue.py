@@ -385,4 +385,4 @@ def test_catalogue_that_cannot_be_read_is_refused(folder: Path, toml: str | None
 
 
 def test_roots_of_source_paths_are_those_of_the_contract() -> None:
-    assert set(ROOTS) == {"message", "status", "contact", "metadata", "extra", "callback", "key", "fault"}
+    assert set(ROOTS) == {"message", "status", "contact", "event", "metadata", "extra", "callback", "key", "fault"}
