@@ -199,7 +199,7 @@ def to_millis_or_none(value: Any, path: str, unfit: list[str]) -> int | None:
         return None
 
 
-def to_bytes(value: Any, path: str) -> bytes:
+def to_binary(value: Any, path: str) -> bytes:
     """Return bytes. Only the bridge's own values are bytes; JSON has none."""
     if value.__class__ is bytes:
         return value

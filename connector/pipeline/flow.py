@@ -42,12 +42,15 @@ class Flow:
         sink: Sink,
         metrics: Metrics,
     ) -> None:
-        self._catalogue = catalogue
-        self._encoders = encoders
+        self._of_message = {kind: encoders[record_type.name] for kind, record_type in catalogue.by_message_type.items()}
+        self._of_other_message = encoders[catalogue.any_message.name]
+        self._of_source = {"statuses": encoders[catalogue.status.name], "contacts": encoders[catalogue.contact.name]}
         self._credentials = credentials
         self._sink = sink
         self._metrics = metrics
-        self._acknowledged = {record_type.topic: metrics.records.labels(record_type.topic) for record_type in catalogue}
+        self._acknowledged = {
+            record_type.topic: metrics.tally(metrics.records.labels(record_type.topic)) for record_type in catalogue
+        }
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
 
     async def handle(self, request: Request, read: Callable[[], Awaitable[RawCallback | None]]) -> Answer:
@@ -73,7 +76,7 @@ class Flow:
         failed = [failure.message for failure in outcome.refused + outcome.unconfirmed]
         for message in messages:
             if not failed or message not in failed:
-                self._acknowledged[message.topic].inc()
+                self._acknowledged[message.topic].count += 1
 
     def messages_of(self, raw: RawCallback) -> Sequence[KafkaMessage]:
         """Return the records and dead letters that a callback becomes. Pure, but for the counters."""
@@ -99,7 +102,7 @@ class Flow:
         # A record has little more than its callback, which is small as a rule: then there is nothing to measure.
         may_be_too_large = len(items) * 4 * (len(raw.body) + ENVELOPE_BYTES) > MAX_CALLBACK_BYTES
         for item in items:
-            encoded = self._encoders[self._catalogue.of(item.source, item.message_type).name].encode(item, raw)
+            encoded = self._encoder_of(item).encode(item, raw)
             if isinstance(encoded, Fault):
                 faults.append(encoded)
                 encoded = self._dead_letters.of_item(raw, callback, item, encoded)
@@ -112,6 +115,11 @@ class Flow:
         for fault in faults:
             self._metrics.dead_letters.labels(fault.reason).inc()
         return messages
+
+    def _encoder_of(self, item: Item) -> Encoder:
+        if item.source == "messages":
+            return self._of_message.get(item.message_type, self._of_other_message)
+        return self._of_source[item.source]
 
     def _whole(self, raw: RawCallback, fault: Fault, known: Callback | NotDecodable | None = None) -> KafkaMessage:
         self._metrics.dead_letters.labels(fault.reason).inc()
