@@ -65,6 +65,7 @@ binary: Final = text
 """Return bytes: their number, then themselves."""
 
 
+@lru_cache(maxsize=4096)
 def decimal(value: Decimal, scale: int) -> bytes:
     """Return a decimal that fits its scale: the unscaled number, big-endian, two's complement, as short as it goes."""
     unscaled = int(value.scaleb(scale))

@@ -7,6 +7,7 @@ fault, never the value. Nothing here does arithmetic on a number before its digi
 import re
 from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -145,6 +146,8 @@ def to_decimal(value: Any, path: str, precision: int, scale: int) -> Decimal | N
     return exact
 
 
+# A catalogue has a few thousand prices. Equal numbers have equal results, whatever their text.
+@lru_cache(maxsize=4096)
 def _scaled(value: Decimal, precision: int, scale: int) -> Decimal | None:
     context = Context(prec=precision, traps=[Inexact, InvalidOperation])
     try:

@@ -37,7 +37,7 @@ class Encoder:
     def __init__(
         self, record_type: RecordType, schema_id: int, registry_url: str, max_message_bytes: int, metrics: Metrics
     ) -> None:
-        self.record_type = record_type
+        self._topic = record_type.topic
         self._unfit_times = metrics.left_out_by["unfit_times"]
         self._clamped_times = metrics.left_out_by["clamped_times"]
         self._write = record_type.mapping.write
@@ -86,23 +86,19 @@ class Encoder:
         )
         self._unfit_times.count += len(unfit)
         key = item.key["value"]
-        headers = [
-            *self._headers,
-            ("ce_id", ce_id.encode()),
-            ("ce_source", _source(item.metadata)),
-            ("ce_time", _iso(event_ms or raw.received_at)),
-        ]
+        time = _iso(event_ms or raw.received_at)
+        headers = [*self._headers, ("ce_id", ce_id.encode()), ("ce_source", _source(item.metadata)), ("ce_time", time)]
         if raw.traceparent:
             headers.append(("traceparent", raw.traceparent.encode("ascii")))
             if raw.tracestate:
                 headers.append(("tracestate", raw.tracestate.encode("ascii")))
         return KafkaMessage(
-            topic=self.record_type.topic,
-            key=key.encode() if key is not None else None,
-            value=self._frame + content,
-            headers=headers,
-            timestamp_ms=self._timestamp(event_ms, raw.received_at),
-            item=item if not fault else None,
+            self._topic,
+            key.encode() if key is not None else None,
+            self._frame + content,
+            headers,
+            self._timestamp(event_ms, raw.received_at),
+            item if not fault else None,
         )
 
     def _timestamp(self, event_ms: int | None, received_at: int) -> int:
