@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
-from msgspec.structs import replace
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from msgspec.structs import replace
 
 from connector.errors import KafkaFailed, NoRoom
 from connector.pipeline.produce import KafkaSink, Outcome, Sink
