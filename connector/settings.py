@@ -183,6 +183,13 @@ class Topics(_Table):
     replication_factor: PositiveInt = 3
 
 
+class DeadLetters(_Table):
+    """When too much becomes a dead letter."""
+
+    alarm_share: float = Field(0.1, ge=0, le=1)
+    alarm_at_least: PositiveInt = 10
+
+
 class CatalogueFolder(_Table):
     """Where schemas and messages.toml stand."""
 
@@ -219,6 +226,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=lambda: Kafka.model_validate({}))
     registry: Registry = Field(default_factory=lambda: Registry.model_validate({}))
     topics: Topics = Topics()
+    dead_letters: DeadLetters = DeadLetters()
     catalogue: CatalogueFolder = CatalogueFolder()
     shutdown: Shutdown = Shutdown()
     logs: Logs = Logs()

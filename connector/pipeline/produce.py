@@ -30,7 +30,11 @@ REFUSED_FOR_GOOD: Final = frozenset(
 _BESIDE_VALUE_BYTES: Final = 512
 """What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
 _POLL_SECONDS: Final = 0.001
+_BUSY_POLL_SECONDS: Final = 0.004
 _IDLE_POLL_SECONDS: Final = 0.1
+_FEW_RECORDS: Final = 64
+"""Up to so many records under way each callback is sent at once. Beyond, callbacks are gathered and sent together at the next
+poll: the client's thread is woken once for all of them, and not for each."""
 _log: Final = logging.getLogger("connector.produce")
 
 
@@ -58,21 +62,31 @@ class Sink(Protocol):
 
 
 class _Delivery:
-    """The records of one callback under way: counts the reports down, keeps the errors."""
+    """The records of one callback under way: counts the reports down, keeps the errors and what was not sent."""
 
-    __slots__ = ("errors", "finished", "pending")
+    __slots__ = ("errors", "finished", "messages", "pending", "unsent")
 
-    def __init__(self, pending: int, finished: "asyncio.Future[None]") -> None:
-        self.pending = pending
+    def __init__(self, messages: Sequence[KafkaMessage], finished: "asyncio.Future[None]") -> None:
+        self.messages = messages
+        self.pending = len(messages)
         self.finished = finished
         self.errors: list[tuple[KafkaError, str | None, bytes | None]] = []
+        self.unsent: list[Failure] = []
 
     def report(self, error: KafkaError | None, report: Report) -> None:
         """Take one delivery report; librdkafka calls this from `poll`, on the event loop."""
         if error is not None:
             value = report.value()
             self.errors.append((error, report.topic(), value if isinstance(value, bytes) else None))
-        self.pending -= 1
+        self._count_down(1)
+
+    def leave(self, index: int, error: str) -> None:
+        """Give up the records from an index on: they were not sent, and no report comes."""
+        self.unsent = [Failure(message, error, for_good=False) for message in self.messages[index:]]
+        self._count_down(len(self.unsent))
+
+    def _count_down(self, records: int) -> None:
+        self.pending -= records
         if not self.pending and not self.finished.done():
             self.finished.set_result(None)
 
@@ -91,6 +105,7 @@ class KafkaSink:
         self._alone: Producer | None = None
         self._leaving: list[Producer] = []
         self._polling: asyncio.TimerHandle | None = None
+        self._gathered: list[_Delivery] = []
         self._outstanding = 0
         self._outstanding_bytes = 0
         self.replaced = 0
@@ -105,7 +120,7 @@ class KafkaSink:
     def start(self) -> None:
         """Make the producer and begin to poll it on the running event loop."""
         self._producer = self._make(self._properties)
-        self._poll()
+        self._polling = asyncio.get_running_loop().call_later(_IDLE_POLL_SECONDS, self._poll)
 
     async def warm_up(self, topics: Sequence[str], timeout_seconds: float) -> None:
         """Fetch every topic's metadata and wait for the producer id: the first idempotent record of a cold one takes 0.5 s.
@@ -143,7 +158,7 @@ class KafkaSink:
         size_bytes = _queued_bytes(messages)
         if (
             producer is None
-            or len(producer) + len(messages) > self._max_records
+            or self._outstanding + len(messages) > self._max_records
             or self._outstanding_bytes + size_bytes > self._max_bytes
         ):
             raise NoRoom("the producer's queue is full")
@@ -164,55 +179,59 @@ class KafkaSink:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         # Not flush() in a thread: reports belong on the event loop, where they are polled on meanwhile.
-        while sum(map(len, self._producers())) and loop.time() < deadline:  # noqa: ASYNC110
+        while self._left() and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         if self._polling:
             self._polling.cancel()
             self._polling = None
-        left = sum(map(len, self._producers()))
+        left = self._left()
         self._producer = self._alone = None
         self._leaving = []
         return left
 
     async def _enqueue(self, producer: Producer, messages: Sequence[KafkaMessage], size_bytes: int) -> list[Failure]:
-        delivery = _Delivery(len(messages), asyncio.get_running_loop().create_future())
-        report = delivery.report
-        failures: list[Failure] = []
-        count = len(messages)
+        delivery = _Delivery(messages, asyncio.get_running_loop().create_future())
         if not self._outstanding:
-            self._poll_soon()
-        self._outstanding += count
+            self._poll_in(_POLL_SECONDS)
+        # Behind what waits already, or a key would be overtaken.
+        is_gathered = producer is self._producer and (self._outstanding > _FEW_RECORDS or bool(self._gathered))
+        self._outstanding += len(messages)
         self._outstanding_bytes += size_bytes
+        if is_gathered:
+            self._gathered.append(delivery)
+        else:
+            self._produce(producer, delivery)
         try:
-            for index, message in enumerate(messages):
-                try:
-                    producer.produce(
-                        message.topic,
-                        message.value,
-                        message.key,
-                        on_delivery=report,
-                        timestamp=message.timestamp_ms,
-                        headers=message.headers,  # type: ignore[arg-type]
-                    )
-                except (KafkaException, BufferError) as error:
-                    # Room was checked, so this is an error of the producer itself: what follows is not sent.
-                    kafka_error = error.args[0] if isinstance(error, KafkaException) else None
-                    if _is_fatal(kafka_error):
-                        self._replace(producer)
-                    failures += [Failure(left, _name(kafka_error), for_good=False) for left in messages[index:]]
-                    delivery.pending -= count - index
-                    break
-            if delivery.pending:
-                # A cancelled request changes nothing: the reports still come, to nobody.
-                await delivery.finished
+            # A cancelled request changes nothing: the reports still come, to nobody.
+            await delivery.finished
         finally:
-            self._outstanding -= count
+            self._outstanding -= len(messages)
             self._outstanding_bytes -= size_bytes
-        return failures + self._failures(messages, delivery) if delivery.errors or failures else failures
+        return delivery.unsent + self._failures(delivery) if delivery.errors or delivery.unsent else []
 
-    def _failures(self, messages: Sequence[KafkaMessage], delivery: _Delivery) -> list[Failure]:
+    def _produce(self, producer: Producer, delivery: _Delivery) -> None:
+        report = delivery.report
+        for index, message in enumerate(delivery.messages):
+            try:
+                producer.produce(
+                    message.topic,
+                    message.value,
+                    message.key,
+                    on_delivery=report,
+                    timestamp=message.timestamp_ms,
+                    headers=message.headers,  # type: ignore[arg-type]
+                )
+            except (KafkaException, BufferError) as error:
+                # Room was checked, so this is an error of the producer itself: what follows is not sent.
+                kafka_error = error.args[0] if isinstance(error, KafkaException) else None
+                if _is_fatal(kafka_error):
+                    self._replace(producer)
+                delivery.leave(index, _name(kafka_error))
+                return
+
+    def _failures(self, delivery: _Delivery) -> list[Failure]:
         """Find the records that errors belong to, by topic and value: a report carries no reference of ours."""
-        left = list(messages)
+        left = list(delivery.messages)
         failures = []
         for error, topic, value in delivery.errors:
             message = next(message for message in left if message.topic == topic and message.value == value)
@@ -220,12 +239,17 @@ class KafkaSink:
             failures.append(Failure(message, _name(error), for_good=error.code() in REFUSED_FOR_GOOD))
         return failures
 
-    def _poll_soon(self) -> None:
+    def _poll_in(self, seconds: float) -> None:
         if self._polling:
             self._polling.cancel()
-            self._polling = asyncio.get_running_loop().call_later(_POLL_SECONDS, self._poll)
+            self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
 
     def _poll(self) -> None:
+        """Hand over what was gathered, and take the reports that have come."""
+        gathered, self._gathered = self._gathered, []
+        for delivery in gathered:
+            assert self._producer is not None
+            self._produce(self._producer, delivery)
         for producer in self._producers():
             try:
                 producer.poll(0)
@@ -235,8 +259,15 @@ class KafkaSink:
                 if _is_fatal(error.args[0]):
                     self._replace(producer)
         self._leaving = [producer for producer in self._leaving if len(producer)]
-        seconds = _POLL_SECONDS if self._outstanding else _IDLE_POLL_SECONDS
-        self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
+        self._poll_in(self._poll_seconds())
+
+    def _poll_seconds(self) -> float:
+        if not self._outstanding:
+            return _IDLE_POLL_SECONDS
+        return _POLL_SECONDS if self._outstanding <= _FEW_RECORDS else _BUSY_POLL_SECONDS
+
+    def _left(self) -> int:
+        return sum(map(len, self._producers())) + sum(len(delivery.messages) for delivery in self._gathered)
 
     def _producers(self) -> list[Producer]:
         return [producer for producer in (self._producer, self._alone, *self._leaving) if producer is not None]
