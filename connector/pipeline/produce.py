@@ -262,6 +262,8 @@ class KafkaSink:
         return self._alone
 
     def _make(self, properties: dict[str, Any]) -> Producer:
+        # Else a broker makes a missing topic when we ask for it, with its own partition count and not compacted.
+        properties = {"allow.auto.create.topics": False, **properties}
         return Producer({**properties, "error_cb": self._on_error, "stats_cb": self._on_statistics}, logger=_log)
 
     def _on_error(self, error: KafkaError) -> None:
