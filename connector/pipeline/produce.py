@@ -91,6 +91,7 @@ class KafkaSink:
         self._polling: asyncio.TimerHandle | None = None
         self._outstanding = 0
         self._outstanding_bytes = 0
+        self._errors: set[str] = set()
         self.replaced = 0
         self.has_producer_id = False
         self.brokers_up = 0
@@ -109,25 +110,40 @@ class KafkaSink:
         """Fetch every topic's metadata and wait for the producer id: the first idempotent record of a cold one takes 0.5 s.
 
         Raises:
-            KafkaFailed: when Kafka is away or a topic is missing.
+            KafkaFailed: when Kafka is away, does not let us in, lacks a topic, or does not authorise us.
         """
         producer = self._producer
         assert producer is not None
-        try:
-            metadata = await asyncio.to_thread(producer.list_topics, timeout=timeout_seconds)
-        except KafkaException as error:
-            raise KafkaFailed(f"Kafka does not answer ({_name(error.args[0])}); check kafka.client bootstrap.servers") from None
-        missing = [topic for topic in topics if topic not in metadata.topics]
-        if missing:
+        self._errors.clear()
+        # One by one: in the list of all topics, those that are hidden from us look as if they were missing.
+        errors = {topic: await self._topic_error(producer, topic, timeout_seconds) for topic in topics}
+        if missing := [topic for topic, error in errors.items() if error == KafkaError.UNKNOWN_TOPIC_OR_PART]:
             raise KafkaFailed(f"topics are missing: {', '.join(missing)}; `connector topics create` makes them")
-        for topic in topics:
-            await asyncio.to_thread(producer.list_topics, topic, timeout=timeout_seconds)
+        if hidden := [topic for topic, error in errors.items() if error == KafkaError.TOPIC_AUTHORIZATION_FAILED]:
+            raise KafkaFailed(f"not authorised for topics: {', '.join(hidden)}; allow WRITE on them")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         while not self.has_producer_id and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka tells it by statistics only
             await asyncio.sleep(0.05)
         if not self.has_producer_id:
-            raise KafkaFailed("Kafka gave no producer id yet; is the cluster healthy and IDEMPOTENT_WRITE allowed?")
+            if "CLUSTER_AUTHORIZATION_FAILED" in self._errors:
+                advice = "allow WRITE on the topics (before Kafka 2.8 also IDEMPOTENT_WRITE on the cluster)"
+                raise KafkaFailed(f"not authorised for a producer id (CLUSTER_AUTHORIZATION_FAILED); {advice}")
+            raise KafkaFailed("Kafka gave no producer id yet; is the cluster healthy?")
+
+    async def _topic_error(self, producer: Producer, topic: str, timeout_seconds: float) -> int | None:
+        """Ask for a topic's metadata; return the code of the error that stands in it."""
+        try:
+            metadata = await asyncio.to_thread(producer.list_topics, topic, timeout=timeout_seconds)
+        except KafkaException as error:
+            # The call itself only says that there was no answer in time.
+            if "_AUTHENTICATION" in self._errors:
+                advice = "check kafka.client sasl.mechanism, sasl.username and sasl.password"
+                raise KafkaFailed(f"Kafka does not let us in (_AUTHENTICATION); {advice}") from None
+            advice = "check kafka.client bootstrap.servers and security.protocol"
+            raise KafkaFailed(f"Kafka does not answer ({_name(error.args[0])}); {advice}") from None
+        found = metadata.topics[topic].error
+        return None if found is None else found.code()
 
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback and await every report.
@@ -229,7 +245,7 @@ class KafkaSink:
                 producer.poll(0)
             except KafkaException as error:
                 # confluent-kafka raises a fatal error here, instead of calling back.
-                _log.warning("kafka_error", extra={"error": _name(error.args[0])})
+                self._on_error(error.args[0])
                 if _is_fatal(error.args[0]):
                     self._replace(producer)
         self._leaving = [producer for producer in self._leaving if len(producer)]
@@ -268,6 +284,7 @@ class KafkaSink:
 
     def _on_error(self, error: KafkaError) -> None:
         _log.warning("kafka_error", extra={"error": _name(error)})
+        self._errors.add(_name(error))
 
     def _on_statistics(self, text: str) -> None:
         statistics = json.loads(text)
