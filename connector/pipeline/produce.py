@@ -29,6 +29,7 @@ REFUSED_FOR_GOOD: Final = frozenset(
 
 _POLL_SECONDS: Final = 0.001
 _IDLE_POLL_SECONDS: Final = 0.1
+_SILENT_SECONDS: Final = 60.0
 _log: Final = logging.getLogger("connector.produce")
 
 
@@ -92,6 +93,7 @@ class KafkaSink:
         self._outstanding = 0
         self._outstanding_bytes = 0
         self._errors: set[str] = set()
+        self._silent_until: dict[tuple[str, str], float] = {}
         self.replaced = 0
         self.has_producer_id = False
         self.brokers_up = 0
@@ -171,6 +173,8 @@ class KafkaSink:
             _log.warning("batch_refused", extra={"records": len(again), "error": failures[0].error})
             for failure in await self._enqueue(self._alone_producer(), again, sum(m.size_bytes() for m in again)):
                 (refused if failure.for_good else unconfirmed).append(failure)
+        if unconfirmed:
+            self._tell(unconfirmed[0])
         return Outcome(refused, unconfirmed)
 
     async def close(self, timeout_seconds: float) -> int:
@@ -233,6 +237,14 @@ class KafkaSink:
             left.remove(message)
             failures.append(Failure(message, _name(error), for_good=error.code() in REFUSED_FOR_GOOD))
         return failures
+
+    def _tell(self, failure: Failure) -> None:
+        """Log the topic and error of a record not confirmed, once a minute: an outage fails every callback."""
+        what = failure.message.topic, failure.error
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until.get(what, now):
+            self._silent_until[what] = now + _SILENT_SECONDS
+            _log.error("not_confirmed", extra={"topic": what[0], "error": what[1]})
 
     def _poll_soon(self) -> None:
         if self._polling:
