@@ -50,7 +50,7 @@ class Bridge:
             "ready": self._flow is not None,
             "reasons": dict(self._reasons),
             "dead_letters": {"share": round(self._alarm.share, 4), "alarm": self._alarm.is_on},
-            "kafka": {"brokers_up": self.sink.brokers_up, "outstanding_records": self.sink.outstanding_records},
+            "kafka": {"brokers_up": self.sink.producers.brokers_up, "outstanding_records": self.sink.outstanding_records},
         }
 
     def start(self) -> None:
@@ -79,7 +79,7 @@ class Bridge:
                 if schema_ids is None:
                     schema_ids = await asyncio.to_thread(registry.schema_ids, list(self.catalogue))
                 topics = [record_type.topic for record_type in self.catalogue]
-                await self.sink.warm_up(topics, _WARM_UP_SECONDS)
+                await self.sink.producers.warm_up(topics, _WARM_UP_SECONDS)
             except OtherSideFailed as failed:
                 what = "topics_and_producer" if schema_ids else "schemas"
                 if self._reasons != {what: str(failed)}:

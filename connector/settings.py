@@ -39,6 +39,7 @@ RESERVED: Final = (
     "message.timeout.ms",
     "delivery.timeout.ms",
     "message.max.bytes",
+    "allow.auto.create.topics",
 )
 """What the delivery promise hangs on; nobody may set these."""
 
@@ -291,6 +292,8 @@ def producer_properties(settings: Settings) -> dict[str, str | int | float | boo
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
+        # Else a broker makes a missing topic when we ask for it, with its own partition count and not compacted.
+        "allow.auto.create.topics": False,
         "delivery.timeout.ms": int(settings.kafka.delivery_timeout_seconds * 1000),
         "message.max.bytes": max_message_bytes(settings),
     }

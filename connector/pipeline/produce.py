@@ -6,7 +6,6 @@ batch: one bad record fails all that travel with it.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -14,7 +13,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
-from connector.errors import KafkaFailed, NoRoom
+from connector.errors import NoRoom
+from connector.pipeline.producers import Producers, is_fatal, name_of
 from connector.records import KafkaMessage
 
 REFUSED_FOR_GOOD: Final = frozenset(
@@ -35,6 +35,7 @@ _IDLE_POLL_SECONDS: Final = 0.1
 _FEW_RECORDS: Final = 64
 """Up to so many records under way each callback is sent at once. Beyond, callbacks are gathered and sent together at the next
 poll: the client's thread is woken once for all of them, and not for each."""
+_SILENT_SECONDS: Final = 60.0
 _log: Final = logging.getLogger("connector.produce")
 
 
@@ -92,25 +93,20 @@ class _Delivery:
 
 
 class KafkaSink:
-    """Owns the producer of one worker.
+    """Sends the records of callbacks, over the producers of one worker.
 
     `properties` is the producer's whole configuration. `start` before the first `send`, `close` at the end.
     """
 
     def __init__(self, properties: dict[str, Any]) -> None:
-        self._properties = properties
+        self.producers = Producers(properties)
         self._max_records = int(properties["queue.buffering.max.messages"])
         self._max_bytes = int(properties["queue.buffering.max.kbytes"]) * 1024
-        self._producer: Producer | None = None
-        self._alone: Producer | None = None
-        self._leaving: list[Producer] = []
         self._polling: asyncio.TimerHandle | None = None
         self._gathered: list[_Delivery] = []
         self._outstanding = 0
         self._outstanding_bytes = 0
-        self.replaced = 0
-        self.has_producer_id = False
-        self.brokers_up = 0
+        self._silent_until: dict[tuple[str, str], float] = {}
 
     @property
     def outstanding_records(self) -> int:
@@ -119,32 +115,8 @@ class KafkaSink:
 
     def start(self) -> None:
         """Make the producer and begin to poll it on the running event loop."""
-        self._producer = self._make(self._properties)
+        self.producers.start()
         self._polling = asyncio.get_running_loop().call_later(_IDLE_POLL_SECONDS, self._poll)
-
-    async def warm_up(self, topics: Sequence[str], timeout_seconds: float) -> None:
-        """Fetch every topic's metadata and wait for the producer id: the first idempotent record of a cold one takes 0.5 s.
-
-        Raises:
-            KafkaFailed: when Kafka is away or a topic is missing.
-        """
-        producer = self._producer
-        assert producer is not None
-        try:
-            metadata = await asyncio.to_thread(producer.list_topics, timeout=timeout_seconds)
-        except KafkaException as error:
-            raise KafkaFailed(f"Kafka does not answer ({_name(error.args[0])}); check kafka.client bootstrap.servers") from None
-        missing = [topic for topic in topics if topic not in metadata.topics]
-        if missing:
-            raise KafkaFailed(f"topics are missing: {', '.join(missing)}; `connector topics create` makes them")
-        for topic in topics:
-            await asyncio.to_thread(producer.list_topics, topic, timeout=timeout_seconds)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_seconds
-        while not self.has_producer_id and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka tells it by statistics only
-            await asyncio.sleep(0.05)
-        if not self.has_producer_id:
-            raise KafkaFailed("Kafka gave no producer id yet; is the cluster healthy and IDEMPOTENT_WRITE allowed?")
 
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback and await every report.
@@ -154,7 +126,7 @@ class KafkaSink:
         """
         if not messages:
             return Outcome([], [])
-        producer = self._producer
+        producer = self.producers.main
         size_bytes = _queued_bytes(messages)
         if (
             producer is None
@@ -170,8 +142,10 @@ class KafkaSink:
         refused: list[Failure] = []
         if again:
             _log.warning("batch_refused", extra={"records": len(again), "error": failures[0].error})
-            for failure in await self._enqueue(self._alone_producer(), again, _queued_bytes(again)):
+            for failure in await self._enqueue(self.producers.alone(), again, _queued_bytes(again)):
                 (refused if failure.for_good else unconfirmed).append(failure)
+        if unconfirmed:
+            self._tell(unconfirmed[0])
         return Outcome(refused, unconfirmed)
 
     async def close(self, timeout_seconds: float) -> int:
@@ -185,8 +159,7 @@ class KafkaSink:
             self._polling.cancel()
             self._polling = None
         left = self._left()
-        self._producer = self._alone = None
-        self._leaving = []
+        self.producers.drop()
         return left
 
     async def _enqueue(self, producer: Producer, messages: Sequence[KafkaMessage], size_bytes: int) -> list[Failure]:
@@ -194,7 +167,7 @@ class KafkaSink:
         if not self._outstanding:
             self._poll_in(_POLL_SECONDS)
         # Behind what waits already, or a key would be overtaken.
-        is_gathered = producer is self._producer and (self._outstanding > _FEW_RECORDS or bool(self._gathered))
+        is_gathered = producer is self.producers.main and (self._outstanding > _FEW_RECORDS or bool(self._gathered))
         self._outstanding += len(messages)
         self._outstanding_bytes += size_bytes
         if is_gathered:
@@ -224,9 +197,9 @@ class KafkaSink:
             except (KafkaException, BufferError) as error:
                 # Room was checked, so this is an error of the producer itself: what follows is not sent.
                 kafka_error = error.args[0] if isinstance(error, KafkaException) else None
-                if _is_fatal(kafka_error):
-                    self._replace(producer)
-                delivery.leave(index, _name(kafka_error))
+                if is_fatal(kafka_error):
+                    self.producers.replace(producer)
+                delivery.leave(index, name_of(kafka_error))
                 return
 
     def _failures(self, delivery: _Delivery) -> list[Failure]:
@@ -236,8 +209,16 @@ class KafkaSink:
         for error, topic, value in delivery.errors:
             message = next(message for message in left if message.topic == topic and message.value == value)
             left.remove(message)
-            failures.append(Failure(message, _name(error), for_good=error.code() in REFUSED_FOR_GOOD))
+            failures.append(Failure(message, name_of(error), for_good=error.code() in REFUSED_FOR_GOOD))
         return failures
+
+    def _tell(self, failure: Failure) -> None:
+        """Log the topic and error of a record not confirmed, once a minute: an outage fails every callback."""
+        what = failure.message.topic, failure.error
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until.get(what, now):
+            self._silent_until[what] = now + _SILENT_SECONDS
+            _log.error("not_confirmed", extra={"topic": what[0], "error": what[1]})
 
     def _poll_in(self, seconds: float) -> None:
         if self._polling:
@@ -248,17 +229,9 @@ class KafkaSink:
         """Hand over what was gathered, and take the reports that have come."""
         gathered, self._gathered = self._gathered, []
         for delivery in gathered:
-            assert self._producer is not None
-            self._produce(self._producer, delivery)
-        for producer in self._producers():
-            try:
-                producer.poll(0)
-            except KafkaException as error:
-                # confluent-kafka raises a fatal error here, instead of calling back.
-                _log.warning("kafka_error", extra={"error": _name(error.args[0])})
-                if _is_fatal(error.args[0]):
-                    self._replace(producer)
-        self._leaving = [producer for producer in self._leaving if len(producer)]
+            assert self.producers.main is not None
+            self._produce(self.producers.main, delivery)
+        self.producers.poll()
         self._poll_in(self._poll_seconds())
 
     def _poll_seconds(self) -> float:
@@ -267,77 +240,8 @@ class KafkaSink:
         return _POLL_SECONDS if self._outstanding <= _FEW_RECORDS else _BUSY_POLL_SECONDS
 
     def _left(self) -> int:
-        return sum(map(len, self._producers())) + sum(len(delivery.messages) for delivery in self._gathered)
-
-    def _producers(self) -> list[Producer]:
-        return [producer for producer in (self._producer, self._alone, *self._leaving) if producer is not None]
-
-    def _replace(self, failed: Producer) -> None:
-        """Put a new producer in the place of one that failed for good; what waits in it is reported as failed."""
-        if failed is self._producer:
-            self._producer = self._make(self._properties)
-        elif failed is self._alone:
-            self._alone = None
-        else:
-            return
-        _log.error("producer_replaced")
-        self.replaced += 1
-        failed.purge()
-        # Polled until its last report has come: somebody waits for it.
-        self._leaving.append(failed)
-
-    def _alone_producer(self) -> Producer:
-        if self._alone is None:
-            # One record a batch, so that nothing else can be refused with it.
-            # Without statistics: those of the main producer tell the state.
-            alone = {"batch.num.messages": 1, "linger.ms": 0, "statistics.interval.ms": 0}
-            self._alone = self._make({**self._properties, **alone})
-        return self._alone
-
-    def _make(self, properties: dict[str, Any]) -> Producer:
-        return Producer({**properties, "error_cb": self._on_error, "stats_cb": self._on_statistics}, logger=_log)
-
-    def _on_error(self, error: KafkaError) -> None:
-        _log.warning("kafka_error", extra={"error": _name(error)})
-
-    def _on_statistics(self, text: str) -> None:
-        statistics = json.loads(text)
-        self.has_producer_id = statistics.get("eos", {}).get("idemp_state") == "Assigned"
-        self.brokers_up = sum(broker["state"] == "UP" for broker in statistics["brokers"].values())
-
-
-def check_properties(properties: dict[str, Any]) -> list[str]:
-    """Return what librdkafka says against each property, tried alone, and then against all together."""
-    problems = []
-    for name, value in properties.items():
-        try:
-            Producer({name: value}, logger=_log)
-        except (KafkaException, TypeError, ValueError) as error:
-            text = reason_of(error)
-            # Alone, a property may lack its companions (a mechanism without its password): that is told by all together.
-            if not text.startswith("Failed to create"):
-                problems.append(f"kafka: {name}: {text}")
-    if not problems:
-        try:
-            Producer(properties, logger=_log)
-        except (KafkaException, TypeError, ValueError) as error:
-            problems.append(f"kafka: {reason_of(error)}")
-    return problems
-
-
-def reason_of(error: Exception) -> str:
-    """Return what a client says against its properties."""
-    cause = error.args[0] if error.args else error
-    return str(cause.str() if isinstance(cause, KafkaError) else cause)
+        return self.producers.queued() + sum(len(delivery.messages) for delivery in self._gathered)
 
 
 def _queued_bytes(messages: Sequence[KafkaMessage]) -> int:
     return sum([len(message.value) + _BESIDE_VALUE_BYTES for message in messages])
-
-
-def _name(error: Any) -> str:
-    return str(error.name()) if isinstance(error, KafkaError) else "QUEUE_FULL"
-
-
-def _is_fatal(error: Any) -> bool:
-    return isinstance(error, KafkaError) and (error.fatal() or error.name() == "_FATAL")
