@@ -82,7 +82,7 @@ class Fault(msgspec.Struct, frozen=True):
     detail: str
 
 
-Source = Literal["messages", "statuses", "contacts", "dead_letters"]
+Source = Literal["messages", "statuses", "contacts", "events", "dead_letters"]
 """What a record type is made from: a list of the callback, or what could not go its way."""
 
 

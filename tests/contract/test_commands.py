@@ -310,7 +310,7 @@ def test_explain_shows_people_what_it_shows_scripts(run: Runner) -> None:
 def test_explain_reads_stdin() -> None:
     done = process("explain", "-", "--json", stdin=envelope([message()]))
     assert done.exit_code == 0
-    assert [record["topic"] for record in done.json()["records"]] == ["kaleyra.whatsapp.others"]
+    assert [record["topic"] for record in done.json()["records"]] == ["kaleyra.whatsapp.texts"]
 
 
 def test_output_may_be_read_in_part() -> None:

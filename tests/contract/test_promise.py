@@ -54,7 +54,7 @@ def test_every_record_is_acknowledged_200_with_an_empty_body() -> None:
     sink = MemorySink()
     answer = post(sink, envelope([message(), message(message_type="document")], [contact()], [status()]))
     assert (answer.status_code, answer.content) == (200, b"")
-    assert sorted(outcome(sink.messages)) == ["contacts", "documents", "others", "statuses"]
+    assert sorted(outcome(sink.messages)) == ["contacts", "documents", "statuses", "texts"]
 
 
 def test_nothing_to_send_200() -> None:
@@ -128,7 +128,7 @@ def test_body_of_the_limit_goes_through_200(is_chunked: bool) -> None:
     body += b" " * (1024 - len(body))
     answer = post(sink, in_chunks(body) if is_chunked else body, http=Http(max_body_bytes=1024))
     assert answer.status_code == 200
-    assert outcome(sink.messages) == ["others"]
+    assert outcome(sink.messages) == ["texts"]
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
@@ -186,7 +186,7 @@ def test_siblings_of_a_dead_letter_go_through_200() -> None:
     sink = MemorySink()
     body = envelope([message(id="wamid.1"), ORDER_THAT_DOES_NOT_FIT, message(id="wamid.2")])
     assert post(sink, body).status_code == 200
-    assert sorted(outcome(sink.messages)) == ["dead-letters/does_not_fit", "others", "others"]
+    assert sorted(outcome(sink.messages)) == ["dead-letters/does_not_fit", "texts", "texts"]
 
 
 def test_dead_letter_is_not_acknowledged_503() -> None:
@@ -198,7 +198,7 @@ def test_refused_by_kafka_for_good_becomes_a_dead_letter_then_200() -> None:
     metrics = Metrics()
     body = envelope([message(id="wamid.1"), message(message_type="document")], [contact()])
     assert post(sink, body, metrics=metrics).status_code == 200
-    assert sorted(outcome(sink.messages)) == ["contacts", "dead-letters/refused_by_kafka", "others"]
+    assert sorted(outcome(sink.messages)) == ["contacts", "dead-letters/refused_by_kafka", "texts"]
     (letter,) = on("dead-letters", sink.messages)
     assert (letter["step"], letter["detail"]) == ("produce", "MSG_SIZE_TOO_LARGE")
     assert counted(metrics, "connector_dead_letters", reason="refused_by_kafka") == 1
@@ -213,7 +213,7 @@ def test_dead_letter_of_the_refused_record_carries_what_replays_it_alone() -> No
     again = MemorySink()
     post(again, letter["body"])
     assert "wamid.2" in [one["message_id"] for one in on("documents", again.messages)]
-    assert not on("others", again.messages)
+    assert not on("texts", again.messages)
 
 
 def test_dead_letter_is_refused_too_503() -> None:
