@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from connector.commands import show
 from connector.commands import tail as tail_command
 from connector.commands import topics as topics_command
 from connector.errors import ConfigurationInvalid, OtherSideFailed
-from connector.invented import TYPES
+from connector.invented.callbacks import TYPES
 from connector.pipeline.produce import check_properties
 from connector.registry import Registry
 from connector.settings import Settings
@@ -83,7 +84,7 @@ def explain(
 
 
 @app.command()
-def send(
+def send(  # noqa: PLR0913 - an argument an option
     types: Annotated[list[str] | None, typer.Argument(help=f"Types to send: {', '.join(TYPES)}.", metavar="[TYPE]...")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Send every type.")] = False,
@@ -91,17 +92,30 @@ def send(
     rate: Annotated[float, typer.Option(min=0, help="Callbacks per second; 0 is as fast as it goes.")] = 0,
     url: Annotated[str, typer.Option(help="The bridge's callback URL.")] = "http://127.0.0.1:8080/callbacks/kaleyra",
     header: Annotated[list[str] | None, typer.Option(help="A header to send, as 'Name: value'.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Send the same again; without it by the clock.")] = None,
+    malformed: Annotated[bool, typer.Option("--malformed", help="Mix in bodies that are broken.")] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Send some of them twice.")] = False,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Send them out of order.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send invented callbacks to a running bridge."""
     if not types and not every:
         raise ConfigurationInvalid([f"say which types to send ({', '.join(TYPES)}), or --all"])
-    kinds = list(TYPES) if every else list(types or ())
+    kinds = TYPES if every else tuple(types or ())
     pairs = [text.partition(":") for text in header or ()]
     if any(not (colon and name.isascii() and value.isascii()) for name, colon, value in pairs):
         raise ConfigurationInvalid(["--header needs the form 'Name: value', in ASCII"])
     headers = {name.strip(): value.strip() for name, _, value in pairs}
-    send_command.run(kinds, count or len(kinds), rate, url, headers, as_json=as_json)
+    load = send_command.Load(
+        kinds=kinds,
+        count=count or len(kinds),
+        rate=rate,
+        seed=seed if seed is not None else int(time.time()) & 0xFFFF,
+        malformed=malformed,
+        duplicates=duplicates,
+        shuffle=shuffle,
+    )
+    send_command.run(load, url, headers, as_json=as_json)
 
 
 @app.command()

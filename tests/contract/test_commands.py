@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from connector import __version__
 from connector.cli import app, main
-from connector.invented import TYPES
+from connector.invented.callbacks import TYPES
 from tests.callbacks import SAMPLES, envelope, message
 from tests.stack.ports import free_ports
 
@@ -150,6 +150,8 @@ def test_version_is_printed() -> None:
         ["serve", "--workers", "0"],
         ["dev", "--port", "70000"],
         ["send", "text", "--count", "-1"],
+        ["send", "text", "--seed", "-1"],
+        ["send", "text", "--seed", "seven"],
         ["tail", "--nonsense"],
         ["schemas", "nonsense"],
         ["send"],
@@ -252,6 +254,11 @@ def test_bridge_that_is_away_is_1_in_words(run: Runner) -> None:
     assert url in problem
     assert "3 x " in done.stdout
     assert run("send", "text", "--count", "3", "--url", url, "--json").json()["sent"] == 3
+    mixed = run(
+        "send", "text", "--count", "10", "--url", url, "--malformed", "--duplicates", "--shuffle", "--seed", "7", "--json"
+    )
+    # Two are broken, and three of the twelve are sent twice.
+    assert (mixed.json()["sent"], mixed.json()["seed"]) == (15, 7)
 
 
 # explain
