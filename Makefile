@@ -36,6 +36,10 @@ lint: $(INSTALLED) ## ruff, format, mypy strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: docs
+docs: $(INSTALLED) ## docs/topics.md anew, from the schemas
+	$(BIN)/connector schemas docs > docs/topics.md
+
 .PHONY: cover
 cover: $(INSTALLED) ## all tests, with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term

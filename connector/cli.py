@@ -14,6 +14,7 @@ from connector import catalogue as catalogues
 from connector import settings as settings_of
 from connector.catalogue import Catalogue
 from connector.commands import dev as dev_command
+from connector.commands import docs as docs_command
 from connector.commands import explain as explain_command
 from connector.commands import schemas as schemas_command
 from connector.commands import send as send_command
@@ -145,6 +146,12 @@ def schemas_register(*, config: Config = None, dry_run: DryRun = False, as_json:
     """Register our schemas; those that are registered stay as they are."""
     loaded = settings_of.load_for_tools(config)
     schemas_command.register(_catalogue(loaded), _registry(loaded), dry_run=dry_run, as_json=as_json)
+
+
+@schemas.command("docs")
+def schemas_docs(*, config: Config = None) -> None:
+    """Print the page of topics: every field, where it comes from and what it means."""
+    typer.echo(docs_command.page(_catalogue(settings_of.load_for_tools(config))), nl=False)
 
 
 @topics.command("check")
