@@ -37,8 +37,8 @@ def page(catalogue: Catalogue) -> str:
         schema = record_type.schema
         fields = schema["fields"][len(common) :] if record_type in messages else schema["fields"]
         told = schema["doc"]
-        if schema.get("requires"):
-            told += f" Without {_paths(schema['requires'])} it is a dead letter."
+        for required in schema.get("requires", ()):
+            told += f" Without {'' if isinstance(required, str) else 'one of '}{_paths(required)} it is a dead letter."
         if record_type in messages:
             told += " Beside the fields of [every message](#what-every-message-has):"
         parts.append(_section(schema["name"], f"Topic `{record_type.topic}`. {told}\n", fields))

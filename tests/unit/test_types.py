@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connector.catalogue import ANY_TYPE
 from tests.callbacks import (
     EXTRA,
     NUMBER,
@@ -16,6 +17,7 @@ from tests.callbacks import (
     SAMPLES,
     USER_ID,
     body_of,
+    catalogue,
     header,
     messages_of,
     on,
@@ -442,7 +444,12 @@ def is_required(root: Any, path: tuple[Any, ...]) -> bool:
     )
 
 
-SCHEMA_REQUIRES = {kind: {kind} for kind in ("text", "document", "order", "location", "reaction")}
+SCHEMA_REQUIRES = {
+    kind: {kind}
+    for record_type in catalogue()
+    for kind in record_type.message_types
+    if record_type.schema.get("requires") and kind != ANY_TYPE
+}
 
 WHOLE_AND_ALONE = [
     path
