@@ -61,8 +61,9 @@ class CallbackEndpoint:
         self._counters[answer.status // 100].inc()
         if answer.status in (200, 503):
             self._seconds.observe(time.perf_counter() - started)
-        await send({"type": "http.response.start", "status": answer.status, "headers": [_NO_LENGTH, *answer.headers]})
-        await send(_EMPTY_BODY)
+        length = (b"content-length", b"%d" % len(answer.body)) if answer.body else _NO_LENGTH
+        await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
+        await send({"type": "http.response.body", "body": answer.body} if answer.body else _EMPTY_BODY)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         method = scope["method"]

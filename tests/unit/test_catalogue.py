@@ -236,6 +236,7 @@ def test_item_becomes_the_record_type_of_its_list_and_message_type() -> None:
     assert of("messages", ANY_TYPE).name == "other"
     assert of("statuses", "document").name == "status"
     assert of("contacts", "document").name == "contact"
+    assert of("events", "document").name == "account_event"
 
 
 @every_record_type
@@ -321,7 +322,7 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         "Contact.avsc: requires 'contacts'",
         "avro/stray.avsc: config/messages.toml has no table [stray]",
         "[dead_letter]: there is no key 'colour'",
-        "[video]: from must be one of " + "messages, statuses, contacts, dead_letters",
+        "[video]: from must be one of " + "messages, statuses, contacts, events, dead_letters",
         "[video]: topic is missing",
         "[video]: types must be a list",
         "[video]: large must be true or false",

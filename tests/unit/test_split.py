@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from connector.pipeline.encode import digest
-from connector.pipeline.split import Split, split, text_of
+from connector.pipeline.people import text_of
+from connector.pipeline.split import Split, split
 from connector.records import Callback, Item, Json
 from tests.callbacks import ABSENT, EXTRA, METADATA, NUMBER, OTHER_NUMBER, USER_ID, callback_of, contact, message, raw, status
 
