@@ -12,7 +12,7 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connector import metrics as metrics_of
@@ -43,7 +43,7 @@ class CallbackEndpoint:
         self._flow = flow
         self._in_flight = 0
         self._seconds = metrics.acknowledgement_seconds
-        self._counters = {kind: metrics.callbacks.labels(f"{kind}xx") for kind in (2, 4, 5)}
+        self._answered = {kind: metrics.tally(metrics.callbacks.labels(f"{kind}xx")) for kind in (2, 4, 5)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one callback; nothing but an answer of the promise table ever leaves."""
@@ -58,7 +58,7 @@ class CallbackEndpoint:
             answer = answers.NOT_CONFIRMED
         finally:
             self._in_flight -= 1
-        self._counters[answer.status // 100].inc()
+        self._answered[answer.status // 100].count += 1
         if answer.status in (200, 503):
             self._seconds.observe(time.perf_counter() - started)
         length = (b"content-length", b"%d" % len(answer.body)) if answer.body else _NO_LENGTH
@@ -127,10 +127,9 @@ def create_app(http: Http, flow: Callable[[], Flow | None], metrics: Metrics) ->
     """Return the data port's application: the callback path with and without token and trailing slash, and nothing else."""
     endpoint = CallbackEndpoint(http, flow, metrics)
     paths = (http.path, f"{http.path}/", f"{http.path}/{{token}}", f"{http.path}/{{token}}/")
-    app = Starlette(routes=[Route(path, endpoint) for path in paths])
+    # Starlette's router alone: its application adds two layers that answer errors, and the endpoint lets none out.
     # A redirect would carry the URL's token.
-    app.router.redirect_slashes = False
-    return app
+    return Router([Route(path, endpoint) for path in paths], redirect_slashes=False)
 
 
 def create_management_app(state: Callable[[], Mapping[str, Any]], metrics: Metrics | None) -> Starlette:

@@ -14,7 +14,7 @@ from connector.errors import OtherSideFailed
 from connector.logs import event
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
-from connector.pipeline.encode import Encoder, encoders
+from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.produce import KafkaSink
 from connector.registry import Registry
@@ -35,7 +35,6 @@ class Bridge:
         self.catalogue = catalogues.load(folder, settings.topics.prefix)
         self.sink = KafkaSink(producer_properties(settings))
         self._flow: Flow | None = None
-        self._encoders: dict[str, Encoder] = {}
         self._reasons: dict[str, str] = {"starting": "schema ids, topics and producer are not proven yet"}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -90,10 +89,10 @@ class Bridge:
 
     def _open(self, schema_ids: dict[str, int]) -> None:
         limit_bytes = max_message_bytes(self.settings)
-        self._encoders = encoders(self.catalogue, schema_ids, self.settings.registry.url, limit_bytes)
+        by_name = encoders(self.catalogue, schema_ids, self.settings.registry.url, limit_bytes, self.metrics)
         credentials = Credentials.of(self.settings.authentication)
         renamed_keys = self.settings.callbacks.renamed_keys
-        self._flow = Flow(self.catalogue, self._encoders, credentials, self.sink, self.metrics, renamed_keys)
+        self._flow = Flow(self.catalogue, by_name, credentials, self.sink, self.metrics, renamed_keys)
         self._reasons = {}
         self.metrics.ready.set(1)
         # What was made at start stays: the collector need not look at it again.
@@ -104,12 +103,7 @@ class Bridge:
         event("ready", "info")
 
     async def _measure(self) -> None:
-        counted = dict.fromkeys(("unfit_times", "clamped_times"), 0)
         while True:
-            for name, before in counted.items():
-                # Counted by the encoders in plain numbers, told to the metrics once a second.
-                now = sum(getattr(encoder, name) for encoder in self._encoders.values())
-                self.metrics.left_out.labels(name).inc(now - before)
-                counted[name] = now
+            self.metrics.tell()
             self.metrics.outstanding_records.set(self.sink.outstanding_records)
             await asyncio.sleep(_STATE_SECONDS)

@@ -4,6 +4,7 @@ In a worker of `serve` the values live in files that the supervising process add
 """
 
 import os
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -12,8 +13,38 @@ _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+_LEFT_OUT: Final = (
+    "lone_surrogates",
+    "contacts_without_profile",
+    "contacts_without_key",
+    "ambiguous_extra_info",
+    "unfit_times",
+    "clamped_times",
+)
+
+
+class Tally:
+    """A counter for the way of a callback: a plain number, told to its metric once a second (`Metrics.tell`).
+
+    The library's own takes a lock at each step, and in a worker writes to a mapped file.
+    """
+
+    __slots__ = ("_counter", "_told", "count")
+
+    def __init__(self, counter: Counter) -> None:
+        self.count = 0
+        self._told = 0
+        self._counter = counter
+
+    def tell(self) -> None:
+        """Bring the metric up to date."""
+        if self.count > self._told:
+            self._counter.inc(self.count - self._told)
+            self._told = self.count
+
+
 class Metrics:
-    """All metrics of a process."""
+    """All metrics of a process. What is counted for each callback has a `Tally`; `tell` brings the metrics up to date."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -40,20 +71,31 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self.ready = Gauge("connector_ready", "Workers that are ready.", registry=into, multiprocess_mode="livesum")
-        self._left_out = {
-            name: self.left_out.labels(name)
-            for name in ("lone_surrogates", "contacts_without_profile", "contacts_without_key", "ambiguous_extra_info")
-        }
+        self._tallies: list[Tally] = []
+        self.left_out_by = {what: self.tally(self.left_out.labels(what)) for what in _LEFT_OUT}
+
+    def tally(self, counter: Counter) -> Tally:
+        """Return a new tally of a counter."""
+        tally = Tally(counter)
+        self._tallies.append(tally)
+        return tally
+
+    def tell(self) -> None:
+        """Bring every metric up to date with its tally."""
+        for tally in self._tallies:
+            tally.tell()
 
     def count_left_out(self, surrogates: int, without_profile: int, without_key: int, ambiguous: int) -> None:
         """Count what decode and split left out of one callback."""
         if surrogates or without_profile or without_key or ambiguous:
-            for name, count in zip(self._left_out, (surrogates, without_profile, without_key, ambiguous), strict=True):
-                self._left_out[name].inc(count)
+            for what, count in zip(_LEFT_OUT, (surrogates, without_profile, without_key, ambiguous), strict=False):
+                self.left_out_by[what].count += count
 
 
 def exposition(metrics: Metrics | None) -> bytes:
     """Return the metrics as text: of this process, or, in a supervisor, of all workers added up."""
+    if metrics is not None:
+        metrics.tell()
     if metrics is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

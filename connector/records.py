@@ -167,7 +167,7 @@ class Item(msgspec.Struct, frozen=True):
 Headers = list[tuple[str, bytes]]
 
 
-class KafkaMessage(NamedTuple):
+class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
     """A record ready for Kafka: framed Avro in `value`, UTF-8 in `key`, `timestamp_ms` since 1970.
 
     `item` is None for dead letters; it lets a record that Kafka refuses for good become one.

@@ -248,10 +248,10 @@ def schema_ids(of: Catalogue) -> dict[str, int]:
     return {record_type.name: index for index, record_type in enumerate(of, start=1)}
 
 
-def new_encoders(of: Catalogue | None = None) -> dict[str, Encoder]:
-    """Return encoders with counters of their own."""
+def new_encoders(of: Catalogue | None = None, metrics: Metrics | None = None) -> dict[str, Encoder]:
+    """Return encoders; what they mend is counted in `metrics`."""
     of = of or catalogue()
-    return encoders(of, schema_ids(of), REGISTRY_URL, MAX_MESSAGE_BYTES)
+    return encoders(of, schema_ids(of), REGISTRY_URL, MAX_MESSAGE_BYTES, metrics or Metrics())
 
 
 def flow(
@@ -264,8 +264,9 @@ def flow(
 ) -> Flow:
     """Return a flow without servers."""
     of = of or catalogue()
+    metrics = metrics or Metrics()
     allowed = credentials or Credentials(allow_anyone=True)
-    return Flow(of, new_encoders(of), allowed, sink or MemorySink(), metrics or Metrics(), renamed_keys)
+    return Flow(of, new_encoders(of, metrics), allowed, sink or MemorySink(), metrics, renamed_keys)
 
 
 @functools.cache
@@ -334,6 +335,7 @@ def outcome(records: Iterable[KafkaMessage]) -> list[str]:
 
 def counted(metrics: Metrics, name: str, **labels: str) -> float:
     """Return the value of a counter, 0 where it never counted."""
+    metrics.tell()
     return metrics.registry.get_sample_value(f"{name}_total", labels) or 0.0
 
 

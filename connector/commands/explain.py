@@ -34,8 +34,9 @@ def explain(catalogue: Catalogue, body: bytes, renamed_keys: Mapping[str, str] =
     """Return what a body becomes: `records`, `dead_letters`, and the paths that no schema maps in `unmapped`."""
     raw = RawCallback("POST", "", "application/json", body, time.time_ns() // 1_000_000)
     ids = {record_type.name: 0 for record_type in catalogue}
-    by_name = encoders(catalogue, ids, "http://registry", _MAX_BYTES)
-    flow = Flow(catalogue, by_name, Credentials(allow_anyone=True), _Nowhere(), Metrics(), renamed_keys)
+    metrics = Metrics()
+    by_name = encoders(catalogue, ids, "http://registry", _MAX_BYTES, metrics)
+    flow = Flow(catalogue, by_name, Credentials(allow_anyone=True), _Nowhere(), metrics, renamed_keys)
     records, dead_letters = [], []
     for message in flow.messages_of(raw):
         value = _decoded(catalogue, message)

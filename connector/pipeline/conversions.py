@@ -7,6 +7,7 @@ fault, never the value. Nothing here does arithmetic on a number before its digi
 import re
 from datetime import datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -145,6 +146,8 @@ def to_decimal(value: Any, path: str, precision: int, scale: int) -> Decimal | N
     return exact
 
 
+# A catalogue has a few thousand prices. Equal numbers have equal results, whatever their text.
+@lru_cache(maxsize=4096)
 def _scaled(value: Decimal, precision: int, scale: int) -> Decimal | None:
     context = Context(prec=precision, traps=[Inexact, InvalidOperation])
     try:
@@ -199,7 +202,7 @@ def to_millis_or_none(value: Any, path: str, unfit: list[str]) -> int | None:
         return None
 
 
-def to_bytes(value: Any, path: str) -> bytes:
+def to_binary(value: Any, path: str) -> bytes:
     """Return bytes. Only the bridge's own values are bytes; JSON has none."""
     if value.__class__ is bytes:
         return value

@@ -15,7 +15,7 @@ import msgspec
 
 from connector.catalogue import Catalogue, RecordType
 from connector.errors import Misfit
-from connector.pipeline.avro import compile_writer
+from connector.metrics import Metrics
 from connector.pipeline.people import text_of
 from connector.records import EMPTY, Fault, Headers, Item, Json, KafkaMessage, RawCallback
 
@@ -32,15 +32,15 @@ _IDENTITY: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 class Encoder:
-    """Encodes items as one record type. `unfit_times` and `clamped_times` count what was mended on the way."""
+    """Encodes items as one record type; counts the times that it mended on the way."""
 
-    def __init__(self, record_type: RecordType, schema_id: int, registry_url: str, max_message_bytes: int) -> None:
-        self.record_type = record_type
-        self.unfit_times = 0
-        self.clamped_times = 0
-        self._fill = record_type.mapping.fill
-        self._write = compile_writer(record_type.schema)
-        self._event_time = record_type.mapping.event_time
+    def __init__(
+        self, record_type: RecordType, schema_id: int, registry_url: str, max_message_bytes: int, metrics: Metrics
+    ) -> None:
+        self._topic = record_type.topic
+        self._unfit_times = metrics.left_out_by["unfit_times"]
+        self._clamped_times = metrics.left_out_by["clamped_times"]
+        self._write = record_type.mapping.write
         self._frame = b"\0" + schema_id.to_bytes(4, "big")
         self._max_message_bytes = max_message_bytes
         self._headers: Headers = [
@@ -72,7 +72,7 @@ class Encoder:
             Misfit: when a value does not fit its field.
         """
         unfit: list[str] = []
-        record = self._fill(
+        content, event_ms = self._write(
             item.message,
             item.status,
             item.contact,
@@ -84,26 +84,21 @@ class Encoder:
             fault,
             unfit,
         )
-        self.unfit_times += len(unfit)
-        event_ms = record[self._event_time] if self._event_time else None
+        self._unfit_times.count += len(unfit)
         key = item.key["value"]
-        headers = [
-            *self._headers,
-            ("ce_id", ce_id.encode()),
-            ("ce_source", _source(item.metadata)),
-            ("ce_time", _iso(event_ms or raw.received_at)),
-        ]
+        time = _iso(event_ms or raw.received_at)
+        headers = [*self._headers, ("ce_id", ce_id.encode()), ("ce_source", _source(item.metadata)), ("ce_time", time)]
         if raw.traceparent:
             headers.append(("traceparent", raw.traceparent.encode("ascii")))
             if raw.tracestate:
                 headers.append(("tracestate", raw.tracestate.encode("ascii")))
         return KafkaMessage(
-            topic=self.record_type.topic,
-            key=key.encode() if key is not None else None,
-            value=self._frame + self._write(record),
-            headers=headers,
-            timestamp_ms=self._timestamp(event_ms, raw.received_at),
-            item=item if not fault else None,
+            self._topic,
+            key.encode() if key is not None else None,
+            self._frame + content,
+            headers,
+            self._timestamp(event_ms, raw.received_at),
+            item if not fault else None,
         )
 
     def _timestamp(self, event_ms: int | None, received_at: int) -> int:
@@ -111,16 +106,16 @@ class Encoder:
             return received_at
         if received_at - _OLDEST_MS <= event_ms <= received_at + _AHEAD_MS:
             return event_ms
-        self.clamped_times += 1
+        self._clamped_times.count += 1
         return received_at
 
 
 def encoders(
-    catalogue: Catalogue, schema_ids: Mapping[str, int], registry_url: str, max_message_bytes: int
+    catalogue: Catalogue, schema_ids: Mapping[str, int], registry_url: str, max_message_bytes: int, metrics: Metrics
 ) -> dict[str, Encoder]:
     """Return an encoder per record type; `schema_ids` holds the registry's id per record type."""
     return {
-        record_type.name: Encoder(record_type, schema_ids[record_type.name], registry_url, max_message_bytes)
+        record_type.name: Encoder(record_type, schema_ids[record_type.name], registry_url, max_message_bytes, metrics)
         for record_type in catalogue
     }
 

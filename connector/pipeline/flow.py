@@ -44,14 +44,18 @@ class Flow:
         metrics: Metrics,
         renamed_keys: Mapping[str, str] = EMPTY,
     ) -> None:
-        self._catalogue = catalogue
-        self._encoders = encoders
+        self._of_message = {kind: encoders[record_type.name] for kind, record_type in catalogue.by_message_type.items()}
+        self._of_other_message = encoders[catalogue.any_message.name]
+        by_source = {"statuses": catalogue.status, "contacts": catalogue.contact, "events": catalogue.account_event}
+        self._of_source = {source: encoders[record_type.name] for source, record_type in by_source.items()}
         self._credentials = credentials
         self._sink = sink
         self._metrics = metrics
         self._renamed_keys = renamed_keys
         self._from_meta = Seldom("callbacks_from_meta")
-        self._acknowledged = {record_type.topic: metrics.records.labels(record_type.topic) for record_type in catalogue}
+        self._acknowledged = {
+            record_type.topic: metrics.tally(metrics.records.labels(record_type.topic)) for record_type in catalogue
+        }
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
 
     async def handle(self, request: Request, read: Callable[[], Awaitable[RawCallback | None]]) -> Answer:
@@ -80,7 +84,7 @@ class Flow:
         failed = [failure.message for failure in outcome.refused + outcome.unconfirmed]
         for message in messages:
             if not failed or message not in failed:
-                self._acknowledged[message.topic].inc()
+                self._acknowledged[message.topic].count += 1
 
     def messages_of(self, raw: RawCallback) -> Sequence[KafkaMessage]:
         """Return the records and dead letters that a callback becomes. Pure, but for the counters."""
@@ -108,7 +112,7 @@ class Flow:
         # A record has little more than its callback, which is small as a rule: then there is nothing to measure.
         may_be_too_large = len(items) * 4 * (len(raw.body) + ENVELOPE_BYTES) > MAX_CALLBACK_BYTES
         for item in items:
-            encoded = self._encoders[self._catalogue.of(item.source, item.message_type).name].encode(item, raw)
+            encoded = self._encoder_of(item).encode(item, raw)
             if isinstance(encoded, Fault):
                 faults.append(encoded)
                 encoded = self._dead_letters.of_item(raw, callback, item, encoded)
@@ -121,6 +125,11 @@ class Flow:
         for fault in faults:
             self._metrics.dead_letters.labels(fault.reason).inc()
         return messages
+
+    def _encoder_of(self, item: Item) -> Encoder:
+        if item.source == "messages":
+            return self._of_message.get(item.message_type, self._of_other_message)
+        return self._of_source[item.source]
 
     def _whole(self, raw: RawCallback, fault: Fault, known: Callback | NotDecodable | None = None) -> KafkaMessage:
         self._metrics.dead_letters.labels(fault.reason).inc()

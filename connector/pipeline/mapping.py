@@ -1,15 +1,16 @@
-"""A schema in, a function out: the `source` attributes compiled once into straight-line Python.
+"""A schema in, a function out: the `source` attributes compiled once into straight-line Python that writes Avro.
 
-The function takes the roots of an item's view (`ROOTS`) and returns the record as a dict, ready for Avro. No path is
-interpreted per callback: navigation shared by several fields is done once, and the common case of every field is one
-inline test. Everything odd is left to `conversions`. A path or type that this module does not know is a start error.
+The function takes the roots of an item's view (`ROOTS`) and returns the record as Avro binary: no path is interpreted per
+callback, and no record stands in between. Navigation shared by several fields is done once, and the common case of every
+field is one inline test. Everything odd is left to `conversions`. A path or type that this module does not know is a start
+error. What it writes is read back by fastavro in property tests.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from connector.errors import ConfigurationInvalid, Misfit, Missing
-from connector.pipeline import conversions
+from connector.pipeline import avro, conversions
 from connector.records import EMPTY, Json
 
 ROOTS: Final = ("message", "status", "contact", "event", "metadata", "extra", "callback", "key", "fault")
@@ -22,13 +23,12 @@ ATTRIBUTES: Final = frozenset({"source", "raw", "pii", "requires", "unfit"})
 class Mapping(NamedTuple):
     """A compiled schema.
 
-    `fill(*roots, unfit)` returns the record; it raises `Misfit`, and adds the paths of times that did not fit to the
-    list `unfit`. `event_time` names the field that holds the event's own time, if there is one. `paths` are the source
-    paths in use, `raw_paths` those of them that take whole subtrees. `code` is the generated text.
+    `write(*roots, unfit)` returns the record as Avro binary and its event time in milliseconds, if it has one; it raises
+    `Misfit`, and adds the paths of times that did not fit to the list `unfit`. `paths` are the source paths in use,
+    `raw_paths` those of them that take whole subtrees. `code` is the generated text.
     """
 
-    fill: Callable[..., Json]
-    event_time: str | None
+    write: Callable[..., tuple[bytes, int | None]]
     paths: frozenset[str]
     raw_paths: frozenset[str]
     code: str
@@ -46,6 +46,12 @@ class Field(NamedTuple):
     unfit_null: bool
     element: Json | None
 
+    @property
+    def parent(self) -> str:
+        """The path of the one object that the field is taken from; empty when there is none or several."""
+        parents = {path.rpartition(".")[0] for path in self.sources}
+        return parents.pop() if len(parents) == 1 else ""
+
 
 def compile_schema(schema: Json) -> Mapping:
     """Compile one record schema.
@@ -55,34 +61,30 @@ def compile_schema(schema: Json) -> Mapping:
     """
     problems: list[str] = []
     writer = _Writer(schema["name"], problems)
-    writer.function("fill", schema, ROOTS)
+    writer.function("write", schema, ROOTS)
     if problems:
         raise ConfigurationInvalid(problems)
     code = "\n\n".join(writer.functions)
-    namespace: dict[str, Any] = {**vars(conversions), "Missing": Missing, "EMPTY": EMPTY, "each": _each}
+    namespace: dict[str, Any] = {**vars(conversions), **vars(avro), "Missing": Missing, "EMPTY": EMPTY, "array": _array}
     exec(compile(code, f"<mapping of {schema['name']}>", "exec"), namespace)  # noqa: S102 - text made here, from our own schemas, names checked
-    times = [field["name"] for field in schema["fields"] if field.get("unfit") == "null"]
-    return Mapping(
-        fill=namespace["fill"],
-        event_time=times[0] if times else None,
-        paths=frozenset(writer.paths),
-        raw_paths=frozenset(writer.raw_paths),
-        code=code,
-    )
+    return Mapping(namespace["write"], frozenset(writer.paths), frozenset(writer.raw_paths), code)
 
 
-def _each(fill: Callable[..., Json], elements: list[Json], path: str, unfit: list[str]) -> list[Json]:
+def _array(write: Callable[..., bytes], elements: list[Json], path: str, unfit: list[str]) -> bytes:
     records = []
     for index, element in enumerate(elements):
         try:
-            records.append(fill(element, unfit))
+            records.append(write(element, unfit))
         except Misfit as misfit:
             raise misfit.within(path, index) from None
-    return records
+    return avro.array(records)
 
 
 class _Writer:
-    """Writes the functions of one schema: `fill`, and one per record inside an array."""
+    """Writes the functions of one schema: `write`, and one per record inside an array.
+
+    In the text `n…` are objects of the view, `v` the value at hand, `f…` the fields' bytes.
+    """
 
     def __init__(self, schema_name: str, problems: list[str]) -> None:
         self.functions: list[str] = []
@@ -101,11 +103,13 @@ class _Writer:
                 continue
             node = self._object(path, nodes, lines)
             lines.append(f"if {node} is EMPTY: raise Missing({path!r})")
-        values = []
-        for index, field in enumerate(self._fields(schema, roots)):
-            lines += self._field_lines(f"v{index}", field, nodes, prefix)
-            values.append(f"{field.name!r}: v{index}")
-        body = "\n    ".join([*lines, f"return {{{', '.join(values)}}}"])
+        fields = list(self._fields(schema, roots))
+        for first, last in _runs(fields, roots):
+            lines += self._run(range(first, last), fields, nodes, prefix)
+        result = f"join(({' '.join(f'f{index},' for index in range(len(fields)))}))"
+        if not prefix:
+            result += f", {next((f't{index}' for index, field in enumerate(fields) if field.unfit_null), None)}"
+        body = "\n    ".join([*lines, f"return {result}"])
         self.functions.append(f"def {name}({', '.join((*roots, 'unfit'))}):\n    {body}")
 
     def _fields(self, schema: Json, roots: tuple[str, ...]) -> Iterator[Field]:
@@ -134,46 +138,80 @@ class _Writer:
             nodes[path] = node
         return nodes[path]
 
-    def _field_lines(self, variable: str, field: Field, nodes: dict[str, str], prefix: str) -> list[str]:
-        lines = [] if field.sources else [f"{variable} = None"]
+    def _run(self, indexes: range, fields: list[Field], nodes: dict[str, str], prefix: str) -> list[str]:
+        """Write fields that stand side by side; those of one object are passed over together where it is absent."""
+        lines: list[str] = []
+        written: list[str] = []
+        for index in indexes:
+            # The objects on the way are brought in unconditionally, so that later fields can share them.
+            for path in fields[index].sources:
+                if "." in path:
+                    self._object(path.rpartition(".")[0], nodes, lines)
+            written += self._field(index, fields[index], nodes, prefix)
+        if len(indexes) == 1:
+            return lines + written
+        node = nodes[fields[indexes[0]].parent]
+        absent = " = ".join(f"f{index}" for index in indexes)
+        # A null and an empty array are the same byte.
+        return [*lines, f"if {node} is EMPTY: {absent} = NULL", "else:", *(f"    {line}" for line in written)]
+
+    def _field(self, index: int, field: Field, nodes: dict[str, str], prefix: str) -> list[str]:
+        lines = [] if field.sources else ["v = None"]
         for position, path in enumerate(field.sources):
             self._note(prefix, path, raw=field.raw)
             parent, _, leaf = path.rpartition(".")
-            # The objects on the way are brought in unconditionally, so that later fields can share them.
-            taken = f"{self._object(parent, nodes, lines)}.get({leaf!r})" if parent else path
-            indent = "    " * bool(position)
+            taken = f"{nodes[parent]}.get({leaf!r})" if parent else path
             if position:
-                lines.append(f"if {variable} is None:")
-            lines.append(f"{indent}{variable} = {taken}")
-            lines += [f"{indent}{line}" for line in self._conversion(variable, field, path, prefix)]
-        if field.kind == "array":
-            lines.append(f"if {variable} is None: {variable} = []")
-        if field.required and field.kind != "array":
-            lines.append(f"if {variable} is None: raise Missing({' or '.join(field.sources)!r})")
-        return lines
+                lines.append("if v is None:")
+            indent = "    " * bool(position)
+            lines.append(f"{indent}v = {taken}")
+            if field.kind != "text" or field.raw or len(field.sources) > 1:
+                lines += [f"{indent}{line}" for line in self._conversion(field, path, prefix)]
+        if field.unfit_null:
+            lines.append(f"t{index} = v")
+        return [*lines, *self._bytes(f"f{index}", field)]
 
-    def _conversion(self, variable: str, field: Field, path: str, prefix: str) -> list[str]:
+    def _conversion(self, field: Field, path: str, prefix: str) -> list[str]:
+        """Write what brings the value to its type; None means no value."""
+        convert = f"to_{field.kind}(v, {path!r}{''.join(f', {argument}' for argument in field.arguments)})"
         if field.raw:
-            return [f"if {variable} is not None: {variable} = to_json({variable}, {path!r})"]
-        match field.kind:
-            case "text":
+            convert = f"to_json(v, {path!r})"
+        elif field.kind == "text":
+            return [f"if v is not None and (v.__class__ is not str or not v): v = {convert}"]
+        elif field.kind == "millis" and field.unfit_null:
+            convert = f"to_millis_or_none(v, {path!r}, unfit)"
+        elif field.kind == "array":
+            assert field.element is not None
+            function = f"write_{field.element['name']}"
+            self.function(function, field.element, ("item",), f"{prefix}{path.removeprefix('item')}[]")
+            convert = f"array({function}, to_elements(v, {path!r}), {path!r}, unfit)"
+        return [f"if v is not None: v = {convert}"]
+
+    def _bytes(self, variable: str, field: Field) -> list[str]:
+        """Write what turns the value into bytes."""
+        if field.kind == "array":
+            return [f"{variable} = NULL if v is None else v"]
+        missing = f"raise Missing({' or '.join(field.sources)!r})"
+        if field.kind == "text" and len(field.sources) == 1 and not field.raw:
+            # The common case of the commonest field.
+            (path,) = field.sources
+            if field.required:
                 return [
-                    f"if {variable}.__class__ is not str:",
-                    f"    if {variable} is not None: {variable} = to_text({variable}, {path!r})",
-                    f"elif not {variable}: {variable} = None",
+                    f"if v.__class__ is not str: v = None if v is None else to_text(v, {path!r})",
+                    f"if not v: {missing}",
+                    f"b = v.encode(); {variable} = TEXT[len(b)] + b if len(b) < TABLE_SIZE else text(b)",
                 ]
-            case "array":
-                assert field.element is not None
-                function = f"fill_{field.element['name']}"
-                self.function(function, field.element, ("item",), f"{prefix}{path.removeprefix('item')}[]")
-                return [
-                    f"if {variable} is not None:",
-                    f"    {variable} = each({function}, to_elements({variable}, {path!r}), {path!r}, unfit)",
-                ]
-            case "millis" if field.unfit_null:
-                return [f"if {variable} is not None: {variable} = to_millis_or_none({variable}, {path!r}, unfit)"]
-        arguments = "".join(f", {argument}" for argument in field.arguments)
-        return [f"if {variable} is not None: {variable} = to_{field.kind}({variable}, {path!r}{arguments})"]
+            # In the table, an empty text is a null.
+            return [
+                "if v.__class__ is str:",
+                f"    b = v.encode(); {variable} = SOME_TEXT[len(b)] + b if len(b) < TABLE_SIZE else some_text(b)",
+                f"else: {variable} = NULL if v is None else some_text(to_text(v, {path!r}).encode())",
+            ]
+        kind = field.kind
+        written = f"{kind}(v.encode())" if kind == "text" else f"{kind}(v{''.join(f', {a}' for a in field.arguments[1:])})"
+        if field.required:
+            return [f"if v is None: {missing}", f"{variable} = {written}"]
+        return [f"{variable} = NULL if v is None else SOME + {written}"]
 
     def _note(self, prefix: str, path: str, *, raw: bool) -> None:
         whole = f"{prefix}{path.removeprefix('item')}" if prefix else path
@@ -182,12 +220,25 @@ class _Writer:
             self.raw_paths.add(whole)
 
 
+def _runs(fields: list[Field], roots: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    """Yield where runs of optional fields of one inner object begin and end; any other field is a run of its own."""
+    first = 0
+    while first < len(fields):
+        parent = fields[first].parent
+        last = first + 1
+        if parent and parent not in roots and not fields[first].required:
+            while last < len(fields) and fields[last].parent == parent and not fields[last].required:
+                last += 1
+        yield first, last
+        first = last
+
+
 def _is_path(path: str, roots: tuple[str, ...]) -> bool:
     parts = path.split(".")
     return parts[0] in roots and all(part.isidentifier() for part in parts)
 
 
-_KINDS: Final = {"string": "text", "boolean": "boolean", "long": "long", "double": "double", "bytes": "bytes"}
+_KINDS: Final = {"string": "text", "boolean": "boolean", "long": "long", "double": "double", "bytes": "binary"}
 
 
 def _read_field(field: Json, sources: tuple[str, ...]) -> Field:

@@ -27,6 +27,8 @@ REFUSED_FOR_GOOD: Final = frozenset(
 )
 """Errors that sending the same record again would only repeat."""
 
+_BESIDE_VALUE_BYTES: Final = 512
+"""What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
 _POLL_SECONDS: Final = 0.001
 _IDLE_POLL_SECONDS: Final = 0.1
 _log: Final = logging.getLogger("connector.produce")
@@ -138,7 +140,7 @@ class KafkaSink:
         if not messages:
             return Outcome([], [])
         producer = self._producer
-        size_bytes = sum([message.size_bytes() for message in messages])
+        size_bytes = _queued_bytes(messages)
         if (
             producer is None
             or len(producer) + len(messages) > self._max_records
@@ -153,7 +155,7 @@ class KafkaSink:
         refused: list[Failure] = []
         if again:
             _log.warning("batch_refused", extra={"records": len(again), "error": failures[0].error})
-            for failure in await self._enqueue(self._alone_producer(), again, sum(m.size_bytes() for m in again)):
+            for failure in await self._enqueue(self._alone_producer(), again, _queued_bytes(again)):
                 (refused if failure.for_good else unconfirmed).append(failure)
         return Outcome(refused, unconfirmed)
 
@@ -182,15 +184,15 @@ class KafkaSink:
         self._outstanding += count
         self._outstanding_bytes += size_bytes
         try:
-            for index, (topic, key, value, headers, timestamp_ms, _) in enumerate(messages):
+            for index, message in enumerate(messages):
                 try:
                     producer.produce(
-                        topic,
-                        value,
-                        key,
+                        message.topic,
+                        message.value,
+                        message.key,
                         on_delivery=report,
-                        timestamp=timestamp_ms,
-                        headers=headers,  # type: ignore[arg-type]
+                        timestamp=message.timestamp_ms,
+                        headers=message.headers,  # type: ignore[arg-type]
                     )
                 except (KafkaException, BufferError) as error:
                     # Room was checked, so this is an error of the producer itself: what follows is not sent.
@@ -296,6 +298,10 @@ def reason_of(error: Exception) -> str:
     """Return what a client says against its properties."""
     cause = error.args[0] if error.args else error
     return str(cause.str() if isinstance(cause, KafkaError) else cause)
+
+
+def _queued_bytes(messages: Sequence[KafkaMessage]) -> int:
+    return sum([len(message.value) + _BESIDE_VALUE_BYTES for message in messages])
 
 
 def _name(error: Any) -> str:

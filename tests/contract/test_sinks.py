@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from msgspec.structs import replace
 
 from connector.errors import KafkaFailed, NoRoom
 from connector.pipeline.produce import KafkaSink, Outcome, Sink
@@ -179,7 +180,7 @@ class TestKafkaSink(SinkSuite):
 
     def test_timestamp_in_the_future_is_refused_and_its_batch_goes_through(self) -> None:
         # Brokers refuse what lies more than an hour ahead, and with it all that travels in the same batch.
-        ahead = record("ahead")._replace(timestamp_ms=9_999_999_999_999)
+        ahead = replace(record("ahead"), timestamp_ms=9_999_999_999_999)
         sent = [record("first"), ahead, record("last")]
         outcome, there = self.use(lambda sink, topic: sink.send(on(topic, sent)))
         assert [(failure.message.value, failure.error) for failure in outcome.refused] == [(b"ahead", "INVALID_TIMESTAMP")]
@@ -262,7 +263,7 @@ def record(value: str, key: str = "key") -> KafkaMessage:
 
 
 def on(topic: str, records: Sequence[KafkaMessage]) -> list[KafkaMessage]:
-    return [one._replace(topic=topic) for one in records]
+    return [replace(one, topic=topic) for one in records]
 
 
 def place(records: Sequence[KafkaMessage], there: Place) -> Place:

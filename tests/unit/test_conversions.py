@@ -68,7 +68,7 @@ FITS: list[tuple[Callable[[Any, str], Any], Any, Any]] = [
     (conversions.to_millis, "", None),
     (conversions.to_millis, conversions.EARLIEST_MS, conversions.EARLIEST_MS),
     (conversions.to_millis, conversions.LATEST_MS - 1, conversions.LATEST_MS - 1),
-    (conversions.to_bytes, b"\xff", b"\xff"),
+    (conversions.to_binary, b"\xff", b"\xff"),
     (conversions.to_elements, [{"a": 1}, {}], [{"a": 1}, {}]),
     (conversions.to_elements, {"a": 1}, [{"a": 1}]),
     (conversions.to_elements, [], []),
@@ -109,7 +109,7 @@ MISFITS: list[tuple[Callable[[Any, str], Any], list[Any]]] = [
     (conversions.to_millis, ["172XXXXXXX", "domani", True, [], {}, -5, 0, "0", "-1763720000"]),
     (conversions.to_millis, [946_684_799, conversions.LATEST_MS, 10**30, Decimal("1e3000000")]),
     (conversions.to_millis, ["2025-11-21T10:13:20", "1999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"]),
-    (conversions.to_bytes, ["text", 5, [], {}]),
+    (conversions.to_binary, ["text", 5, [], {}]),
     (conversions.to_elements, ["text", 5, True, Decimal("1.5")]),
     (conversions.as_object, ["text", 0, 5, True, False, ["a"]]),
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connector.metrics import Metrics
 from connector.pipeline.encode import Encoder, digest
 from connector.records import Fault, Item, Json, KafkaMessage
 from tests.callbacks import (
@@ -18,6 +19,7 @@ from tests.callbacks import (
     USER_ID,
     catalogue,
     contact,
+    counted,
     decoded,
     envelope,
     header,
@@ -46,14 +48,18 @@ def encode(item: Item, encoder: Encoder | None = None, **of_request: Any) -> Kaf
     return encoded
 
 
+def encoder_of(record_type: str, max_message_bytes: int = 2**22, schema_id: int = 1) -> Encoder:
+    return Encoder(catalogue().record_types[record_type], schema_id, "http://registry", max_message_bytes, Metrics())
+
+
 def fault_of(item: Item, encoder: str = "document", max_message_bytes: int = 2**22) -> Fault:
-    fault = Encoder(catalogue().record_types[encoder], 1, "http://registry", max_message_bytes).encode(item, raw(b"{}"))
+    fault = encoder_of(encoder, max_message_bytes).encode(item, raw(b"{}"))
     assert isinstance(fault, Fault)
     return fault
 
 
 def test_record_is_framed_with_a_zero_byte_and_the_schemas_id() -> None:
-    encoder = Encoder(catalogue().record_types["document"], 0x01020304, "http://registry", 2**22)
+    encoder = encoder_of("document", schema_id=0x01020304)
 
     assert encode(item_of(message=message(message_type="document")), encoder).value[:5] == b"\x00\x01\x02\x03\x04"
 
@@ -132,12 +138,13 @@ def test_trace_context_is_carried_from_the_request() -> None:
     ],
 )
 def test_kafka_timestamp_is_the_events_time_within_the_window(event_ms: Any, timestamp_ms: int, clamped: int) -> None:
-    encoder = new_encoders()["document"]
+    metrics = Metrics()
+    encoder = new_encoders(metrics=metrics)["document"]
 
     record = encode(document_at(event_ms), encoder)
 
     assert record.timestamp_ms == timestamp_ms
-    assert encoder.clamped_times == clamped
+    assert counted(metrics, "connector_left_out", what="clamped_times") == clamped
 
 
 def test_time_outside_the_window_stays_in_the_record_and_in_ce_time() -> None:
@@ -148,13 +155,14 @@ def test_time_outside_the_window_stays_in_the_record_and_in_ce_time() -> None:
 
 
 def test_time_that_does_not_fit_is_null_and_counted_and_received_at_stands_in() -> None:
-    encoder = new_encoders()["document"]
+    metrics = Metrics()
+    encoder = new_encoders(metrics=metrics)["document"]
 
     record = encode(document_at("172XXXXXXX"), encoder)
 
     assert decoded(record)["sent_at"] is None
     assert header(record, "ce_time") == "2025-11-21T10:30:00.000Z"
-    assert encoder.unfit_times == 1
+    assert counted(metrics, "connector_left_out", what="unfit_times") == 1
 
 
 def test_item_with_a_fault_keeps_it() -> None:
@@ -196,7 +204,8 @@ def test_record_over_the_limit_is_refused_key_and_headers_counted() -> None:
 
     assert fault_of(item, max_message_bytes=size_bytes - 1).reason == "too_large"
     assert isinstance(
-        Encoder(catalogue().record_types["document"], 1, "http://registry", size_bytes).encode(item, raw(b"{}")), KafkaMessage
+        encoder_of("document", size_bytes).encode(item, raw(b"{}")),
+        KafkaMessage,
     )
 
 

@@ -1,7 +1,9 @@
 """A schema becomes a function: paths, several sources, arrays, requirements; and what cannot be mapped is named."""
 
+import io
 from typing import Any
 
+import fastavro
 import pytest
 
 from connector.errors import ConfigurationInvalid, Misfit, Missing
@@ -20,7 +22,19 @@ def text_field(name: str, source: Any, **more: Any) -> Json:
 
 
 def fill(schema: Json, unfit: list[str] | None = None, **roots: Any) -> Json:
-    return compile_schema(schema).fill(*(roots.get(root, EMPTY) for root in ROOTS), [] if unfit is None else unfit)
+    """Return the record that a consumer reads."""
+    content, _ = compile_schema(schema).write(*(roots.get(root, EMPTY) for root in ROOTS), [] if unfit is None else unfit)
+    stream = io.BytesIO(content)
+    record = fastavro.schemaless_reader(stream, fastavro.parse_schema(published(schema)), None)
+    assert not stream.read(), "bytes behind the record"
+    assert isinstance(record, dict)
+    return record
+
+
+def event_time(schema: Json, message: Json) -> int | None:
+    """Return the event's time that goes with the record."""
+    _, event_ms = compile_schema(schema).write(*(message if root == "message" else EMPTY for root in ROOTS), [])
+    return event_ms
 
 
 @pytest.mark.parametrize(
@@ -41,6 +55,42 @@ def test_absent_null_and_empty_all_mean_no_value(message: Json, expected: str | 
     schema = schema_of(text_field("filename", "message.document.filename"))
 
     assert fill(schema, message=message) == {"filename": expected}
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 1023, 1024, 1025, 8191, 8192, 100_000])
+@pytest.mark.parametrize("letter", ["a", "è", "🌻"])
+def test_texts_of_any_length_are_written(length: int, letter: str) -> None:
+    schema = schema_of(
+        {"name": "needed", "type": "string", "source": "message.needed"},
+        text_field("one", "message.text"),
+        text_field("first", ["message.text", "message.other"]),
+    )
+    text = letter * length
+
+    assert fill(schema, message={"needed": text + letter, "text": text}) == {
+        "needed": text + letter,
+        "one": text or None,
+        "first": text or None,
+    }
+
+
+def test_optional_fields_of_an_absent_object_are_null_and_required_ones_missing() -> None:
+    line = {"type": "record", "name": "Line", "fields": [text_field("sku", "item.sku")]}
+    lines = {"type": "array", "items": line}
+    schema = schema_of(
+        text_field("before", "message.a.before"),
+        text_field("either", ["message.a.x", "message.a.y"]),
+        {"name": "lines", "type": lines, "source": "message.a.z"},
+        {"name": "needed", "type": "string", "source": "message.a.needed"},
+        text_field("behind", "message.a.behind"),
+    )
+
+    with pytest.raises(Missing, match=r"^message\.a\.needed: "):
+        fill(schema, message={})
+    filled = fill(schema, message={"a": {"needed": "1", "y": "2", "behind": "3"}})
+    assert filled == {"before": None, "either": "2", "lines": [], "needed": "1", "behind": "3"}
+    del schema["fields"][3]
+    assert fill(schema, message={}) == {"before": None, "either": None, "lines": [], "behind": None}
 
 
 def test_first_source_that_is_present_is_taken() -> None:
@@ -133,7 +183,8 @@ def test_unfit_time_is_null_and_noted_where_the_schema_says_so() -> None:
 
     assert fill(schema, unfit, message={"timestamp": "172XXXXXXX"}) == {"sent_at": None}
     assert unfit == ["message.timestamp"]
-    assert compile_schema(schema).event_time == "sent_at"
+    assert event_time(schema, {"timestamp": "1763720000"}) == 1_763_720_000_000
+    assert event_time(schema, {}) is None
 
 
 def test_unfit_time_is_refused_where_the_schema_does_not_say_so() -> None:
@@ -141,7 +192,7 @@ def test_unfit_time_is_refused_where_the_schema_does_not_say_so() -> None:
 
     with pytest.raises(Misfit, match=r"^message\.timestamp: is no time"):
         fill(schema, message={"timestamp": "172XXXXXXX"})
-    assert compile_schema(schema).event_time is None
+    assert event_time(schema, {"timestamp": "1763720000"}) is None
 
 
 def test_every_field_that_cannot_be_mapped_is_named_at_once() -> None:
