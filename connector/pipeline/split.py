@@ -153,16 +153,21 @@ def _status(index: int, status: Any, people: People, make: _Make, beside: Json) 
     if status.__class__ is not dict:
         return _no_object("statuses", index, status, make)
     recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
-    contact = people.match(recipient, user_id, "status", status)
-    in_group = status.get("recipient_type") == "group"
-    participant = status.get("recipient_participant_id") or status.get("participant_recipient_id")
+    member, member_user_id = _participant(status)
+    of_member: tuple[tuple[str, Any], ...] = ()
+    if status.get("recipient_type") == "group":
+        # The recipient is the group; the person is who takes part in it.
+        contact = people.match(member or recipient, member_user_id or user_id, "status", status)
+        of_member = (("recipient_participant_id", member), ("recipient_participant_user_id", member_user_id))
+    else:
+        contact = people.match(recipient, user_id, "status", status)
     key = _first_key(
         (
             ("wa_id", contact.get("wa_id")),
-            ("recipient_participant_id", participant if in_group else None),
-            ("recipient_participant_user_id", status.get("recipient_participant_user_id") if in_group else None),
+            *of_member,
             ("recipient_id", recipient),
             ("recipient_user_id", user_id),
+            ("user_id", contact.get("user_id")),
         )
     )
     return make(
@@ -171,7 +176,15 @@ def _status(index: int, status: Any, people: People, make: _Make, beside: Json) 
         status=status,
         contact=contact,
         key=key,
-        identity=_status_identity(status, participant or recipient or user_id, beside),
+        identity=_status_identity(status, member or member_user_id or recipient or user_id, beside),
+    )
+
+
+def _participant(status: Json) -> tuple[Any, Any]:
+    """Return the number and the user id of who got a message in a group, in either of WhatsApp's spellings."""
+    return (
+        status.get("recipient_participant_id") or status.get("participant_recipient_id"),
+        status.get("recipient_participant_user_id") or status.get("participant_recipient_user_id"),
     )
 
 

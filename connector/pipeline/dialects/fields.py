@@ -20,6 +20,7 @@ from connector.records import EMPTY, Json
 
 MESSAGES: Final = "messages"
 _OWN_WAY: Final = frozenset({"messages", "statuses", "contacts"})
+_NOT_SEARCHED: Final = frozenset({"metadata", "messaging_product", "errors"})
 _BUSINESS: Final = ("phone_number_id", "display_phone_number")
 
 _NUMBERS: Final = ("wa_id", "from", "recipient_id", "to", "input")
@@ -62,10 +63,11 @@ def _of_field(kind: str, value: Json) -> News:
     business = _business(value)
     search = _Search({comparable(number) for number in business.values()})
     said = {name: part for name, part in value.items() if name not in _OWN_WAY}
-    left = search.take({name: part for name, part in said.items() if name not in ("metadata", "messaging_product")})
+    left = search.take({name: part for name, part in said.items() if name not in _NOT_SEARCHED}) or {}
     messages = [_message(kind, *found) for found in search.found]
     if messages:
-        said = {**{name: value[name] for name in ("metadata",) if name in value}, **left} if left else {}
+        left |= {name: value[name] for name in ("errors",) if value.get(name)}
+        said = left and {**{name: value[name] for name in ("metadata",) if name in value}, **left}
     return News(messages, (event_of(kind, said),) if said else (), business)
 
 
