@@ -6,6 +6,7 @@ In memory: the data port's application, driven as a server would, with a sink th
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -198,6 +199,16 @@ def test_get_with_a_query_is_a_callback_200_and_the_token_is_no_part_of_it(query
     assert outcome(sink.messages) == expected
     for letter in on("dead-letters", sink.messages):
         assert (letter["method"], letter["query"], letter["body"]) == ("GET", query, b"")
+
+
+def test_get_with_the_longest_text_200_and_the_text_is_whole() -> None:
+    sink = MemorySink()
+    query = urlencode({"from": "393335550142", "type": "text", "body": "ಕ" * 4096})
+    assert post(sink, b"", method="GET", path=f"{PATH}?{query}").status_code == 200
+    (record,) = sink.messages
+    assert record.item is not None
+    assert record.item.message["text"] == {"body": "ಕ" * 4096}
+    assert post(sink, b"", method="GET", path=f"{PATH}?{query}{'x' * 25_000}").status_code == 414
 
 
 def test_form_is_a_callback_200() -> None:

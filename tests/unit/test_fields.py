@@ -266,6 +266,13 @@ def test_value_with_nothing_in_it_is_nothing(field: Any) -> None:
     assert refused.value.reason == "nothing_in_it"
 
 
+def test_money_in_an_object_of_another_field_stays_exact() -> None:
+    body = field_value("payments", {"metadata": METADATA, "payments": [{"wa_id": NUMBER, "amount": "HERE"}]})
+
+    (record,) = on("others", messages_of(body.replace(b'"HERE"', b"[7.10,1e400,123456789012.123456]")))
+    assert '"amount":[7.10,1E+400,123456789012.123456]' in record["payload"]
+
+
 # Keys and ids.
 
 
