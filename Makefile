@@ -30,6 +30,12 @@ run: $(INSTALLED) ## broker, registry and bridge in one process; shows records o
 test: $(INSTALLED) ## all tests; those on the real Kafka and registry need Maven (make stack)
 	$(BIN)/python -m pytest
 
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## mutated callbacks, all accounted for; for longer: make fuzz FUZZ_SECONDS=600
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, format, mypy strict
 	$(BIN)/ruff check .

@@ -81,7 +81,9 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show what a callback would become, without any server."""
-    explain_command.run(_catalogue(settings_of.load_for_tools(config)), file, as_json=as_json)
+    loaded = settings_of.load_for_tools(config)
+    logs.configure(loaded.logs)
+    explain_command.run(_catalogue(loaded), file, loaded.callbacks.renamed_keys, as_json=as_json)
 
 
 @app.command()

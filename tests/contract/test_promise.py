@@ -6,6 +6,7 @@ In memory: the data port's application, driven as a server would, with a sink th
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -180,6 +181,65 @@ def test_not_decodable_unknown_or_not_fitting_200_once_the_dead_letter_is_acknow
     assert outcome(sink.messages) == expected
     (letter,) = on("dead-letters", sink.messages)
     assert letter["body"] == body
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("from=393335550142&type=text&body=Ciao", ["texts"]),
+        ("id=1&status=sent&mobile=393335550142", ["statuses"]),
+        ("display_phone_number=390299955501&event=FLAGGED&current_limit=TIER_10K", ["account-events"]),
+        ("utm_source=x", ["dead-letters/unknown_shape"]),
+    ],
+)
+def test_get_with_a_query_is_a_callback_200_and_the_token_is_no_part_of_it(query: str, expected: list[str]) -> None:
+    sink = MemorySink()
+    answer = post(sink, b"", method="GET", path=f"{PATH}/{TOKEN}?{query}", credentials=both())
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert outcome(sink.messages) == expected
+    for letter in on("dead-letters", sink.messages):
+        assert (letter["method"], letter["query"], letter["body"]) == ("GET", query, b"")
+
+
+def test_get_with_the_longest_text_200_and_the_text_is_whole() -> None:
+    sink = MemorySink()
+    query = urlencode({"from": "393335550142", "type": "text", "body": "ಕ" * 4096})
+    assert post(sink, b"", method="GET", path=f"{PATH}?{query}").status_code == 200
+    (record,) = sink.messages
+    assert record.item is not None
+    assert record.item.message["text"] == {"body": "ಕ" * 4096}
+    assert post(sink, b"", method="GET", path=f"{PATH}?{query}{'x' * 25_000}").status_code == 414
+
+
+def test_form_is_a_callback_200() -> None:
+    sink = MemorySink()
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert post(sink, b"from=393335550142&type=text&body=Ciao", headers=form).status_code == 200
+    assert outcome(sink.messages) == ["texts"]
+
+
+@pytest.mark.parametrize("first", ["", "a=1&"])
+def test_verification_by_meta_400_with_what_to_do_and_nothing_produced(first: str) -> None:
+    sink = MemorySink()
+    path = f"{PATH}/{TOKEN}?{first}hub.mode=subscribe&hub.challenge=5&hub.verify_token=x"
+    answer = post(sink, b"", method="GET", path=path, credentials=both())
+    assert answer.status_code == 400
+    assert answer.text.startswith("this is Meta's own webhook")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert sink.sends == 0
+
+
+def test_verification_by_a_stranger_401_without_a_word() -> None:
+    answer = post(MemorySink(), b"", method="GET", path=f"{PATH}?hub.mode=subscribe", credentials=both())
+    assert (answer.status_code, answer.content) == (401, b"")
+
+
+def test_callback_of_metas_own_200_once_its_dead_letter_is_acknowledged() -> None:
+    sink = MemorySink()
+    body = b'{"object": "whatsapp_business_account", "entry": []}'
+    assert post(sink, body).status_code == 200
+    assert outcome(sink.messages) == ["dead-letters/meta_direct"]
+    assert is_later(post(MemorySink(confirm=False), body))
 
 
 def test_siblings_of_a_dead_letter_go_through_200() -> None:

@@ -24,9 +24,7 @@ ROOT = Path(__file__).parents[2]
 READY_SECONDS = 30
 STOP_SECONDS = 20
 KEYS = ["callback_url", "bootstrap_servers", "registry_url", "management_url"]
-# Account events come with the shapes that bring them.
-NOT_SHOWN = {"account-events", "dead-letters"}
-SHOWN = {record_type.topic.removeprefix("kaleyra.whatsapp.") for record_type in catalogue()} - NOT_SHOWN
+SHOWN = {record_type.topic.removeprefix("kaleyra.whatsapp.") for record_type in catalogue()} - {"dead-letters"}
 
 
 def environment(settings: dict[str, str] | None = None) -> dict[str, str]:

@@ -172,8 +172,7 @@ WRONG_KIND: dict[str, tuple[bytes, list[str]]] = {
     "a number for the filename": (document(document={"filename": 5}), DOCUMENT_AND_CONTACT),
     "a truth for the filename": (document(document={"filename": True}), ["dead-letters/does_not_fit", "contacts"]),
     "a list for the filename": (document(document={"filename": []}), ["dead-letters/does_not_fit", "contacts"]),
-    # The profile came with that message, and would say so.
-    "an object for the id": (document(id={}), ["dead-letters/does_not_fit", "dead-letters/does_not_fit"]),
+    "an object for the id": (document(id={}), ["dead-letters/does_not_fit", "contacts"]),
     "an object for from": (envelope([message({})]), ["dead-letters/no_key"]),
     "text for the document": (document(document="a.pdf"), ["dead-letters/does_not_fit", "contacts"]),
     "text for the context": (document(context="wamid.x"), ["dead-letters/does_not_fit", "contacts"]),

@@ -267,16 +267,10 @@ def test_item_becomes_the_record_type_of_its_list_and_message_type() -> None:
     assert of("messages", ANY_TYPE).name == "other"
     assert of("statuses", "document").name == "status"
     assert of("contacts", "document").name == "contact"
+    assert of("events", "document").name == "account_event"
 
 
-@pytest.mark.parametrize(
-    "record_type",
-    [
-        pytest.param(one, marks=pytest.mark.xfail(reason="no dialect brings events yet") if one.source == "events" else ())
-        for one in RECORD_TYPES
-    ],
-    ids=named,
-)
+@every_record_type
 def test_every_record_type_has_a_sample_that_becomes_one(record_type: RecordType) -> None:
     becomes = (record_type.topic in [one.topic for one in messages_of(read(path))] for path in [*SAMPLES, *REJECTED])
 

@@ -20,9 +20,9 @@ def records_of(invented: Invented) -> list[KafkaMessage]:
     return list(messages_of(invented.body, method=invented.method, query=invented.query))
 
 
-@pytest.mark.parametrize("kind", [*MESSAGES, *STATUSES])
+@pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("number", range(5))
-def test_invented_message_or_status_becomes_a_record(kind: str, number: int) -> None:
+def test_invented_callback_becomes_records(kind: str, number: int) -> None:
     results = outcome(records_of(callback(kind, number)))
 
     assert results

@@ -17,7 +17,7 @@ from connector.catalogue import RecordType
 from connector.metrics import Metrics
 from connector.pipeline.conversions import EARLIEST_MS, LATEST_MS
 from connector.pipeline.mapping import ROOTS, compile_schema
-from connector.pipeline.split import text_of
+from connector.pipeline.people import text_of
 from connector.records import EMPTY, REASONS, Item, Json, KafkaMessage
 from tests.callbacks import (
     body_of,
@@ -31,7 +31,6 @@ from tests.callbacks import (
     on,
     outcome,
     raw,
-    topics,
 )
 
 modest = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -205,11 +204,6 @@ def test_order_of_messages_changes_none_of_their_ids(drawn: tuple[Parts, list[An
 def test_replay_of_any_dead_letter_ends_in_the_same_fault_and_makes_no_other_event(parts: Parts) -> None:
     for letter in on("dead-letters", messages_of(parts.body())):
         again = messages_of(letter["body"])
-        of_contact = b'"messages":' not in letter["body"] and b'"statuses":' not in letter["body"]
-        if of_contact and letter["detail"].startswith(("message.", "status.")):
-            # A profile that is refused for the id of the message it came with: alone it has no fault.
-            assert topics(again) == ["contacts"]
-            continue
 
         # Behind the event stands its contact, of which a replay makes no record.
         first, *behind = again

@@ -255,6 +255,27 @@ STATUSES: dict[str, dict[str, Any]] = {
     "price": {"price": price("0.01"), "payment_json": None},
 }
 
+EVENTS: dict[str, dict[str, Any]] = {
+    "rate_limit_hit": {"event_type": "errors", "record_key": "104600000000001", "key_source": "phone_number_id"},
+    "template_approved": {
+        "event_type": "template_status",
+        "record_key": "594400000000001",
+        "key_source": "message_template_id",
+        "event_at": at(1_763_720_040),
+        "event": "APPROVED",
+        "message_template_name": "saldi_di_prova",
+        "message_template_language": "it",
+    },
+    "template_rejected": {"event_type": "message_template_status_update", "event": "REJECTED", "reason": "INVALID_FORMAT"},
+    "account_update": {
+        "event_type": "account_update",
+        "event": "DISABLED_UPDATE",
+        "record_key": "347000000000069",
+        "key_source": "waba_id",
+        "errors": [],
+    },
+}
+
 PEOPLE: dict[str, list[tuple[str, str, str | None, str | None]]] = {
     # Of each message: the record's key, the rule that gave it, wa_id, and the name.
     "ordinary": [(NUMBER, "wa_id", NUMBER, "Giulia 🌻")],
@@ -293,6 +314,13 @@ def test_status_says_what_the_callback_says(sample: str, fields: dict[str, Any])
     assert {name: record[name] for name in fields} == fields
 
 
+@pytest.mark.parametrize(("sample", "fields"), EVENTS.items(), ids=EVENTS.keys())
+def test_event_of_the_account_names_its_number_or_template(sample: str, fields: dict[str, Any]) -> None:
+    (record,) = records_of(f"account_event/{sample}", "account-events")
+
+    assert {name: record[name] for name in fields} == fields
+
+
 @pytest.mark.parametrize(("sample", "expected"), PEOPLE.items(), ids=PEOPLE.keys())
 def test_person_is_named_by_what_the_callback_shows(sample: str, expected: list[tuple[str, ...]]) -> None:
     records = records_of(f"identity/{sample}", "texts")
@@ -300,9 +328,12 @@ def test_person_is_named_by_what_the_callback_shows(sample: str, expected: list[
     assert [tuple(one[name] for name in ("record_key", "key_source", "wa_id", "profile_name")) for one in records] == expected
 
 
-@pytest.mark.parametrize("kind", ["status", "identity", *{name.partition("/")[0] for name in MESSAGES}])
+@pytest.mark.parametrize(
+    "kind", ["status", "identity", "account_event", *sorted({name.partition("/")[0] for name in MESSAGES})]
+)
 def test_every_sample_of_the_folder_is_told_here(kind: str) -> None:
-    told = {*MESSAGES, *(f"status/{name}" for name in STATUSES), *(f"identity/{name}" for name in PEOPLE)}
+    tables = {"status": [*STATUSES], "identity": [*PEOPLE], "account_event": [*EVENTS]}
+    told = {*MESSAGES, *(f"{folder}/{name}" for folder, names in tables.items() for name in names)}
     elsewhere = {
         "image/caption",
         "status/failed",
@@ -454,7 +485,7 @@ SCHEMA_REQUIRES = {
 WHOLE_AND_ALONE = [
     path
     for path in SAMPLES
-    if path.parent.name not in ("mixed", "identity", "contact")
+    if path.parent.name not in ("mixed", "identity", "contact", "account_event")
     and path.stem not in ("several_at_once", "only_required", "name_cut_in_an_emoji")
 ]
 
