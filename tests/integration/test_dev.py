@@ -179,7 +179,7 @@ def test_posted_callback_is_answered_200_without_a_body_and_shown(dev: Dev) -> N
 def test_what_is_no_callback_is_shown_as_a_dead_letter(dev: Dev) -> None:
     with request(dev.addresses["callback_url"], b"not a callback") as answer:
         assert answer.status == 200
-    until(lambda: any(record["value"].get("reason") == "not_json" for record in dev.records()))
+    until(lambda: any(record["value"].get("reason") == "unknown_shape" for record in dev.records()))
 
 
 def test_bridge_says_that_it_is_ready(dev: Dev) -> None:
