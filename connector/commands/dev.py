@@ -22,7 +22,7 @@ from connector.embedded.broker import EmbeddedBroker
 from connector.embedded.registry import create_registry
 from connector.errors import ConfigurationInvalid
 from connector.listener import PlainServer, bind
-from connector.pipeline.produce import check_properties
+from connector.pipeline.producers import check_properties
 from connector.registry import Registry
 from connector.settings import Logs, Settings
 from connector.worker import Worker
