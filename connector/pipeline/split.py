@@ -206,12 +206,12 @@ def _contact(index: int, contact: Json, people: People, make: _Make) -> Item | N
     if key is _EMPTY_KEY:
         return None
     root, event = people.owners.get(index, ("", EMPTY))
-    if root:
-        seen_with: tuple[Any, ...] = (event.get("id"), event.get("status"), event.get("timestamp"))
-        if event.get("id").__class__ is not str:
-            # The profile is not refused for the odd id of the message that it came with.
-            event = {**event, "id": text_of(event.get("id"))}
+    event_id = event.get("id")
+    if event_id and event_id.__class__ is str:
+        seen_with: tuple[Any, ...] = (event_id, event.get("status"), event.get("timestamp"))
     else:
+        # The profile is not refused for the odd id of the message that it came with; that message is nothing to go by.
+        event = {**event, "id": text_of(event_id)}
         seen_with = (people.body_digest(), index)
     return make(
         source="contacts",

@@ -295,6 +295,21 @@ def test_explain_shows_keys_that_no_schema_maps(run: Runner, tmp_path: Path) -> 
     assert "message.document.pages" in run("explain", str(file)).stdout
 
 
+def test_explain_reads_a_template_s_own_keys_by_the_settings(run: Runner, tmp_path: Path) -> None:
+    file, settings_file = tmp_path / "callback.json", tmp_path / "connector.toml"
+    file.write_text('{"sender": "393335550142", "type": "text", "text": "Ciao"}', encoding="utf-8")
+    settings_file.write_text('[callbacks]\nrenamed_keys = { sender = "from", text = "body" }\n', encoding="utf-8")
+    (record,) = run("explain", str(file), "--config", str(settings_file), "--json").json()["records"]
+    assert record["key"] == "393335550142"
+    assert run("explain", str(file), "--json").json()["dead_letters"][0]["reason"] == "unknown_shape"
+
+
+def test_explain_says_what_to_do_about_a_callback_of_metas_own() -> None:
+    done = process("explain", str(SAMPLES_FOLDER / "rejected" / "meta_direct.json"), "--json")
+    assert done.exit_code == 0
+    assert "point Meta's app at Kaleyra" in done.json()["dead_letters"][0]["detail"]
+
+
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff", b"[]", b"{}"])
 def test_explain_tells_what_is_no_callback(body: bytes, run: Runner, tmp_path: Path) -> None:
     (tmp_path / "body").write_bytes(body)

@@ -247,6 +247,13 @@ def test_location_and_contacts_of_v1_are_read_where_they_hold_json(carry: Any) -
     assert cards.contacts == [{"profile": {"name": "Giulia"}, "wa_id": NUMBER}]
 
 
+def test_location_and_contacts_of_v1_may_be_json_without_quotes() -> None:
+    keys = v1_message(type="location", location={"latitude": 45.5}, contacts=[{"birthday": "x"}])
+
+    assert decode(raw(body_of(keys))).messages[0]["location"] == {"latitude": 45.5}
+    assert decode(raw(body_of(keys))).messages[0]["contacts"] == [{"birthday": "x"}]
+
+
 @pytest.mark.parametrize("text", ["45.1,9.2", "{no JSON", "5", "[" * 5000])
 def test_location_of_v1_that_holds_no_json_stays_as_it_is(text: str) -> None:
     assert decode(by_query(v1_message(type="location", location=text))).messages[0]["location"] == text

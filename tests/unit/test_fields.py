@@ -89,7 +89,15 @@ PEOPLE: list[tuple[str, Json, list[tuple[Any, Any, Json]]]] = [
     (
         "user_id_update",
         {"user_id_update": {"wa_id": NUMBER, "user_id": {"previous": "IT.1", "current": "IT.2"}}},
-        [(NUMBER, None, {"wa_id": NUMBER, "user_id": {"previous": "IT.1", "current": "IT.2"}})],
+        [(NUMBER, "IT.1", {"wa_id": NUMBER, "user_id": {"previous": "IT.1", "current": "IT.2"}})],
+    ),
+    (
+        "user_id_update",
+        {"user_id_update": [{"user_id": {"previous": "IT.1", "current": "IT.2"}}, {"user_id": {"current": "IT.3"}}]},
+        [
+            (None, "IT.1", {"user_id": {"previous": "IT.1", "current": "IT.2"}}),
+            (None, "IT.3", {"user_id": {"current": "IT.3"}}),
+        ],
     ),
     ("calls", {"calls": [CALL]}, [(NUMBER, None, CALL)]),
     (

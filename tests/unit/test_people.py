@@ -14,6 +14,7 @@ from tests.callbacks import (
     callback_of,
     contact,
     envelope,
+    header,
     message,
     messages_of,
     on,
@@ -163,8 +164,8 @@ def test_profile_is_not_refused_for_anything_else_of_what_it_came_with() -> None
 
 
 def test_profiles_that_came_with_two_odd_ids_have_ids_of_their_own() -> None:
-    identities = [
-        split(callback_of([message(id=odd)], [contact()]), raw(b"{}")).items[1].identity for odd in ({"a": 1}, {"a": 2})
-    ]
+    callbacks = [envelope([message(id=odd)], [contact()]) for odd in ({"a": 1}, {"a": 2}, ABSENT)]
+    ids = [header(messages_of(body)[1], "ce_id") for body in callbacks]
 
-    assert identities[0] != identities[1]
+    assert len(set(ids)) == 3
+    assert ids == [header(messages_of(body)[1], "ce_id") for body in callbacks], "a second delivery has the same ids"

@@ -123,8 +123,15 @@ class _Search:
     def _named(self, part: Json, numbers: tuple[str, ...]) -> _Person | None:
         texts = (text_of(part.get(name)) for name in numbers)
         number = next((text for text in texts if text and comparable(text) not in self._nobody), None)
-        user_id = next((text for name in _USER_IDS if (text := text_of(part.get(name)))), None)
+        user_id = next((text for name in _USER_IDS if (text := _user_id(part.get(name)))), None)
         return _Person(number, user_id) if number or user_id else None
+
+
+def _user_id(value: Any) -> str | None:
+    """Return a user id; of a change (`{"previous", "current"}`) the one that earlier records have."""
+    if value.__class__ is dict:
+        value = value.get("previous") or value.get("current")
+    return text_of(value)
 
 
 def _is_plain(part: Any) -> bool:
