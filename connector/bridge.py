@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from connector import catalogue as catalogues
+from connector.alarm import DeadLetterAlarm
 from connector.errors import OtherSideFailed
 from connector.logs import event
 from connector.metrics import Metrics
@@ -34,6 +35,7 @@ class Bridge:
         folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
         self.catalogue = catalogues.load(folder, settings.topics.prefix)
         self.sink = KafkaSink(producer_properties(settings))
+        self._alarm = DeadLetterAlarm(settings.dead_letters)
         self._flow: Flow | None = None
         self._reasons: dict[str, str] = {"starting": "schema ids, topics and producer are not proven yet"}
         self._tasks: list[asyncio.Task[None]] = []
@@ -47,7 +49,8 @@ class Bridge:
         return {
             "ready": self._flow is not None,
             "reasons": dict(self._reasons),
-            "kafka": {"brokers_up": self.sink.brokers_up, "outstanding_records": self.sink.outstanding_records},
+            "dead_letters": {"share": round(self._alarm.share, 4), "alarm": self._alarm.is_on},
+            "kafka": {"brokers_up": self.sink.producers.brokers_up, "outstanding_records": self.sink.outstanding_records},
         }
 
     def start(self) -> None:
@@ -76,7 +79,7 @@ class Bridge:
                 if schema_ids is None:
                     schema_ids = await asyncio.to_thread(registry.schema_ids, list(self.catalogue))
                 topics = [record_type.topic for record_type in self.catalogue]
-                await self.sink.warm_up(topics, _WARM_UP_SECONDS)
+                await self.sink.producers.warm_up(topics, _WARM_UP_SECONDS)
             except OtherSideFailed as failed:
                 what = "topics_and_producer" if schema_ids else "schemas"
                 if self._reasons != {what: str(failed)}:
@@ -104,5 +107,14 @@ class Bridge:
     async def _measure(self) -> None:
         while True:
             self.metrics.tell()
+            self._watch_dead_letters()
             self.metrics.outstanding_records.set(self.sink.outstanding_records)
             await asyncio.sleep(_STATE_SECONDS)
+
+    def _watch_dead_letters(self) -> None:
+        counts = {topic: tally.count for topic, tally in self.metrics.records_by_topic.items()}
+        letters = counts.pop(self.catalogue.dead_letter.topic, 0)
+        if self._alarm.read(sum(counts.values()), letters):
+            name, level = ("dead_letters_alarm", "error") if self._alarm.is_on else ("dead_letters_alarm_over", "warning")
+            event(name, level, share=round(self._alarm.share, 4), see="the reasons in connector_dead_letters_total")
+            self.metrics.dead_letter_alarm.set(self._alarm.is_on)

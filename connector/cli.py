@@ -23,7 +23,7 @@ from connector.commands import tail as tail_command
 from connector.commands import topics as topics_command
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 from connector.invented.callbacks import TYPES
-from connector.pipeline.produce import check_properties
+from connector.pipeline.producers import check_properties
 from connector.registry import Registry
 from connector.settings import Settings
 from connector.supervisor import Supervisor

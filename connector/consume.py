@@ -13,7 +13,7 @@ import fastavro
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.pipeline.produce import reason_of
+from connector.pipeline.producers import reason_of
 
 _LOG = logging.getLogger("connector.consume")
 _SECONDS = 10.0

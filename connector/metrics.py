@@ -71,7 +71,14 @@ class Metrics:
             multiprocess_mode="livesum",
         )
         self.ready = Gauge("connector_ready", "Workers that are ready.", registry=into, multiprocess_mode="livesum")
+        self.dead_letter_alarm = Gauge(
+            "connector_dead_letter_alarm",
+            "Workers in which the share of dead letters is above dead_letters.alarm_share.",
+            registry=into,
+            multiprocess_mode="livesum",
+        )
         self._tallies: list[Tally] = []
+        self.records_by_topic: dict[str, Tally] = {}
         self.left_out_by = {what: self.tally(self.left_out.labels(what)) for what in _LEFT_OUT}
 
     def tally(self, counter: Counter) -> Tally:
@@ -79,6 +86,12 @@ class Metrics:
         tally = Tally(counter)
         self._tallies.append(tally)
         return tally
+
+    def acknowledged(self, topic: str) -> Tally:
+        """Return the tally of the records that Kafka acknowledged on a topic."""
+        if topic not in self.records_by_topic:
+            self.records_by_topic[topic] = self.tally(self.records.labels(topic))
+        return self.records_by_topic[topic]
 
     def tell(self) -> None:
         """Bring every metric up to date with its tally."""

@@ -39,6 +39,7 @@ RESERVED: Final = (
     "message.timeout.ms",
     "delivery.timeout.ms",
     "message.max.bytes",
+    "allow.auto.create.topics",
 )
 """What the delivery promise hangs on; nobody may set these."""
 
@@ -183,6 +184,13 @@ class Topics(_Table):
     replication_factor: PositiveInt = 3
 
 
+class DeadLetters(_Table):
+    """When too much becomes a dead letter."""
+
+    alarm_share: float = Field(0.1, ge=0, le=1)
+    alarm_at_least: PositiveInt = 10
+
+
 class CatalogueFolder(_Table):
     """Where schemas and messages.toml stand."""
 
@@ -219,6 +227,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Field(default_factory=lambda: Kafka.model_validate({}))
     registry: Registry = Field(default_factory=lambda: Registry.model_validate({}))
     topics: Topics = Topics()
+    dead_letters: DeadLetters = DeadLetters()
     catalogue: CatalogueFolder = CatalogueFolder()
     shutdown: Shutdown = Shutdown()
     logs: Logs = Logs()
@@ -283,6 +292,8 @@ def producer_properties(settings: Settings) -> dict[str, str | int | float | boo
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
+        # Else a broker makes a missing topic when we ask for it, with its own partition count and not compacted.
+        "allow.auto.create.topics": False,
         "delivery.timeout.ms": int(settings.kafka.delivery_timeout_seconds * 1000),
         "message.max.bytes": max_message_bytes(settings),
     }

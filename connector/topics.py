@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from connector.catalogue import Catalogue, RecordType
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.pipeline.produce import reason_of
+from connector.pipeline.producers import reason_of
 
 _SECONDS = 10
 _LOG = logging.getLogger("connector.topics")

@@ -5,7 +5,7 @@ shows the end of the servers' logs.
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
@@ -44,8 +44,8 @@ def own_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     own = request.node.stash.setdefault(_OWN, [])
     with ExitStack() as started:
 
-        def start(**properties: str | int) -> KafkaBroker:
-            broker = KafkaBroker(tmp_path_factory.mktemp("own_kafka"), properties)
+        def start(credentials: Mapping[str, str] | None = None, /, **properties: str | int) -> KafkaBroker:
+            broker = KafkaBroker(tmp_path_factory.mktemp("own_kafka"), properties, credentials)
             own.append(broker)
             with _skipped_where_unavailable():
                 return started.enter_context(broker)

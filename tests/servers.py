@@ -182,11 +182,16 @@ class ReadRecord(NamedTuple):
 
 
 class TopicsReader:
-    """A plain consumer of topics, from their beginning, without a group."""
+    """A plain consumer of topics, from their beginning, without a group. A broker may ask for `credentials`."""
 
-    def __init__(self, addresses: Addresses, topics: Iterable[str]) -> None:
+    def __init__(self, addresses: Addresses, topics: Iterable[str], credentials: Mapping[str, str] | None = None) -> None:
         # The embedded broker answers a fetch late that finds nothing: half a second a record.
-        client = {"bootstrap.servers": addresses.bootstrap_servers, "log_level": 0, "fetch.wait.max.ms": 20}
+        client = {
+            "bootstrap.servers": addresses.bootstrap_servers,
+            "log_level": 0,
+            "fetch.wait.max.ms": 20,
+            **(credentials or {}),
+        }
         self._consumer = Consumer({**client, "group.id": f"read-{uuid.uuid4()}", "enable.auto.commit": False})
         self._registry = SchemaRegistryClient({"url": addresses.registry_url, "timeout": 10})
         self._deserializer = AvroDeserializer(self._registry)

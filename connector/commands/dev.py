@@ -24,7 +24,7 @@ from connector.embedded.registry import create_registry
 from connector.errors import ConfigurationInvalid
 from connector.invented.callbacks import TYPES, callback
 from connector.listener import PlainServer, bind
-from connector.pipeline.produce import check_properties
+from connector.pipeline.producers import check_properties
 from connector.registry import Registry
 from connector.settings import Logs, Settings
 from connector.worker import Worker

@@ -48,9 +48,7 @@ class Flow:
         self._credentials = credentials
         self._sink = sink
         self._metrics = metrics
-        self._acknowledged = {
-            record_type.topic: metrics.tally(metrics.records.labels(record_type.topic)) for record_type in catalogue
-        }
+        self._acknowledged = {record_type.topic: metrics.acknowledged(record_type.topic) for record_type in catalogue}
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
 
     async def handle(self, request: Request, read: Callable[[], Awaitable[RawCallback | None]]) -> Answer:

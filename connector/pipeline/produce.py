@@ -6,7 +6,6 @@ batch: one bad record fails all that travel with it.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
@@ -14,7 +13,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
-from connector.errors import KafkaFailed, NoRoom
+from connector.errors import NoRoom
+from connector.pipeline.producers import Producers, is_fatal, name_of
 from connector.records import KafkaMessage
 
 REFUSED_FOR_GOOD: Final = frozenset(
@@ -30,7 +30,12 @@ REFUSED_FOR_GOOD: Final = frozenset(
 _BESIDE_VALUE_BYTES: Final = 512
 """What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
 _POLL_SECONDS: Final = 0.001
+_BUSY_POLL_SECONDS: Final = 0.004
 _IDLE_POLL_SECONDS: Final = 0.1
+_FEW_RECORDS: Final = 64
+"""Up to so many records under way each callback is sent at once. Beyond, callbacks are gathered and sent together at the next
+poll: the client's thread is woken once for all of them, and not for each."""
+_SILENT_SECONDS: Final = 60.0
 _log: Final = logging.getLogger("connector.produce")
 
 
@@ -58,44 +63,50 @@ class Sink(Protocol):
 
 
 class _Delivery:
-    """The records of one callback under way: counts the reports down, keeps the errors."""
+    """The records of one callback under way: counts the reports down, keeps the errors and what was not sent."""
 
-    __slots__ = ("errors", "finished", "pending")
+    __slots__ = ("errors", "finished", "messages", "pending", "unsent")
 
-    def __init__(self, pending: int, finished: "asyncio.Future[None]") -> None:
-        self.pending = pending
+    def __init__(self, messages: Sequence[KafkaMessage], finished: "asyncio.Future[None]") -> None:
+        self.messages = messages
+        self.pending = len(messages)
         self.finished = finished
         self.errors: list[tuple[KafkaError, str | None, bytes | None]] = []
+        self.unsent: list[Failure] = []
 
     def report(self, error: KafkaError | None, report: Report) -> None:
         """Take one delivery report; librdkafka calls this from `poll`, on the event loop."""
         if error is not None:
             value = report.value()
             self.errors.append((error, report.topic(), value if isinstance(value, bytes) else None))
-        self.pending -= 1
+        self._count_down(1)
+
+    def leave(self, index: int, error: str) -> None:
+        """Give up the records from an index on: they were not sent, and no report comes."""
+        self.unsent = [Failure(message, error, for_good=False) for message in self.messages[index:]]
+        self._count_down(len(self.unsent))
+
+    def _count_down(self, records: int) -> None:
+        self.pending -= records
         if not self.pending and not self.finished.done():
             self.finished.set_result(None)
 
 
 class KafkaSink:
-    """Owns the producer of one worker.
+    """Sends the records of callbacks, over the producers of one worker.
 
     `properties` is the producer's whole configuration. `start` before the first `send`, `close` at the end.
     """
 
     def __init__(self, properties: dict[str, Any]) -> None:
-        self._properties = properties
+        self.producers = Producers(properties)
         self._max_records = int(properties["queue.buffering.max.messages"])
         self._max_bytes = int(properties["queue.buffering.max.kbytes"]) * 1024
-        self._producer: Producer | None = None
-        self._alone: Producer | None = None
-        self._leaving: list[Producer] = []
         self._polling: asyncio.TimerHandle | None = None
+        self._gathered: list[_Delivery] = []
         self._outstanding = 0
         self._outstanding_bytes = 0
-        self.replaced = 0
-        self.has_producer_id = False
-        self.brokers_up = 0
+        self._silent_until: dict[tuple[str, str], float] = {}
 
     @property
     def outstanding_records(self) -> int:
@@ -104,32 +115,8 @@ class KafkaSink:
 
     def start(self) -> None:
         """Make the producer and begin to poll it on the running event loop."""
-        self._producer = self._make(self._properties)
-        self._poll()
-
-    async def warm_up(self, topics: Sequence[str], timeout_seconds: float) -> None:
-        """Fetch every topic's metadata and wait for the producer id: the first idempotent record of a cold one takes 0.5 s.
-
-        Raises:
-            KafkaFailed: when Kafka is away or a topic is missing.
-        """
-        producer = self._producer
-        assert producer is not None
-        try:
-            metadata = await asyncio.to_thread(producer.list_topics, timeout=timeout_seconds)
-        except KafkaException as error:
-            raise KafkaFailed(f"Kafka does not answer ({_name(error.args[0])}); check kafka.client bootstrap.servers") from None
-        missing = [topic for topic in topics if topic not in metadata.topics]
-        if missing:
-            raise KafkaFailed(f"topics are missing: {', '.join(missing)}; `connector topics create` makes them")
-        for topic in topics:
-            await asyncio.to_thread(producer.list_topics, topic, timeout=timeout_seconds)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_seconds
-        while not self.has_producer_id and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka tells it by statistics only
-            await asyncio.sleep(0.05)
-        if not self.has_producer_id:
-            raise KafkaFailed("Kafka gave no producer id yet; is the cluster healthy and IDEMPOTENT_WRITE allowed?")
+        self.producers.start()
+        self._polling = asyncio.get_running_loop().call_later(_IDLE_POLL_SECONDS, self._poll)
 
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback and await every report.
@@ -139,11 +126,11 @@ class KafkaSink:
         """
         if not messages:
             return Outcome([], [])
-        producer = self._producer
+        producer = self.producers.main
         size_bytes = _queued_bytes(messages)
         if (
             producer is None
-            or len(producer) + len(messages) > self._max_records
+            or self._outstanding + len(messages) > self._max_records
             or self._outstanding_bytes + size_bytes > self._max_bytes
         ):
             raise NoRoom("the producer's queue is full")
@@ -155,8 +142,10 @@ class KafkaSink:
         refused: list[Failure] = []
         if again:
             _log.warning("batch_refused", extra={"records": len(again), "error": failures[0].error})
-            for failure in await self._enqueue(self._alone_producer(), again, _queued_bytes(again)):
+            for failure in await self._enqueue(self.producers.alone(), again, _queued_bytes(again)):
                 (refused if failure.for_good else unconfirmed).append(failure)
+        if unconfirmed:
+            self._tell(unconfirmed[0])
         return Outcome(refused, unconfirmed)
 
     async def close(self, timeout_seconds: float) -> int:
@@ -164,149 +153,95 @@ class KafkaSink:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         # Not flush() in a thread: reports belong on the event loop, where they are polled on meanwhile.
-        while sum(map(len, self._producers())) and loop.time() < deadline:  # noqa: ASYNC110
+        while self._left() and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         if self._polling:
             self._polling.cancel()
             self._polling = None
-        left = sum(map(len, self._producers()))
-        self._producer = self._alone = None
-        self._leaving = []
+        left = self._left()
+        self.producers.drop()
         return left
 
     async def _enqueue(self, producer: Producer, messages: Sequence[KafkaMessage], size_bytes: int) -> list[Failure]:
-        delivery = _Delivery(len(messages), asyncio.get_running_loop().create_future())
-        report = delivery.report
-        failures: list[Failure] = []
-        count = len(messages)
+        delivery = _Delivery(messages, asyncio.get_running_loop().create_future())
         if not self._outstanding:
-            self._poll_soon()
-        self._outstanding += count
+            self._poll_in(_POLL_SECONDS)
+        # Behind what waits already, or a key would be overtaken.
+        is_gathered = producer is self.producers.main and (self._outstanding > _FEW_RECORDS or bool(self._gathered))
+        self._outstanding += len(messages)
         self._outstanding_bytes += size_bytes
+        if is_gathered:
+            self._gathered.append(delivery)
+        else:
+            self._produce(producer, delivery)
         try:
-            for index, message in enumerate(messages):
-                try:
-                    producer.produce(
-                        message.topic,
-                        message.value,
-                        message.key,
-                        on_delivery=report,
-                        timestamp=message.timestamp_ms,
-                        headers=message.headers,  # type: ignore[arg-type]
-                    )
-                except (KafkaException, BufferError) as error:
-                    # Room was checked, so this is an error of the producer itself: what follows is not sent.
-                    kafka_error = error.args[0] if isinstance(error, KafkaException) else None
-                    if _is_fatal(kafka_error):
-                        self._replace(producer)
-                    failures += [Failure(left, _name(kafka_error), for_good=False) for left in messages[index:]]
-                    delivery.pending -= count - index
-                    break
-            if delivery.pending:
-                # A cancelled request changes nothing: the reports still come, to nobody.
-                await delivery.finished
+            # A cancelled request changes nothing: the reports still come, to nobody.
+            await delivery.finished
         finally:
-            self._outstanding -= count
+            self._outstanding -= len(messages)
             self._outstanding_bytes -= size_bytes
-        return failures + self._failures(messages, delivery) if delivery.errors or failures else failures
+        return delivery.unsent + self._failures(delivery) if delivery.errors or delivery.unsent else []
 
-    def _failures(self, messages: Sequence[KafkaMessage], delivery: _Delivery) -> list[Failure]:
+    def _produce(self, producer: Producer, delivery: _Delivery) -> None:
+        report = delivery.report
+        for index, message in enumerate(delivery.messages):
+            try:
+                producer.produce(
+                    message.topic,
+                    message.value,
+                    message.key,
+                    on_delivery=report,
+                    timestamp=message.timestamp_ms,
+                    headers=message.headers,  # type: ignore[arg-type]
+                )
+            except (KafkaException, BufferError) as error:
+                # Room was checked, so this is an error of the producer itself: what follows is not sent.
+                kafka_error = error.args[0] if isinstance(error, KafkaException) else None
+                if is_fatal(kafka_error):
+                    self.producers.replace(producer)
+                delivery.leave(index, name_of(kafka_error))
+                return
+
+    def _failures(self, delivery: _Delivery) -> list[Failure]:
         """Find the records that errors belong to, by topic and value: a report carries no reference of ours."""
-        left = list(messages)
+        left = list(delivery.messages)
         failures = []
         for error, topic, value in delivery.errors:
             message = next(message for message in left if message.topic == topic and message.value == value)
             left.remove(message)
-            failures.append(Failure(message, _name(error), for_good=error.code() in REFUSED_FOR_GOOD))
+            failures.append(Failure(message, name_of(error), for_good=error.code() in REFUSED_FOR_GOOD))
         return failures
 
-    def _poll_soon(self) -> None:
+    def _tell(self, failure: Failure) -> None:
+        """Log the topic and error of a record not confirmed, once a minute: an outage fails every callback."""
+        what = failure.message.topic, failure.error
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until.get(what, now):
+            self._silent_until[what] = now + _SILENT_SECONDS
+            _log.error("not_confirmed", extra={"topic": what[0], "error": what[1]})
+
+    def _poll_in(self, seconds: float) -> None:
         if self._polling:
             self._polling.cancel()
-            self._polling = asyncio.get_running_loop().call_later(_POLL_SECONDS, self._poll)
+            self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
 
     def _poll(self) -> None:
-        for producer in self._producers():
-            try:
-                producer.poll(0)
-            except KafkaException as error:
-                # confluent-kafka raises a fatal error here, instead of calling back.
-                _log.warning("kafka_error", extra={"error": _name(error.args[0])})
-                if _is_fatal(error.args[0]):
-                    self._replace(producer)
-        self._leaving = [producer for producer in self._leaving if len(producer)]
-        seconds = _POLL_SECONDS if self._outstanding else _IDLE_POLL_SECONDS
-        self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
+        """Hand over what was gathered, and take the reports that have come."""
+        gathered, self._gathered = self._gathered, []
+        for delivery in gathered:
+            assert self.producers.main is not None
+            self._produce(self.producers.main, delivery)
+        self.producers.poll()
+        self._poll_in(self._poll_seconds())
 
-    def _producers(self) -> list[Producer]:
-        return [producer for producer in (self._producer, self._alone, *self._leaving) if producer is not None]
+    def _poll_seconds(self) -> float:
+        if not self._outstanding:
+            return _IDLE_POLL_SECONDS
+        return _POLL_SECONDS if self._outstanding <= _FEW_RECORDS else _BUSY_POLL_SECONDS
 
-    def _replace(self, failed: Producer) -> None:
-        """Put a new producer in the place of one that failed for good; what waits in it is reported as failed."""
-        if failed is self._producer:
-            self._producer = self._make(self._properties)
-        elif failed is self._alone:
-            self._alone = None
-        else:
-            return
-        _log.error("producer_replaced")
-        self.replaced += 1
-        failed.purge()
-        # Polled until its last report has come: somebody waits for it.
-        self._leaving.append(failed)
-
-    def _alone_producer(self) -> Producer:
-        if self._alone is None:
-            # One record a batch, so that nothing else can be refused with it.
-            # Without statistics: those of the main producer tell the state.
-            alone = {"batch.num.messages": 1, "linger.ms": 0, "statistics.interval.ms": 0}
-            self._alone = self._make({**self._properties, **alone})
-        return self._alone
-
-    def _make(self, properties: dict[str, Any]) -> Producer:
-        return Producer({**properties, "error_cb": self._on_error, "stats_cb": self._on_statistics}, logger=_log)
-
-    def _on_error(self, error: KafkaError) -> None:
-        _log.warning("kafka_error", extra={"error": _name(error)})
-
-    def _on_statistics(self, text: str) -> None:
-        statistics = json.loads(text)
-        self.has_producer_id = statistics.get("eos", {}).get("idemp_state") == "Assigned"
-        self.brokers_up = sum(broker["state"] == "UP" for broker in statistics["brokers"].values())
-
-
-def check_properties(properties: dict[str, Any]) -> list[str]:
-    """Return what librdkafka says against each property, tried alone, and then against all together."""
-    problems = []
-    for name, value in properties.items():
-        try:
-            Producer({name: value}, logger=_log)
-        except (KafkaException, TypeError, ValueError) as error:
-            text = reason_of(error)
-            # Alone, a property may lack its companions (a mechanism without its password): that is told by all together.
-            if not text.startswith("Failed to create"):
-                problems.append(f"kafka: {name}: {text}")
-    if not problems:
-        try:
-            Producer(properties, logger=_log)
-        except (KafkaException, TypeError, ValueError) as error:
-            problems.append(f"kafka: {reason_of(error)}")
-    return problems
-
-
-def reason_of(error: Exception) -> str:
-    """Return what a client says against its properties."""
-    cause = error.args[0] if error.args else error
-    return str(cause.str() if isinstance(cause, KafkaError) else cause)
+    def _left(self) -> int:
+        return self.producers.queued() + sum(len(delivery.messages) for delivery in self._gathered)
 
 
 def _queued_bytes(messages: Sequence[KafkaMessage]) -> int:
     return sum([len(message.value) + _BESIDE_VALUE_BYTES for message in messages])
-
-
-def _name(error: Any) -> str:
-    return str(error.name()) if isinstance(error, KafkaError) else "QUEUE_FULL"
-
-
-def _is_fatal(error: Any) -> bool:
-    return isinstance(error, KafkaError) and (error.fatal() or error.name() == "_FATAL")

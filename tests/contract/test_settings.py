@@ -73,7 +73,9 @@ def another(name: str, kind: Any, default: Any) -> Any:
         return TEXTS[name]
     if get_origin(kind) is Literal:
         return next(value for value in get_args(kind) if value != default)
-    return not default if isinstance(default, bool) else default + 1
+    if isinstance(default, bool):
+        return not default
+    return default / 2 if isinstance(default, float) else default + 1
 
 
 def value_in(loaded: Settings, name: str) -> Any:

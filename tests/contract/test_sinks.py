@@ -14,6 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from msgspec.structs import replace
 
 from connector.errors import KafkaFailed, NoRoom
+from connector.pipeline import produce
 from connector.pipeline.produce import KafkaSink, Outcome, Sink
 from connector.records import KafkaMessage
 from connector.settings import load, producer_properties
@@ -249,13 +250,21 @@ class TestKafkaSink(SinkSuite):
 
         async def run() -> None:
             async with started(self.kafka) as sink:
-                await sink.warm_up([topic], 10)
-                assert sink.has_producer_id
-                assert sink.brokers_up == 1
+                await sink.producers.warm_up([topic], 10)
+                assert sink.producers.has_producer_id
+                assert sink.producers.brokers_up == 1
                 with pytest.raises(KafkaFailed, match=r"topics are missing: nowhere; `connector topics create`"):
-                    await sink.warm_up([topic, "nowhere"], 10)
+                    await sink.producers.warm_up([topic, "nowhere"], 10)
 
         asyncio.run(run())
+
+
+class TestKafkaSinkThatGathers(TestKafkaSink):
+    """The same where every callback is gathered, as under load, and not sent at once."""
+
+    @pytest.fixture(autouse=True)
+    def _always(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(produce, "_FEW_RECORDS", -1)
 
 
 def record(value: str, key: str = "key") -> KafkaMessage:

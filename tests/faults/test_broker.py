@@ -64,7 +64,9 @@ def test_broker_in_the_middle(own_kafka: OwnKafka, apicurio: ApicurioRegistry, t
         assert {answer.status for answer in later} == {503}
         assert all(answer.has_retry_after for answer in later)
         assert max(answer.seconds for answer in later) < DELIVERY_SECONDS + AFTER_DELIVERY_SECONDS + BUSY_SECONDS
-        assert metric(server.addresses.management_url, "connector_callbacks_total", status_class="5xx") == len(later)
+        eventually(
+            lambda: metric(server.addresses.management_url, "connector_callbacks_total", status_class="5xx") == len(later)
+        )
         assert running.ids(200) <= message_ids(server.addresses)
         ended = server.stop()
     assert ended.exit_code == 0, ended.stderr

@@ -25,8 +25,8 @@ NOW_MS = 1_763_721_000_000
 
 def test_fatal_error_of_an_idle_producer_brings_a_new_one() -> None:
     async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
-        assert sink._producer is not None
-        fail_for_good(sink._producer)
+        assert sink.producers.main is not None
+        fail_for_good(sink.producers.main)
         await replaced(sink)
         assert await sink.send([record("after")]) == Outcome([], [])
 
@@ -38,18 +38,18 @@ def test_fatal_error_tells_what_is_under_way_and_what_comes_meanwhile() -> None:
         set_round_trip(broker, RTT_MS)
         under_way = asyncio.create_task(sink.send([record("one"), record("two")]))
         await asyncio.sleep(0.1)
-        assert sink._producer is not None
-        fail_for_good(sink._producer)
+        assert sink.producers.main is not None
+        fail_for_good(sink.producers.main)
         meanwhile = await sink.send([record("three")])
         assert [failure.message.value for failure in meanwhile.unconfirmed] == [b"three"]
         outcome = await asyncio.wait_for(under_way, 5)
         assert [failure.message.value for failure in outcome.unconfirmed] == [b"one", b"two"]
         assert not outcome.refused
-        assert sink.replaced == 1
+        assert sink.producers.replaced == 1
         set_round_trip(broker, 0)
         for index in range(5):
             assert await sink.send([record(f"after.{index}")]) == Outcome([], [])
-        assert sink.replaced == 1
+        assert sink.producers.replaced == 1
         assert sink.outstanding_records == 0
 
     run(test)
@@ -57,11 +57,11 @@ def test_fatal_error_tells_what_is_under_way_and_what_comes_meanwhile() -> None:
 
 def test_fatal_error_of_the_producer_for_single_records_brings_a_new_one() -> None:
     async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
-        alone, main = sink._alone_producer(), sink._producer
+        alone, main = sink.producers.alone(), sink.producers.main
         fail_for_good(alone)
         await replaced(sink)
-        assert sink._producer is main
-        assert sink._alone_producer() is not alone
+        assert sink.producers.main is main
+        assert sink.producers.alone() is not alone
         assert await sink.send([record("after")]) == Outcome([], [])
 
     run(test)
@@ -71,8 +71,8 @@ def test_fatal_error_of_the_producer_for_single_records_brings_a_new_one() -> No
 def test_fatal_errors_one_after_the_other(times: int) -> None:
     async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
         for index in range(1, times + 1):
-            assert sink._producer is not None
-            fail_for_good(sink._producer)
+            assert sink.producers.main is not None
+            fail_for_good(sink.producers.main)
             await replaced(sink, index)
             assert await sink.send([record(f"after.{index}")]) == Outcome([], [])
 
@@ -92,7 +92,7 @@ def run(test: Callable[[KafkaSink, EmbeddedBroker], Awaitable[None]]) -> None:
         }
         sink = KafkaSink(producer_properties(load(None, environment)))
         sink.start()
-        await sink.warm_up(["topic"], 10)
+        await sink.producers.warm_up(["topic"], 10)
         await test(sink, broker)
         assert await sink.close(10) == 0
 
@@ -101,7 +101,7 @@ def run(test: Callable[[KafkaSink, EmbeddedBroker], Awaitable[None]]) -> None:
 
 async def replaced(sink: KafkaSink, times: int = 1) -> None:
     async with asyncio.timeout(5):
-        while sink.replaced < times:  # noqa: ASYNC110 - the sink tells nobody
+        while sink.producers.replaced < times:  # noqa: ASYNC110 - the sink tells nobody
             await asyncio.sleep(0.01)
 
 

@@ -1,14 +1,16 @@
 """Records that Kafka refuses for good: dead letters, while their siblings go through."""
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests import servers
 from tests.callbacks import contact, envelope, message
-from tests.servers import TopicsReader, metric, post
+from tests.servers import TopicsReader, eventually, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
 
@@ -33,7 +35,7 @@ def test_record_too_large_for_its_topic_becomes_a_dead_letter_and_its_siblings_g
         reader.close()
         url = server.addresses.management_url
         assert metric(url, "connector_dead_letters_total", reason="refused_by_kafka") == 1
-        assert metric(url, "connector_records_total", topic=documents) == 2
+        eventually(lambda: metric(url, "connector_records_total", topic=documents) == 2)
     there = sorted((one.topic.rpartition(".")[2], one.value.get("message_id")) for one in records)
     assert there == [
         ("contacts", None),
@@ -47,6 +49,28 @@ def test_record_too_large_for_its_topic_becomes_a_dead_letter_and_its_siblings_g
     assert letter.value["detail"] == "MSG_SIZE_TOO_LARGE"
     assert b"wamid.large" in letter.value["body"]
     assert b"wamid.first" not in letter.value["body"]
+
+
+def test_many_dead_letters_raise_an_alarm_in_log_readiness_and_metrics_and_stop_nothing(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path) as server:
+        server.wait_until_ready()
+        for _ in range(12):
+            assert post(server.addresses.callback_url, b"not JSON").status_code == 200
+        eventually(lambda: worker(server)["dead_letters"] == {"share": 1.0, "alarm": True})
+        assert server.readiness().status == 200
+        eventually(lambda: metric(server.addresses.management_url, "connector_dead_letter_alarm") == 1)
+        assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
+        assert server.log().count("dead_letters_alarm") == 1
+
+
+def worker(server: servers.Served) -> Mapping[str, Any]:
+    (state,) = server.readiness().state["workers"]
+    assert isinstance(state, dict)
+    return state
 
 
 def callback_with_a_large_document() -> bytes:

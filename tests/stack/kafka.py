@@ -1,6 +1,7 @@
 """One real Kafka broker, in KRaft mode with its controller in the same process.
 
-In go a folder and server properties; out comes `bootstrap_servers`. Topics are not made by themselves.
+In go a folder and server properties; out comes `bootstrap_servers`. Topics are not made by themselves. The listener of the
+clients is named CLIENT: `listener.security.protocol.map` makes it one that asks who they are.
 """
 
 import base64
@@ -37,15 +38,24 @@ logger.settings.level=WARN
 
 
 class KafkaBroker(JavaServer):
-    """A broker with its data and log in `folder`; `properties` are added to server.properties or replace its own."""
+    """A broker with its data and log in `folder`; `properties` are added to server.properties or replace its own.
+
+    `credentials` are a client's properties by which such a broker lets in whoever may see its topics.
+    """
 
     name = "kafka"
     port_count = 2
     port_taken_message = "Address already in use"
 
-    def __init__(self, folder: Path, properties: Mapping[str, str | int] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        properties: Mapping[str, str | int] | None = None,
+        credentials: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(folder)
         self._properties = dict(properties or {})
+        self._credentials = dict(credentials or {})
         # A UUID in Kafka's spelling; the "A" in front, as it must not start with "-".
         self._cluster_id = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
         self._data = self.folder / "data"
@@ -64,10 +74,11 @@ class KafkaBroker(JavaServer):
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker}",
+            "listeners": f"CLIENT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"CLIENT://127.0.0.1:{broker}",
+            "inter.broker.listener.name": "CLIENT",
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,CLIENT:PLAINTEXT",
             "log.dirs": str(self._data),
             "offsets.topic.replication.factor": 1,
             "transaction.state.log.replication.factor": 1,
@@ -111,7 +122,7 @@ class KafkaBroker(JavaServer):
             probe.settimeout(1)
             if probe.connect_ex(("127.0.0.1", self._ports[0])) != 0:
                 return False
-        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0, **self._credentials})
         try:
             cluster = admin.list_topics(timeout=2)
         except KafkaException:
@@ -121,7 +132,10 @@ class KafkaBroker(JavaServer):
 
 
 class OwnKafka(Protocol):
-    """Starts a broker for one test alone: `own_kafka(**{"broker.session.timeout.ms": 3000})`."""
+    """Starts a broker for one test alone: `own_kafka(**{"broker.session.timeout.ms": 3000})`.
 
-    def __call__(self, **properties: str | int) -> KafkaBroker:
+    One that asks who its clients are needs `credentials` to know when it is ready.
+    """
+
+    def __call__(self, credentials: Mapping[str, str] | None = None, /, **properties: str | int) -> KafkaBroker:
         """Return the started broker; it is stopped after the test."""

@@ -6,7 +6,7 @@ import pytest
 
 from connector import settings
 from connector.errors import ConfigurationInvalid
-from connector.pipeline.produce import check_properties
+from connector.pipeline.producers import check_properties
 from connector.settings import Settings, load, load_for_tools, max_message_bytes, producer_properties
 
 TOKEN = "invented-token-0123456789"

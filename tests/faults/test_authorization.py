@@ -1,0 +1,249 @@
+"""A Kafka that asks who we are and what we may: what is missing is told and answered 503, and given is taken up at once.
+
+The broker has ACLs. Its administrator makes the topics, grants and withdraws; the bridge is a user without further rights.
+No callback becomes a dead letter for it.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
+
+from connector import catalogue
+from tests import servers
+from tests.callbacks import envelope, message, order
+from tests.faults.load import Load, load
+from tests.servers import Environment, TopicsReader, eventually, metric, post
+from tests.stack.apicurio import ApicurioRegistry
+from tests.stack.kafka import KafkaBroker, OwnKafka
+
+PASSWORDS: Final = {"admin": "invented-password-of-admin", "bridge": "invented-password-of-bridge"}
+WRONG_PASSWORD: Final = "invented-password-of-nobody"
+DELIVERY_SECONDS: Final = 3.0
+HEALED_SECONDS: Final = 10.0
+"""The bridge takes up what it was given at most so long after it."""
+
+_USERS: Final = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
+_JAAS: Final = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+GUARDED: Final[dict[str, str | int]] = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,CLIENT:SASL_PLAINTEXT",
+    "sasl.enabled.mechanisms": "PLAIN",
+    "sasl.mechanism.inter.broker.protocol": "PLAIN",
+    # Name and password are those by which the broker talks to itself.
+    "listener.name.client.plain.sasl.jaas.config": f'{_JAAS} username="admin" password="{PASSWORDS["admin"]}" {_USERS};',
+    # ANONYMOUS is the broker on the controller's listener: no client gets there.
+    "super.users": "User:admin;User:ANONYMOUS",
+}
+
+DOCUMENT: Final = envelope([message(message_type="document", id="wamid.document")])
+ORDER: Final = envelope([order({"product_retailer_id": "1", "quantity": 1, "item_price": "9.90"}, id="wamid.order")])
+
+
+def credentials(user: str, password: str | None = None) -> dict[str, str]:
+    """Return a client's properties by which the broker knows a user."""
+    return {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": user,
+        "sasl.password": password or PASSWORDS[user],
+    }
+
+
+class Guarded:
+    """A broker with ACLs and a bridge's topics on it; the bridge's user may nothing yet."""
+
+    def __init__(self, broker: KafkaBroker, registry_url: str) -> None:
+        self._address = (broker.bootstrap_servers, registry_url)
+        self._prefix = servers.new_prefix()
+        self._admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0, **credentials("admin")})
+        servers.prepare(self.settings(credentials("admin")))
+
+    def settings(self, client: Mapping[str, str], **more: str) -> Environment:
+        """Return the settings of a bridge, or of a command, with these credentials."""
+        for name, value in client.items():
+            more[f"KAFKA__CLIENT__{name.upper().replace('.', '_')}"] = value
+        return servers.environment(*self._address, prefix=self._prefix, delivery_timeout_seconds=DELIVERY_SECONDS, **more)
+
+    def topic(self, name: str) -> str:
+        """Return a topic by its name without the prefix."""
+        return f"{self._prefix}{name}"
+
+    def topics(self) -> set[str]:
+        """Return the names of all topics of the bridge."""
+        return {record_type.topic for record_type in catalogue.load(None, self._prefix)}
+
+    def allow(self, operation: AclOperation, topics: Iterable[str]) -> None:
+        """Allow the bridge's user an operation. The broker knows it a moment later."""
+        self._rule(operation, AclPermissionType.ALLOW, topics)
+
+    def deny(self, operation: AclOperation, topics: Iterable[str]) -> None:
+        """Deny the bridge's user an operation, whatever else is allowed."""
+        self._rule(operation, AclPermissionType.DENY, topics)
+
+    def forget(self, topics: Iterable[str]) -> None:
+        """Delete what was allowed and denied."""
+        everything = AclOperation.ANY, AclPermissionType.ANY
+        rules = [AclBindingFilter(*_subject(topic), *everything) for topic in topics]
+        for done in self._admin.delete_acls(rules, request_timeout=10).values():
+            done.result(timeout=10)
+
+    def _rule(self, operation: AclOperation, permission: AclPermissionType, topics: Iterable[str]) -> None:
+        rules = [AclBinding(*_subject(topic), operation, permission) for topic in topics]
+        for done in self._admin.create_acls(rules, request_timeout=10).values():
+            done.result(timeout=10)
+
+
+def _subject(topic: str) -> tuple[ResourceType, str, ResourcePatternType, str, str]:
+    return ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:bridge", "*"
+
+
+@pytest.fixture
+def guarded(own_kafka: OwnKafka, apicurio: ApicurioRegistry) -> Guarded:
+    """Start a broker with ACLs, and make the topics and schemas."""
+    return Guarded(own_kafka(credentials("admin"), **GUARDED), apicurio.url)
+
+
+def test_not_authorised_for_one_topic_fails_its_callbacks_alone_until_it_is_given(guarded: Guarded, tmp_path: Path) -> None:
+    orders = guarded.topic("orders")
+    guarded.allow(AclOperation.WRITE, guarded.topics() - {orders})
+    guarded.allow(AclOperation.DESCRIBE, [orders])
+    with servers.served(guarded.settings(credentials("bridge")), tmp_path) as server:
+        server.wait_until_ready()
+        url = server.addresses.callback_url
+        for _ in range(3):
+            assert is_later(post(url, ORDER))
+            assert post(url, DOCUMENT).status_code == 200
+        # An operator has to know of it, and which topic it is; but not once a callback.
+        assert unconfirmed(server, "TOPIC_AUTHORIZATION_FAILED") == 3
+        assert [line for line in server.log().splitlines() if orders in line and "TOPIC_AUTHORIZATION_FAILED" in line]
+        assert server.log().count('"not_confirmed"') == 1
+        guarded.allow(AclOperation.WRITE, [orders])
+        eventually(lambda: post(url, ORDER).status_code == 200, HEALED_SECONDS, server.log)
+        assert message_ids(server, credentials("admin")) == {"documents": ["wamid.document"] * 3, "orders": ["wamid.order"]}
+        assert server.stop().exit_code == 0
+
+
+def test_authorisation_withdrawn_while_running_is_taken_up_when_it_is_given_back(guarded: Guarded, tmp_path: Path) -> None:
+    texts = [guarded.topic("texts")]
+    ways: tuple[Callable[[], None], ...] = (
+        lambda: guarded.deny(AclOperation.WRITE, texts),
+        lambda: guarded.forget(texts),
+        lambda: guarded.forget(guarded.topics()),
+    )
+    guarded.allow(AclOperation.WRITE, guarded.topics())
+    with servers.served(guarded.settings(credentials("bridge")), tmp_path) as server:
+        server.wait_until_ready()
+        with load(server.addresses.callback_url) as running:
+            eventually(lambda: running.count(200) > 20)
+            for withdraw in ways:
+                withdrawn = time.monotonic()
+                withdraw()
+                eventually(partial(has_answers, running, 503, withdrawn), told=server.log)
+                # A right that is missing must not take every replica out of the load balancer.
+                assert server.readiness().status == 200
+                given_back = time.monotonic()
+                guarded.forget(guarded.topics())
+                guarded.allow(AclOperation.WRITE, guarded.topics())
+                eventually(partial(has_answers, running, 200, given_back), HEALED_SECONDS, server.log)
+        later = [answer for answer in running.answers if answer.status != 200]
+        assert {answer.status for answer in later} == {503}
+        assert all(answer.has_retry_after for answer in later)
+        # What the broker refused was not written: there stands what was answered 200, each once.
+        assert message_ids(server, credentials("admin")) == {"texts": sorted(running.ids(200))}
+        assert server.stop().exit_code == 0
+
+
+def test_missing_rights_are_told_one_after_the_other_until_writing_to_the_topics_is_allowed(
+    guarded: Guarded, tmp_path: Path
+) -> None:
+    with servers.served(guarded.settings(credentials("bridge")), tmp_path) as server:
+        # To whom a topic is hidden it looks missing: making it would not help.
+        reason = server.wait_for_reason("not authorised for topics")
+        assert all(topic in reason for topic in guarded.topics())
+        assert "topics create" not in reason
+        assert is_later(post(server.addresses.callback_url, DOCUMENT))
+        guarded.allow(AclOperation.DESCRIBE, guarded.topics())
+        reason = server.wait_for_reason("not authorised for a producer id")
+        assert "allow WRITE on the topics" in reason
+        assert is_later(post(server.addresses.callback_url, DOCUMENT))
+        # No right on the cluster is needed.
+        guarded.allow(AclOperation.WRITE, guarded.topics())
+        server.wait_until_ready()
+        assert post(server.addresses.callback_url, DOCUMENT).status_code == 200
+        assert message_ids(server, credentials("admin")) == {"documents": ["wamid.document"]}
+        assert server.stop().exit_code == 0
+
+
+def test_wrong_password_is_told_in_words_and_never_shown(guarded: Guarded, tmp_path: Path) -> None:
+    guarded.allow(AclOperation.WRITE, guarded.topics())
+    settings = guarded.settings(credentials("bridge", WRONG_PASSWORD), LOGS__LEVEL="debug")
+    with servers.served(settings, tmp_path) as server:
+        reason = server.wait_for_reason("does not let us in")
+        assert "sasl.username" in reason
+        assert "sasl.password" in reason
+        assert is_later(post(server.addresses.callback_url, DOCUMENT))
+        shown = str(server.readiness()) + httpx.get(f"{server.addresses.management_url}/metrics", trust_env=False).text
+        ended = server.stop()
+    assert ended.exit_code == 0
+    assert "Invalid username or password" in ended.stderr
+    for secret in (WRONG_PASSWORD, *PASSWORDS.values(), servers.TOKEN):
+        assert secret not in ended.stderr
+        assert secret not in shown
+
+
+def test_topic_deleted_under_the_bridge_fails_its_callbacks_alone_until_it_is_made_again(
+    own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    # Kafka's default: the broker makes what a client asks for. That would be a topic with other settings.
+    broker = own_kafka(**{"auto.create.topics.enable": "true"})
+    settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=DELIVERY_SECONDS)
+    servers.prepare(settings)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+    with servers.served(settings, tmp_path) as server:
+        server.wait_until_ready()
+        url, orders = server.addresses.callback_url, f"{server.addresses.prefix}orders"
+        assert post(url, ORDER).status_code == 200
+        admin.delete_topics([orders])[orders].result(timeout=10)
+        for _ in range(3):
+            assert is_later(post(url, ORDER))
+            assert post(url, DOCUMENT).status_code == 200
+        assert orders not in admin.list_topics(timeout=10).topics
+        servers.run(settings, "topics", "create")
+        eventually(lambda: post(url, ORDER).status_code == 200, HEALED_SECONDS, server.log)
+        # The first order went with its topic.
+        assert message_ids(server) == {"documents": ["wamid.document"] * 3, "orders": ["wamid.order"]}
+        assert server.stop().exit_code == 0
+
+
+def is_later(answer: httpx.Response) -> bool:
+    """Tell whether an answer is 503 with all that belongs to it."""
+    return (answer.status_code, answer.content, answer.headers.get("retry-after")) == (503, b"", "5")
+
+
+def has_answers(running: Load, status: int, since: float) -> bool:
+    """Tell whether many a callback that began after `since` had this answer."""
+    return running.count(status, since) > 20
+
+
+def unconfirmed(server: servers.Served, error: str) -> float:
+    """Return how many records were not confirmed for this error."""
+    return metric(server.addresses.management_url, "connector_unconfirmed_records_total", error=error)
+
+
+def message_ids(server: servers.Served, client: Mapping[str, str] | None = None) -> dict[str, list[str]]:
+    """Return the ids of the messages in the topics, each topic's sorted. A dead letter would show as its topic."""
+    reader = TopicsReader(server.addresses, [record_type.topic for record_type in server.addresses.catalogue()], client)
+    found: dict[str, list[str]] = {}
+    for record in reader.rest():
+        topic = record.topic.removeprefix(server.addresses.prefix)
+        found.setdefault(topic, []).append(str(record.value.get("message_id")))
+    reader.close()
+    return {topic: sorted(names) for topic, names in found.items()}
