@@ -152,8 +152,8 @@ def test_records_of_a_person_stand_in_the_order_of_their_acknowledgement(bridge:
 def test_largest_body_arrives_whole(bridge: Bridge) -> None:
     # Random, so that no codec makes it small, whatever compression is switched on.
     filler = random.Random(7).randbytes((4_194_304 - 2000) // 2).hex()
-    (record,) = bridge.carry(envelope([message(message_type="text", text={"body": filler})]))
-    assert json.loads(record.value["payload"])["text"]["body"] == filler
+    (record,) = bridge.carry(envelope([message(message_type="hologram", hologram={"body": filler})]))
+    assert json.loads(record.value["payload"])["hologram"]["body"] == filler
 
 
 def test_body_over_the_limit_is_refused(bridge: Bridge) -> None:
