@@ -30,11 +30,21 @@ run: $(INSTALLED) ## broker, registry and bridge in one process; shows records o
 test: $(INSTALLED) ## all tests; those on the real Kafka and registry need Maven (make stack)
 	$(BIN)/python -m pytest
 
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## mutated callbacks, all accounted for; for longer: make fuzz FUZZ_SECONDS=600
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, format, mypy strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: docs
+docs: $(INSTALLED) ## docs/topics.md anew, from the schemas
+	$(BIN)/connector schemas docs > docs/topics.md
 
 .PHONY: cover
 cover: $(INSTALLED) ## all tests, with branch coverage

@@ -25,7 +25,8 @@ from connector.settings import Http
 
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE: Final = re.compile(rb"[\x20-\x7e]{1,512}")
-_LONGEST_QUERY: Final = 8192
+_LONGEST_QUERY: Final = {"POST": 8192, "GET": 57_344}
+"""A GET may hold a whole message: 4,096 characters, of which each can be nine or more once it is encoded."""
 _LONGEST_CONTENT_TYPE: Final = 256
 _EMPTY_BODY: Final = {"type": "http.response.body", "body": b""}
 _NO_LENGTH: Final = (b"content-length", b"0")
@@ -61,14 +62,15 @@ class CallbackEndpoint:
         self._answered[answer.status // 100].count += 1
         if answer.status in (200, 503):
             self._seconds.observe(time.perf_counter() - started)
-        await send({"type": "http.response.start", "status": answer.status, "headers": [_NO_LENGTH, *answer.headers]})
-        await send(_EMPTY_BODY)
+        length = (b"content-length", b"%d" % len(answer.body)) if answer.body else _NO_LENGTH
+        await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
+        await send({"type": "http.response.body", "body": answer.body} if answer.body else _EMPTY_BODY)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         method = scope["method"]
         if method not in ("POST", "GET"):
             return answers.WRONG_METHOD
-        if len(scope["query_string"]) > _LONGEST_QUERY:
+        if len(scope["query_string"]) > _LONGEST_QUERY[method]:
             return answers.TARGET_TOO_LONG
         flow = self._flow()
         if flow is None or self._in_flight > self._http.max_callbacks_in_flight:

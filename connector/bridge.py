@@ -94,7 +94,8 @@ class Bridge:
         limit_bytes = max_message_bytes(self.settings)
         by_name = encoders(self.catalogue, schema_ids, self.settings.registry.url, limit_bytes, self.metrics)
         credentials = Credentials.of(self.settings.authentication)
-        self._flow = Flow(self.catalogue, by_name, credentials, self.sink, self.metrics)
+        renamed_keys = self.settings.callbacks.renamed_keys
+        self._flow = Flow(self.catalogue, by_name, credentials, self.sink, self.metrics, renamed_keys)
         self._reasons = {}
         self.metrics.ready.set(1)
         # What was made at start stays: the collector need not look at it again.

@@ -62,6 +62,7 @@ class Catalogue:
     any_message: RecordType
     status: RecordType
     contact: RecordType
+    account_event: RecordType
     dead_letter: RecordType
 
     def __iter__(self) -> Iterator[RecordType]:
@@ -71,6 +72,8 @@ class Catalogue:
         """Return the record type that an item becomes."""
         if source == "messages":
             return self.by_message_type.get(message_type, self.any_message)
+        if source == "events":
+            return self.account_event
         return self.status if source == "statuses" else self.contact
 
 
@@ -118,6 +121,7 @@ def _assemble(record_types: dict[str, RecordType]) -> Catalogue:
         any_message=by_type[ANY_TYPE],
         status=by_source["statuses"],
         contact=by_source["contacts"],
+        account_event=by_source["events"],
         dead_letter=by_source["dead_letters"],
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from connector import catalogue as catalogues
 from connector import settings as settings_of
 from connector.catalogue import Catalogue
 from connector.commands import dev as dev_command
+from connector.commands import docs as docs_command
 from connector.commands import explain as explain_command
 from connector.commands import schemas as schemas_command
 from connector.commands import send as send_command
@@ -20,7 +22,7 @@ from connector.commands import show
 from connector.commands import tail as tail_command
 from connector.commands import topics as topics_command
 from connector.errors import ConfigurationInvalid, OtherSideFailed
-from connector.invented import TYPES
+from connector.invented.callbacks import TYPES
 from connector.pipeline.producers import check_properties
 from connector.registry import Registry
 from connector.settings import Settings
@@ -79,11 +81,13 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show what a callback would become, without any server."""
-    explain_command.run(_catalogue(settings_of.load_for_tools(config)), file, as_json=as_json)
+    loaded = settings_of.load_for_tools(config)
+    logs.configure(loaded.logs)
+    explain_command.run(_catalogue(loaded), file, loaded.callbacks.renamed_keys, as_json=as_json)
 
 
 @app.command()
-def send(
+def send(  # noqa: PLR0913 - an argument an option
     types: Annotated[list[str] | None, typer.Argument(help=f"Types to send: {', '.join(TYPES)}.", metavar="[TYPE]...")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Send every type.")] = False,
@@ -91,17 +95,30 @@ def send(
     rate: Annotated[float, typer.Option(min=0, help="Callbacks per second; 0 is as fast as it goes.")] = 0,
     url: Annotated[str, typer.Option(help="The bridge's callback URL.")] = "http://127.0.0.1:8080/callbacks/kaleyra",
     header: Annotated[list[str] | None, typer.Option(help="A header to send, as 'Name: value'.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Send the same again; without it by the clock.")] = None,
+    malformed: Annotated[bool, typer.Option("--malformed", help="Mix in bodies that are broken.")] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Send some of them twice.")] = False,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Send them out of order.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Send invented callbacks to a running bridge."""
     if not types and not every:
         raise ConfigurationInvalid([f"say which types to send ({', '.join(TYPES)}), or --all"])
-    kinds = list(TYPES) if every else list(types or ())
+    kinds = TYPES if every else tuple(types or ())
     pairs = [text.partition(":") for text in header or ()]
     if any(not (colon and name.isascii() and value.isascii()) for name, colon, value in pairs):
         raise ConfigurationInvalid(["--header needs the form 'Name: value', in ASCII"])
     headers = {name.strip(): value.strip() for name, _, value in pairs}
-    send_command.run(kinds, count or len(kinds), rate, url, headers, as_json=as_json)
+    load = send_command.Load(
+        kinds=kinds,
+        count=count or len(kinds),
+        rate=rate,
+        seed=seed if seed is not None else int(time.time()) & 0xFFFF,
+        malformed=malformed,
+        duplicates=duplicates,
+        shuffle=shuffle,
+    )
+    send_command.run(load, url, headers, as_json=as_json)
 
 
 @app.command()
@@ -131,6 +148,12 @@ def schemas_register(*, config: Config = None, dry_run: DryRun = False, as_json:
     """Register our schemas; those that are registered stay as they are."""
     loaded = settings_of.load_for_tools(config)
     schemas_command.register(_catalogue(loaded), _registry(loaded), dry_run=dry_run, as_json=as_json)
+
+
+@schemas.command("docs")
+def schemas_docs(*, config: Config = None) -> None:
+    """Print the page of topics: every field, where it comes from and what it means."""
+    typer.echo(docs_command.page(_catalogue(settings_of.load_for_tools(config))), nl=False)
 
 
 @topics.command("check")

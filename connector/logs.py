@@ -5,6 +5,7 @@ The loggers of the libraries come out the same way, and only what this package n
 
 import logging
 import sys
+import time
 import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -51,6 +52,25 @@ def configure(settings: Logs) -> None:
 def event(name: str, level: str = "error", **facts: Any) -> None:
     """Log an event. `facts` must be safe: names, counts, times."""
     getattr(_logger, level)(name, **facts)
+
+
+class Seldom:
+    """Logs an event at most once in `seconds`, however often it happens; `times` says how often it did since the last line."""
+
+    def __init__(self, name: str, level: str = "warning", seconds: float = 60.0) -> None:
+        self._name = name
+        self._level = level
+        self._seconds = seconds
+        self._next = 0.0
+        self._times = 0
+
+    def event(self, **facts: Any) -> None:
+        """Count the event, and log it if it is due. `facts` must be safe."""
+        self._times += 1
+        now = time.monotonic()
+        if now >= self._next:
+            event(self._name, self._level, times=self._times, **facts)
+            self._next, self._times = now + self._seconds, 0
 
 
 def fault_location(error: BaseException) -> str:

@@ -4,6 +4,7 @@ All are frozen. None shows a body, a number or a key in its `repr`: `__repr__` n
 The reasons of dead letters and the steps are closed sets, so that a typo is a type error.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
@@ -19,6 +20,7 @@ Reason = Literal[
     "too_deep",
     "not_an_object",
     "unknown_shape",
+    "meta_direct",
     "nothing_in_it",
     "too_many_items",
     "too_large",
@@ -32,6 +34,52 @@ Reason = Literal[
 """Why something became a dead letter. The same list stands in the `doc` of the dead letter's schema (a test compares)."""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
+
+ProfileKey = Literal[
+    "meta_object",
+    "extra_info",
+    # An incoming message.
+    "body",
+    "mime_type",
+    "media_url",
+    "from",
+    "name",
+    "type",
+    "created_at",
+    "reply_to",
+    "wanumber",
+    "mobile",
+    "custom_response",
+    "message",
+    "contacts",
+    "location",
+    # A status.
+    "id",
+    "timestamp",
+    "status",
+    "phone_number",
+    "error",
+    "error_code",
+    "ref",
+    "ref1",
+    "ref2",
+    "price",
+    # A template's status, and a number's quality.
+    "time",
+    "event",
+    "message_template_id",
+    "message_template_name",
+    "message_template_language",
+    "reason",
+    "callback_profile_id",
+    "company_id",
+    "other_info",
+    "display_phone_number",
+    "current_limit",
+]
+"""The keys that Kaleyra documents for callback profiles, whose templates its customers write."""
+
+PROFILE_KEYS: frozenset[str] = frozenset(get_args(ProfileKey))
 
 EMPTY: Json = {}
 """What an absent object of the wire is to the code that reads it. Never written to."""
@@ -59,7 +107,9 @@ class Callback(msgspec.Struct, frozen=True):
     """One callback brought to one shape, whatever dialect it came in.
 
     `root` holds the root keys beside the envelope; `contacts`, `messages` and `statuses` are lists of what stood there,
-    not yet checked to be objects; `replaced_surrogates` counts lone surrogates that became U+FFFD.
+    not yet checked to be objects; `replaced_surrogates` counts lone surrogates that became U+FFFD. `events` are of the
+    account, not of a person: `{"type", "payload"}` and, where known, `event`, `timestamp`, `current_limit`, `reason`,
+    `errors`, `message_template_id`, `_name`, `_language`.
     """
 
     metadata: Json
@@ -69,9 +119,11 @@ class Callback(msgspec.Struct, frozen=True):
     extra: Json
     root: Json
     replaced_surrogates: int = 0
+    events: Sequence[Json] = ()
 
     def __repr__(self) -> str:
-        return f"Callback({len(self.contacts)} contacts, {len(self.messages)} messages, {len(self.statuses)} statuses)"
+        named = ("contacts", "messages", "statuses", "events")
+        return f"Callback({', '.join(f'{len(getattr(self, name))} {name}' for name in named)})"
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -82,12 +134,12 @@ class Fault(msgspec.Struct, frozen=True):
     detail: str
 
 
-Source = Literal["messages", "statuses", "contacts", "dead_letters"]
+Source = Literal["messages", "statuses", "contacts", "events", "dead_letters"]
 """What a record type is made from: a list of the callback, or what could not go its way."""
 
 
 class Item(msgspec.Struct, frozen=True):
-    """One message, status or contact on its way to become a record: its key and its view of the callback.
+    """One message, status, contact or event on its way to become a record: its key and its view of the callback.
 
     The fields from `message` to `key` are the roots of the source paths in the schemas; what does not apply is empty.
     `identity` is what makes the event itself, digested into `ce_id`. `fault` is set when split already knows that no
@@ -156,3 +208,4 @@ class Answer(NamedTuple):
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""

@@ -25,10 +25,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import InitSettingsSource as GivenSource
 
 from connector.errors import ConfigurationInvalid
+from connector.records import ProfileKey
 
 PREFIX: Final = "CONNECTOR_"
 RESERVED: Final = (
@@ -143,6 +145,12 @@ class Authentication(_Table):
         return self
 
 
+class Callbacks(_Table):
+    """What this customer's callbacks look like."""
+
+    renamed_keys: dict[str, ProfileKey] = Field(default_factory=dict)
+
+
 class Management(_Table):
     """The management listener."""
 
@@ -223,6 +231,7 @@ class Settings(BaseSettings):
 
     http: Http = Http()
     authentication: Authentication = Field(default_factory=Authentication)
+    callbacks: Callbacks = Callbacks()
     management: Management = Management()
     kafka: Kafka = Field(default_factory=lambda: Kafka.model_validate({}))
     registry: Registry = Field(default_factory=lambda: Registry.model_validate({}))
@@ -257,6 +266,13 @@ class _Environment(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return {name.lower(): value for name, value in self._environment.items()}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Return what a table's JSON says, else the text itself: it is refused with all that is wrong, not alone."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 def load_for_tools(file: Path | None = None) -> Settings:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import fastavro
 
@@ -22,7 +23,7 @@ from connector.pipeline.authenticate import Credentials
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.produce import Failure, Outcome, Sink
-from connector.records import Answer, Callback, Item, Json, KafkaMessage, RawCallback, Request
+from connector.records import EMPTY, Answer, Callback, Item, Json, KafkaMessage, RawCallback, Request
 
 _FOLDER: Final = Path(__file__).parent / "samples"
 SAMPLES: Final[list[Path]] = sorted(file for file in _FOLDER.glob("*/*") if file.parent.name != "rejected")
@@ -111,6 +112,43 @@ def envelope(
     return body_of({"meta_object": {"value": value, "field": "messages"}, "extra_info": extra, **root})
 
 
+def field_value(field: Any, value: Json, extra: Any = EXTRA) -> bytes:
+    """Return a callback of another `field` than messages."""
+    return body_of({"meta_object": {"value": value, "field": field}, "extra_info": extra})
+
+
+def v1_message(**more: Any) -> Json:
+    """Return the keys of a v1 message, as Kaleyra documents them: all there, most of them empty."""
+    names = ("mime_type", "media_url", "reply_to", "message", "contacts", "location")
+    said = {"body": "Ciao", "name": "Giulia", "type": "text", "created_at": "1763720000", "custom_response": "false"}
+    return _without_absent(
+        {**dict.fromkeys(names, ""), **said, "from": NUMBER, "mobile": NUMBER, "wanumber": "390299955501", **more}
+    )
+
+
+def v1_status(**more: Any) -> Json:
+    """Return the keys of a v1 status, as Kaleyra documents them."""
+    said = {"id": "0b6f6c1e-7777-4222-8333-444455556666:0", "status": "delivered", "timestamp": "1763720100"}
+    empty = dict.fromkeys(("message", "phone_number", "error", "error_code", "ref1", "ref2"), "")
+    return _without_absent(
+        {**empty, **said, "custom_response": "false", "mobile": NUMBER, "ref": "campaign-7", "price": "0.01", **more}
+    )
+
+
+def template_status(**more: Any) -> Json:
+    """Return the keys of a template's status, as Kaleyra documents them."""
+    template = {"id": "777000000000001", "name": "saldi", "language": "it"}
+    said = {f"message_template_{name}": value for name, value in template.items()}
+    beside = {"id": "1", "time": "1763720200", "event": "REJECTED", "reason": "INVALID_FORMAT", "company_id": "9"}
+    return _without_absent({**said, **beside, "callback_profile_id": "5", **more})
+
+
+def quality_notice(**more: Any) -> Json:
+    """Return the keys of a notice about a number's rating and limit, as Kaleyra documents them."""
+    given = {"display_phone_number": "390299955501", "event": "FLAGGED", "current_limit": "TIER_10K"}
+    return _without_absent({**given, **more})
+
+
 def body_of(root: Mapping[str, Any]) -> bytes:
     """Return the JSON of a callback, keys that are `ABSENT` left out; a lone surrogate is written as its escape."""
     return _json(_without_absent(root)).encode("utf-8", "backslashreplace")
@@ -126,6 +164,16 @@ def _json(value: Any) -> str:
         case Decimal():
             return str(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def by_query(keys: Json) -> RawCallback:
+    """Return the GET request that brought these keys."""
+    return raw(b"", method="GET", query=urlencode(keys), content_type="")
+
+
+def by_form(keys: Json) -> RawCallback:
+    """Return the request whose form brought these keys."""
+    return raw(urlencode(keys).encode(), content_type="application/x-www-form-urlencoded; charset=utf-8")
 
 
 def raw(body: bytes, **more: Any) -> RawCallback:
@@ -212,12 +260,13 @@ def flow(
     credentials: Credentials | None = None,
     metrics: Metrics | None = None,
     of: Catalogue | None = None,
+    renamed_keys: Mapping[str, str] = EMPTY,
 ) -> Flow:
     """Return a flow without servers."""
     of = of or catalogue()
     metrics = metrics or Metrics()
     allowed = credentials or Credentials(allow_anyone=True)
-    return Flow(of, new_encoders(of, metrics), allowed, sink or MemorySink(), metrics)
+    return Flow(of, new_encoders(of, metrics), allowed, sink or MemorySink(), metrics, renamed_keys)
 
 
 @functools.cache
@@ -231,12 +280,15 @@ def messages_of(body: bytes, **more: Any) -> Sequence[KafkaMessage]:
 
 
 def answer_to(
-    body: bytes | None, carrier: Flow, headers: Iterable[tuple[bytes, bytes]] = (), url_token: str | None = None
+    body: bytes | RawCallback | None,
+    carrier: Flow,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    url_token: str | None = None,
 ) -> Answer:
-    """Carry a body all the way and return the answer; None is a body over the limit."""
+    """Carry a body or a whole request all the way and return the answer; None is a body over the limit."""
 
     async def fetch() -> RawCallback | None:
-        return None if body is None else raw(body)
+        return raw(body) if isinstance(body, bytes) else body
 
     return asyncio.run(carrier.handle(Request(list(headers), url_token), fetch))
 

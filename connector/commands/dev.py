@@ -13,14 +13,16 @@ from pathlib import Path
 import httpx2
 import uvloop
 
-from connector import invented, logs
+from connector import logs
 from connector import settings as settings_of
 from connector.app import create_management_app
 from connector.commands import show, tail
+from connector.commands.send import send
 from connector.consume import Reader
 from connector.embedded.broker import EmbeddedBroker
 from connector.embedded.registry import create_registry
 from connector.errors import ConfigurationInvalid
+from connector.invented.callbacks import TYPES, callback
 from connector.listener import PlainServer, bind
 from connector.pipeline.producers import check_properties
 from connector.registry import Registry
@@ -131,8 +133,8 @@ class _Stack:
 
     async def _send_one_of_each(self) -> None:
         async with httpx2.AsyncClient(trust_env=False) as client:
-            for number, kind in enumerate(invented.TYPES):
-                await client.post(self._addresses["callback_url"], content=invented.callback(kind, number))
+            for number, kind in enumerate(TYPES):
+                await send(client, self._addresses["callback_url"], callback(kind, number))
 
     def _print_addresses(self, *, as_json: bool) -> None:
         if as_json:

@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,13 @@ class _Nowhere:
         raise NotImplementedError
 
 
-def explain(catalogue: Catalogue, body: bytes) -> dict[str, Any]:
+def explain(catalogue: Catalogue, body: bytes, renamed_keys: Mapping[str, str] = EMPTY) -> dict[str, Any]:
     """Return what a body becomes: `records`, `dead_letters`, and the paths that no schema maps in `unmapped`."""
     raw = RawCallback("POST", "", "application/json", body, time.time_ns() // 1_000_000)
     ids = {record_type.name: 0 for record_type in catalogue}
     metrics = Metrics()
     by_name = encoders(catalogue, ids, "http://registry", _MAX_BYTES, metrics)
-    flow = Flow(catalogue, by_name, Credentials(allow_anyone=True), _Nowhere(), metrics)
+    flow = Flow(catalogue, by_name, Credentials(allow_anyone=True), _Nowhere(), metrics, renamed_keys)
     records, dead_letters = [], []
     for message in flow.messages_of(raw):
         value = _decoded(catalogue, message)
@@ -45,16 +46,16 @@ def explain(catalogue: Catalogue, body: bytes) -> dict[str, Any]:
             headers = {name: content.decode() for name, content in message.headers if name != "ce_dataschema"}
             key = message.key.decode() if message.key is not None else None
             records.append({"topic": message.topic, "key": key, "value": value, "headers": headers})
-    return {"records": records, "dead_letters": dead_letters, "unmapped": _unmapped(catalogue, raw)}
+    return {"records": records, "dead_letters": dead_letters, "unmapped": _unmapped(catalogue, raw, renamed_keys)}
 
 
-def run(catalogue: Catalogue, file: Path, *, as_json: bool) -> None:
+def run(catalogue: Catalogue, file: Path, renamed_keys: Mapping[str, str], *, as_json: bool) -> None:
     """Explain a file, or stdin for `-`."""
     try:
         body = Path("/dev/stdin").read_bytes() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise ConfigurationInvalid([f"{file}: cannot be read ({error.strerror}); give a file with a callback's body"]) from None
-    told = explain(catalogue, body)
+    told = explain(catalogue, body, renamed_keys)
     if as_json:
         show.as_json(told)
         return
@@ -74,10 +75,10 @@ def _decoded(catalogue: Catalogue, message: KafkaMessage) -> dict[str, Any]:
     return record
 
 
-def _unmapped(catalogue: Catalogue, raw: RawCallback) -> list[str]:
+def _unmapped(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, str]) -> list[str]:
     """Return the paths of a callback that no source path of its records takes."""
     try:
-        callback = decode(raw)
+        callback = decode(raw, renamed_keys)
     except NotDecodable:
         return []
     mapped: set[str] = set()
@@ -96,8 +97,8 @@ def _is_within(path: str, roots: set[str]) -> bool:
 
 
 def _leaves(item: Item) -> set[str]:
-    roots = {"message": item.message, "status": item.status, "contact": item.contact, "metadata": item.metadata}
-    roots["extra"] = item.extra
+    named = ("message", "status", "contact", "event", "metadata", "extra")
+    roots = {name: getattr(item, name) for name in named}
     found: set[str] = set()
     pending: list[tuple[str, Any]] = [(name, value) for name, value in roots.items() if value is not EMPTY]
     while pending:

@@ -3,40 +3,76 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import httpx2
 from rich.progress import Progress
 
-from connector import invented
 from connector.commands import show
 from connector.errors import ConfigurationInvalid, OtherSideFailed
+from connector.invented.callbacks import TYPES, callbacks, shuffled, with_duplicates, with_malformed
+from connector.invented.event import Invented
 
 _CONCURRENCY = 32
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-def run(kinds: Sequence[str], count: int, rate: float, url: str, headers: dict[str, str], *, as_json: bool) -> None:
-    """Send `count` callbacks, `rate` a second (0: as fast as it goes), and tell what was answered.
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is sent: `count` callbacks of these types in turn, `rate` a second (0: as fast as it goes)."""
+
+    kinds: tuple[str, ...]
+    count: int
+    rate: float
+    seed: int
+    malformed: bool
+    duplicates: bool
+    shuffle: bool
+
+    def callbacks(self) -> Iterator[Invented]:
+        """Yield them; the same seed yields the same."""
+        given = callbacks(self.kinds, self.count, self.seed)
+        if self.malformed:
+            given = with_malformed(given)
+        if self.duplicates:
+            given = with_duplicates(given)
+        return shuffled(given, self.seed) if self.shuffle else given
+
+
+def run(load: Load, url: str, headers: Mapping[str, str], *, as_json: bool) -> None:
+    """Send callbacks, and tell what was answered.
 
     Raises:
         OtherSideFailed: when the bridge cannot be reached or answered anything but 200.
     """
-    wrong = [kind for kind in kinds if kind not in invented.TYPES]
+    wrong = [kind for kind in load.kinds if kind not in TYPES]
     if wrong:
-        raise ConfigurationInvalid([f"there is no type {', '.join(wrong)} to send; there are {', '.join(invented.TYPES)}"])
+        raise ConfigurationInvalid([f"there is no type {', '.join(wrong)} to send; there are {', '.join(TYPES)}"])
     _require_address(url)
-    bodies = invented.callbacks(kinds, count, seed=int(time.time()) & 0xFFFF)
     started = time.perf_counter()
     with Progress(console=show.err, transient=True, disable=not show.err.is_terminal) as progress:
-        bar = progress.add_task("sending", total=count)
-        answers = asyncio.run(_send(bodies, rate, url, headers, lambda: progress.advance(bar)))
+        bar = progress.add_task("sending", total=None if load.malformed or load.duplicates else load.count)
+        answers = asyncio.run(_send_all(load, url, headers, lambda: progress.advance(bar)))
     seconds = time.perf_counter() - started
+    sent = answers.total()
     if as_json:
-        show.as_json({"sent": count, "answers": {str(status): number for status, number in answers.items()}})
+        show.as_json({"sent": sent, "seed": load.seed, "answers": dict(answers)})
     else:
-        show.out.print(f"{count} callbacks in {seconds:.1f} s: {', '.join(f'{n} x {s}' for s, n in sorted(answers.items()))}")
+        told = ", ".join(f"{number} x {status}" for status, number in sorted(answers.items()))
+        show.out.print(f"{sent} callbacks of seed {load.seed} in {seconds:.1f} s: {told}")
     if set(answers) - {"200"}:
         raise OtherSideFailed(f"{url} did not answer 200 to all of them")
+
+
+async def send(
+    client: httpx2.AsyncClient, url: str, callback: Invented, headers: Mapping[str, str] = _NO_HEADERS
+) -> httpx2.Response:
+    """Send one callback as Kaleyra would."""
+    target = f"{url}{'&' if '?' in url else '?'}{callback.query}" if callback.query else url
+    kind = {"content-type": "application/json"} if callback.body else {}
+    return await client.request(callback.method, target, content=callback.body, headers={**kind, **headers})
 
 
 def _require_address(url: str) -> None:
@@ -48,21 +84,20 @@ def _require_address(url: str) -> None:
         raise ConfigurationInvalid(["--url needs the form http://host:port/path"])
 
 
-async def _send(
-    bodies: Iterator[bytes], rate: float, url: str, headers: dict[str, str], done: Callable[[], None]
-) -> "Counter[str]":
+async def _send_all(load: Load, url: str, headers: Mapping[str, str], done: Callable[[], None]) -> "Counter[str]":
     answers: Counter[str] = Counter()
+    given = load.callbacks()
     started = time.perf_counter()
     sent = 0
 
     async def sender(client: httpx2.AsyncClient) -> None:
         nonlocal sent
-        for body in bodies:
+        for callback in given:
             sent += 1
-            if rate:
-                await asyncio.sleep(max(0.0, started + sent / rate - time.perf_counter()))
+            if load.rate:
+                await asyncio.sleep(max(0.0, started + sent / load.rate - time.perf_counter()))
             try:
-                response = await client.post(url, content=body, headers={"content-type": "application/json", **headers})
+                response = await send(client, url, callback, headers)
                 answers[str(response.status_code)] += 1
             except httpx2.HTTPError as error:
                 answers[type(error).__name__] += 1

@@ -6,6 +6,7 @@ No answer has a body that tells a stranger anything.
 
 from typing import Final
 
+from connector.pipeline.dialects.recognise import FOR_META
 from connector.pipeline.produce import Outcome
 from connector.records import Answer
 
@@ -17,6 +18,8 @@ ACKNOWLEDGED: Final = Answer(200)
 NOT_AUTHENTIC: Final = Answer(401, ((b"www-authenticate", b'Bearer realm="callbacks"'), *_CLOSE))
 """Nothing was produced. The connection is closed: the body of a stranger is not read."""
 WRONG_METHOD: Final = Answer(405, ((b"allow", b"GET, POST"), *_CLOSE))
+NOT_FOR_META: Final = Answer(400, ((b"content-type", b"text/plain; charset=utf-8"),), f"{FOR_META}\n".encode())
+"""Meta asks whether this is its webhook; nothing was produced. Only an authentic caller is told what to do."""
 TOO_LARGE: Final = Answer(413, _CLOSE)
 """The body is over the limit; nothing was produced."""
 TARGET_TOO_LONG: Final = Answer(414, _CLOSE)

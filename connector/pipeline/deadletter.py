@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from connector.pipeline.encode import Encoder, digest
-from connector.pipeline.split import text_of
+from connector.pipeline.people import text_of
 from connector.records import EMPTY, Callback, Fault, Item, Json, KafkaMessage, RawCallback
 
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
@@ -34,7 +34,8 @@ class DeadLetters:
 
     def of_item(self, raw: RawCallback, callback: Callback, item: Item, fault: Fault) -> KafkaMessage:
         """Return the dead letter of one item of a callback."""
-        several = len(callback.messages) + len(callback.statuses) + len(callback.contacts) > 1
+        lists = (callback.messages, callback.statuses, callback.contacts, callback.events)
+        several = sum(map(len, lists)) > 1
         body = raw.body
         if several and not _belongs_alone(callback, item):
             alone = _body_of(callback, item)
@@ -87,17 +88,22 @@ def _short(value: Any) -> str | None:
 
 def _belongs_alone(callback: Callback, item: Item) -> bool:
     """Return whether the callback is just this one event and its contact already."""
-    events = len(callback.messages) + len(callback.statuses)
+    events = len(callback.messages) + len(callback.statuses) + len(callback.events)
     return item.source != "contacts" and events == 1 and len(callback.contacts) == (item.contact is not EMPTY)
 
 
 def _body_of(callback: Callback, item: Item) -> bytes:
-    listed: list[Any] = getattr(callback, item.source)
-    value: Json = {"metadata": callback.metadata, item.source: [listed[item.index]]}
+    field = "messages"
+    value: Json = {"metadata": callback.metadata}
+    if item.source == "events":
+        value |= item.event["payload"]
+        field = item.event["type"]
+    else:
+        value[item.source] = [getattr(callback, item.source)[item.index]]
     if item.source != "contacts" and item.contact is not EMPTY:
         value["contacts"] = [item.contact]
     try:
-        return _JSON.encode({"meta_object": {"value": value, "field": "messages"}, "extra_info": item.extra})
+        return _JSON.encode({"meta_object": {"value": value, "field": field}, "extra_info": item.extra})
     except RecursionError:
         # Nested too deep to be written again: the whole body is kept instead.
         return b""

@@ -16,7 +16,7 @@ import msgspec
 from connector.catalogue import Catalogue, RecordType
 from connector.errors import Misfit
 from connector.metrics import Metrics
-from connector.pipeline.split import text_of
+from connector.pipeline.people import text_of
 from connector.records import EMPTY, Fault, Headers, Item, Json, KafkaMessage, RawCallback
 
 _OLDEST_MS: Final = 7 * 24 * 3600 * 1000

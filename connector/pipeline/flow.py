@@ -2,7 +2,7 @@
 
 authenticate   the raw request passes, or 401 and nothing is produced
 decode         bytes → Callback, or one dead letter with the original bytes
-split          Callback → one Item per message, status and contact
+split          Callback → one Item per message, status, contact and event
 encode         Item → KafkaMessage, or a dead letter for this item alone
 produce        all records together → every delivery report awaited
 acknowledge    outcomes → the HTTP answer
@@ -13,16 +13,17 @@ from typing import Final
 
 from connector.catalogue import Catalogue
 from connector.errors import NoRoom, NotDecodable
-from connector.logs import event, fault_location
+from connector.logs import Seldom, event, fault_location
 from connector.metrics import Metrics
-from connector.pipeline.acknowledge import NO_ROOM, NOT_AUTHENTIC, TOO_LARGE, acknowledge
+from connector.pipeline.acknowledge import NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_LARGE, acknowledge
 from connector.pipeline.authenticate import Credentials, is_authentic
 from connector.pipeline.deadletter import DeadLetters
 from connector.pipeline.decode import decode
+from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import Encoder
 from connector.pipeline.produce import Outcome, Sink
 from connector.pipeline.split import split
-from connector.records import Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request
+from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request
 from connector.settings import ENVELOPE_BYTES
 
 MAX_ITEMS: Final = 5000
@@ -41,13 +42,17 @@ class Flow:
         credentials: Credentials,
         sink: Sink,
         metrics: Metrics,
+        renamed_keys: Mapping[str, str] = EMPTY,
     ) -> None:
         self._of_message = {kind: encoders[record_type.name] for kind, record_type in catalogue.by_message_type.items()}
         self._of_other_message = encoders[catalogue.any_message.name]
-        self._of_source = {"statuses": encoders[catalogue.status.name], "contacts": encoders[catalogue.contact.name]}
+        by_source = {"statuses": catalogue.status, "contacts": catalogue.contact, "events": catalogue.account_event}
+        self._of_source = {source: encoders[record_type.name] for source, record_type in by_source.items()}
         self._credentials = credentials
         self._sink = sink
         self._metrics = metrics
+        self._renamed_keys = renamed_keys
+        self._from_meta = Seldom("callbacks_from_meta")
         self._acknowledged = {record_type.topic: metrics.acknowledged(record_type.topic) for record_type in catalogue}
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
 
@@ -58,6 +63,9 @@ class Flow:
         raw = await read()
         if raw is None:
             return TOO_LARGE
+        if raw.method == "GET" and is_verification(raw.query):
+            self._from_meta.event(advice=FOR_META)
+            return NOT_FOR_META
         try:
             messages = self.messages_of(raw)
             outcome = await self._sink.send(messages)
@@ -81,6 +89,8 @@ class Flow:
         try:
             messages = self._records_of(raw)
         except NotDecodable as refused:
+            if refused.reason == "meta_direct":
+                self._from_meta.event(advice=FOR_META)
             messages = [self._whole(raw, Fault(refused.reason, "decode", refused.detail), refused)]
         except Exception as unexpected:  # noqa: BLE001 - a defect of ours must not lose a callback; it is logged and counted
             event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
@@ -88,7 +98,7 @@ class Flow:
         return messages
 
     def _records_of(self, raw: RawCallback) -> list[KafkaMessage]:
-        callback = decode(raw)
+        callback = decode(raw, self._renamed_keys)
         items, *left_out = split(callback, raw)
         self._metrics.count_left_out(callback.replaced_surrogates, *left_out)
         if len(items) > MAX_ITEMS:
@@ -140,5 +150,5 @@ class Flow:
             # A dead letter that Kafka refuses: the same again, and if that is refused too, 503.
             return self._whole(raw, fault)
         self._metrics.dead_letters.labels(fault.reason).inc()
-        callback: Callback = decode(raw)
+        callback = decode(raw, self._renamed_keys)
         return self._dead_letters.of_item(raw, callback, item, fault)

@@ -97,12 +97,15 @@ class _Writer:
         """Write one function; `prefix` is the path of the array that its records stand in."""
         nodes = {root: root for root in roots}
         lines: list[str] = []
-        for path in schema.get("requires", ()):
-            if not _is_path(path, roots):
-                self._problems.append(f"{self._schema_name}.avsc: requires {path!r} must start with one of {', '.join(roots)}")
+        for required in schema.get("requires", ()):
+            # A list of paths: one of them must be there.
+            paths = [required] if isinstance(required, str) else required
+            if wrong := [path for path in paths if not _is_path(path, roots)]:
+                known = ", ".join(roots)
+                self._problems.append(f"{self._schema_name}.avsc: requires {wrong[0]!r} must start with one of {known}")
                 continue
-            node = self._object(path, nodes, lines)
-            lines.append(f"if {node} is EMPTY: raise Missing({path!r})")
+            absent = " and ".join(f"{self._object(path, nodes, lines)} is EMPTY" for path in paths)
+            lines.append(f"if {absent}: raise Missing({' or '.join(paths)!r})")
         fields = list(self._fields(schema, roots))
         for first, last in _runs(fields, roots):
             lines += self._run(range(first, last), fields, nodes, prefix)

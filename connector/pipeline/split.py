@@ -1,16 +1,15 @@
-"""A `Callback` in, one `Item` per message, status and contact out, each with its key and its view of the callback.
+"""A `Callback` in, one `Item` per message, status, contact and event out, each with its key and its view of the callback.
 
 People are matched by id, never by position: nobody gets somebody else's name or key. Nothing is converted here.
 The rules are those of the contract's keys and identities; see README, "Keys".
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from connector.errors import Misfit
-from connector.pipeline.conversions import kind_of, to_text
+from connector.pipeline.conversions import kind_of
+from connector.pipeline.people import People, text_of
 from connector.records import EMPTY, Callback, Fault, Item, Json, RawCallback, Source
 
 _OF_ONE_ITEM: Final = ("media_url", "ref", "ref1", "ref2", "reply_to", "message_id")
@@ -36,7 +35,7 @@ class Split(NamedTuple):
 
 
 def split(callback: Callback, raw: RawCallback) -> Split:
-    """Split a callback into its items: messages, then statuses, then contacts."""
+    """Split a callback into its items: messages, then statuses, then contacts, then events of the account."""
     facts = _facts(callback, raw)
     events = len(callback.messages) + len(callback.statuses)
     extra, ambiguous = callback.extra, 0
@@ -44,7 +43,7 @@ def split(callback: Callback, raw: RawCallback) -> Split:
         extra = {name: value for name, value in extra.items() if name not in _OF_ONE_ITEM}
         ambiguous = sum(bool(callback.extra.get(name)) for name in _OF_ONE_ITEM)
         facts = {name: fact for name, fact in facts.items() if name not in _OF_ONE_STATUS}
-    people = _People(callback.contacts, raw.body, alone=events == 1)
+    people = People(callback.contacts, raw.body, alone=events == 1)
     make = partial(
         Item,
         metadata=callback.metadata,
@@ -58,10 +57,11 @@ def split(callback: Callback, raw: RawCallback) -> Split:
     items = []
     for index, message in enumerate(callback.messages):
         items.append(_message(index, message, people, make))
-    # What stands beside the only status, where its record looks too.
-    beside = {"id": extra.get("message_id") or facts.get("message_id"), "status": facts.get("status")}
-    for index, status in enumerate(callback.statuses):
-        items.append(_status(index, status, people, make, beside))
+    if callback.statuses:
+        # What stands beside the only status, where its record looks too.
+        beside = {"id": extra.get("message_id") or facts.get("message_id"), "status": facts.get("status")}
+        for index, status in enumerate(callback.statuses):
+            items.append(_status(index, status, people, make, beside))
     without_profile = without_key = 0
     for index, contact in enumerate(callback.contacts):
         if contact.__class__ is not dict:
@@ -74,19 +74,9 @@ def split(callback: Callback, raw: RawCallback) -> Split:
                 without_key += 1
             else:
                 items.append(item)
+    if callback.events:
+        items += (_event(index, callback, raw, people, make) for index in range(len(callback.events)))
     return Split(items, without_profile, without_key, ambiguous)
-
-
-def text_of(value: Any) -> str | None:
-    """Return an id as text; `None` for no value and for what is no id at all."""
-    if value.__class__ is str:
-        return value or None
-    if value is None:
-        return None
-    try:
-        return to_text(value, "")
-    except Misfit:
-        return None
 
 
 def _facts(callback: Callback, raw: RawCallback) -> Json:
@@ -100,62 +90,15 @@ def _facts(callback: Callback, raw: RawCallback) -> Json:
     }
 
 
-def _comparable(value: Any) -> str | None:
-    """Return an id as it is compared: without `+` and blanks. An empty one equals nothing."""
-    text = text_of(value)
-    if text is None or text.isalnum():
-        return text
-    return text.replace("+", "").replace(" ", "") or None
-
-
-class _People:
-    """The contacts of one callback, found by id; `owners` remembers the first message or status of each."""
-
-    def __init__(self, contacts: list[Any], body: bytes, *, alone: bool) -> None:
-        self._contacts = contacts
-        self._body = body
-        self._body_digest: str | None = None
-        self._alone = alone and len(contacts) == 1 and contacts[0].__class__ is dict
-        self._by_number = self._index("wa_id")
-        self._by_user_id = self._index("user_id")
-        self.owners: dict[int, tuple[str, Json]] = {}
-
-    def match(self, number: Any, user_id: Any, root: str, event: Json, *, by_position: bool = True) -> Json:
-        """Return the contact that belongs to an event: by number, else by user id, else the only one; or an empty one."""
-        index = self._by_number.get(_comparable(number))
-        if index is None:
-            index = self._by_user_id.get(_comparable(user_id))
-        if index is None and self._alone and by_position:
-            index = 0
-        if index is None:
-            return EMPTY
-        self.owners.setdefault(index, (root, event))
-        contact: Json = self._contacts[index]
-        return contact
-
-    def body_digest(self) -> str:
-        """Return a digest of the whole body, made once: what tells contacts apart that belong to no event."""
-        if self._body_digest is None:
-            self._body_digest = hashlib.sha256(self._body).hexdigest()
-        return self._body_digest
-
-    def _index(self, name: str) -> dict[str | None, int]:
-        found: dict[str | None, int] = {}
-        for index, contact in enumerate(self._contacts):
-            if contact.__class__ is dict and (comparable := _comparable(contact.get(name))) is not None:
-                found.setdefault(comparable, index)
-        return found
-
-
 def _first_key(rules: Iterable[tuple[str, Any]]) -> Json:
     for source, value in rules:
-        text = text_of(value)
-        if text is not None:
+        text = value if value.__class__ is str else text_of(value)
+        if text:
             return {"value": text, "source": source}
     return _EMPTY_KEY
 
 
-def _message(index: int, message: Any, people: _People, make: _Make) -> Item:
+def _message(index: int, message: Any, people: People, make: _Make) -> Item:
     if message.__class__ is not dict:
         return _no_object("messages", index, message, make)
     is_system = message.get("type") == "system"
@@ -174,7 +117,10 @@ def _message(index: int, message: Any, people: _People, make: _Make) -> Item:
         )
     identity: tuple[Any, ...] = ("message", message.get("id"))
     reaction = message.get("reaction")
-    if reaction.__class__ is dict:
+    if "entry" in message:
+        # Of another field (`dialects.fields`): the events of one call share its id.
+        identity += (message,)
+    elif reaction.__class__ is dict:
         identity += (reaction.get("message_id"), reaction.get("emoji") or None, message.get("timestamp"))
     return make(
         source="messages",
@@ -203,20 +149,25 @@ def _system_key(message: Json, contact: Json) -> Json:
     )
 
 
-def _status(index: int, status: Any, people: _People, make: _Make, beside: Json) -> Item:
+def _status(index: int, status: Any, people: People, make: _Make, beside: Json) -> Item:
     if status.__class__ is not dict:
         return _no_object("statuses", index, status, make)
     recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
-    contact = people.match(recipient, user_id, "status", status)
-    in_group = status.get("recipient_type") == "group"
-    participant = status.get("recipient_participant_id") or status.get("participant_recipient_id")
+    member, member_user_id = _participant(status)
+    of_member: tuple[tuple[str, Any], ...] = ()
+    if status.get("recipient_type") == "group":
+        # The recipient is the group; the person is who takes part in it.
+        contact = people.match(member or recipient, member_user_id or user_id, "status", status)
+        of_member = (("recipient_participant_id", member), ("recipient_participant_user_id", member_user_id))
+    else:
+        contact = people.match(recipient, user_id, "status", status)
     key = _first_key(
         (
             ("wa_id", contact.get("wa_id")),
-            ("recipient_participant_id", participant if in_group else None),
-            ("recipient_participant_user_id", status.get("recipient_participant_user_id") if in_group else None),
+            *of_member,
             ("recipient_id", recipient),
             ("recipient_user_id", user_id),
+            ("user_id", contact.get("user_id")),
         )
     )
     return make(
@@ -225,7 +176,15 @@ def _status(index: int, status: Any, people: _People, make: _Make, beside: Json)
         status=status,
         contact=contact,
         key=key,
-        identity=_status_identity(status, participant or recipient or user_id, beside),
+        identity=_status_identity(status, member or member_user_id or recipient or user_id, beside),
+    )
+
+
+def _participant(status: Json) -> tuple[Any, Any]:
+    """Return the number and the user id of who got a message in a group, in either of WhatsApp's spellings."""
+    return (
+        status.get("recipient_participant_id") or status.get("participant_recipient_id"),
+        status.get("recipient_participant_user_id") or status.get("participant_recipient_user_id"),
     )
 
 
@@ -241,15 +200,18 @@ def _has_profile(contact: Json) -> bool:
     return bool(named or contact.get("username") or contact.get("identity_key_hash"))
 
 
-def _contact(index: int, contact: Json, people: _People, make: _Make) -> Item | None:
+def _contact(index: int, contact: Json, people: People, make: _Make) -> Item | None:
     """Return the item of a contact, or None when no rule gives it a key."""
     key = _first_key((("wa_id", contact.get("wa_id")), ("user_id", contact.get("user_id"))))
     if key is _EMPTY_KEY:
         return None
     root, event = people.owners.get(index, ("", EMPTY))
-    if root:
-        seen_with: tuple[Any, ...] = (event.get("id"), event.get("status"), event.get("timestamp"))
+    event_id = event.get("id")
+    if event_id and event_id.__class__ is str:
+        seen_with: tuple[Any, ...] = (event_id, event.get("status"), event.get("timestamp"))
     else:
+        # The profile is not refused for the odd id of the message that it came with; that message is nothing to go by.
+        event = {**event, "id": text_of(event_id)}
         seen_with = (people.body_digest(), index)
     return make(
         source="contacts",
@@ -259,6 +221,28 @@ def _contact(index: int, contact: Json, people: _People, make: _Make) -> Item | 
         contact=contact,
         key=key,
         identity=("contact", key["value"], *seen_with),
+    )
+
+
+def _event(index: int, callback: Callback, raw: RawCallback, people: People, make: _Make) -> Item:
+    """Return the item of an account event: nobody's, so it is told apart by the request that brought it."""
+    event, metadata = callback.events[index], callback.metadata
+    key = _first_key(
+        (
+            ("phone_number_id", metadata.get("phone_number_id")),
+            ("display_phone_number", metadata.get("display_phone_number")),
+            ("message_template_id", event.get("message_template_id")),
+            ("waba_id", callback.extra.get("waba_id")),
+        )
+    )
+    told = f"events[{index}] names no number, no template and no account of the business"
+    return make(
+        source="events",
+        index=index,
+        event=event,
+        key=key,
+        identity=("event", raw.method, raw.query, people.body_digest(), index),
+        fault=Fault("no_key", "split", told) if key is _EMPTY_KEY else None,
     )
 
 

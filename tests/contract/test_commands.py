@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from connector import __version__
 from connector.cli import app, main
-from connector.invented import TYPES
+from connector.invented.callbacks import TYPES
 from tests.callbacks import SAMPLES, envelope, message
 from tests.stack.ports import free_ports
 
@@ -150,6 +150,8 @@ def test_version_is_printed() -> None:
         ["serve", "--workers", "0"],
         ["dev", "--port", "70000"],
         ["send", "text", "--count", "-1"],
+        ["send", "text", "--seed", "-1"],
+        ["send", "text", "--seed", "seven"],
         ["tail", "--nonsense"],
         ["schemas", "nonsense"],
         ["send"],
@@ -252,6 +254,11 @@ def test_bridge_that_is_away_is_1_in_words(run: Runner) -> None:
     assert url in problem
     assert "3 x " in done.stdout
     assert run("send", "text", "--count", "3", "--url", url, "--json").json()["sent"] == 3
+    mixed = run(
+        "send", "text", "--count", "10", "--url", url, "--malformed", "--duplicates", "--shuffle", "--seed", "7", "--json"
+    )
+    # Two are broken, and three of the twelve are sent twice.
+    assert (mixed.json()["sent"], mixed.json()["seed"]) == (15, 7)
 
 
 # explain
@@ -288,6 +295,21 @@ def test_explain_shows_keys_that_no_schema_maps(run: Runner, tmp_path: Path) -> 
     assert "message.document.pages" in run("explain", str(file)).stdout
 
 
+def test_explain_reads_a_template_s_own_keys_by_the_settings(run: Runner, tmp_path: Path) -> None:
+    file, settings_file = tmp_path / "callback.json", tmp_path / "connector.toml"
+    file.write_text('{"sender": "393335550142", "type": "text", "text": "Ciao"}', encoding="utf-8")
+    settings_file.write_text('[callbacks]\nrenamed_keys = { sender = "from", text = "body" }\n', encoding="utf-8")
+    (record,) = run("explain", str(file), "--config", str(settings_file), "--json").json()["records"]
+    assert record["key"] == "393335550142"
+    assert run("explain", str(file), "--json").json()["dead_letters"][0]["reason"] == "unknown_shape"
+
+
+def test_explain_says_what_to_do_about_a_callback_of_metas_own() -> None:
+    done = process("explain", str(SAMPLES_FOLDER / "rejected" / "meta_direct.json"), "--json")
+    assert done.exit_code == 0
+    assert "point Meta's app at Kaleyra" in done.json()["dead_letters"][0]["detail"]
+
+
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff", b"[]", b"{}"])
 def test_explain_tells_what_is_no_callback(body: bytes, run: Runner, tmp_path: Path) -> None:
     (tmp_path / "body").write_bytes(body)
@@ -310,7 +332,7 @@ def test_explain_shows_people_what_it_shows_scripts(run: Runner) -> None:
 def test_explain_reads_stdin() -> None:
     done = process("explain", "-", "--json", stdin=envelope([message()]))
     assert done.exit_code == 0
-    assert [record["topic"] for record in done.json()["records"]] == ["kaleyra.whatsapp.others"]
+    assert [record["topic"] for record in done.json()["records"]] == ["kaleyra.whatsapp.texts"]
 
 
 def test_output_may_be_read_in_part() -> None:

@@ -56,7 +56,13 @@ NO_UTF8 = NO_JSON + b"\xff\xfe"
 WRONG_TYPES = envelope([NAME, NUMBER, [TEXT]], {"wa_id": NUMBER}, extra=TEXT)
 NO_KEY = envelope([message("", id=WAMID, text={"body": TEXT})])
 TOO_LARGE = GOOD + b" " * 70_000
-BODIES = (GOOD, STATUS, UNFIT, UNKNOWN_SHAPE, NO_JSON, NO_UTF8, WRONG_TYPES, NO_KEY)
+V1 = json.dumps({"from": NUMBER, "type": "text", "body": TEXT, "name": NAME, "id": WAMID}).encode()
+CALL = (
+    envelope([], PERSON)
+    .replace(b'"messages"}', b'"calls"}')
+    .replace(b'"messages":[]', b'"calls":[{"from":"%s"}]' % NUMBER.encode())
+)
+BODIES = (GOOD, STATUS, UNFIT, UNKNOWN_SHAPE, NO_JSON, NO_UTF8, WRONG_TYPES, NO_KEY, V1, CALL)
 
 
 def marks_in(text: str) -> list[str]:
@@ -210,6 +216,26 @@ def test_fault_of_a_step_is_told_by_its_place_alone(
     told = json.loads(line)
     assert (told["event"], told["error"], told["level"]) == ("defect", "Leak", "error")
     assert told["where"].startswith("test_privacy.py:")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_callbacks_from_meta_are_told_once_a_minute_with_what_to_do_and_nothing_of_them(
+    method: str, written: Callable[[], str]
+) -> None:
+    body = json.dumps({"object": NAME, "entry": [TEXT, NUMBER, WAMID]}).encode() if method == "POST" else b""
+    carrier = flow()
+
+    async def read() -> RawCallback:
+        return raw(body, method=method, query=f"hub.mode={QUERY}" if method == "GET" else "")
+
+    for _ in range(5):
+        asyncio.run(carrier.handle(Request([], None), read))
+
+    (line,) = written().splitlines()
+    assert not marks_in(line)
+    told = json.loads(line)
+    assert (told["event"], told["level"], told["times"]) == ("callbacks_from_meta", "warning", 1)
+    assert "point Meta's app at Kaleyra" in told["advice"]
 
 
 def asked(app: Any, path: str, body: bytes) -> int:

@@ -6,6 +6,7 @@ In memory: the data port's application, driven as a server would, with a sink th
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -54,7 +55,7 @@ def test_every_record_is_acknowledged_200_with_an_empty_body() -> None:
     sink = MemorySink()
     answer = post(sink, envelope([message(), message(message_type="document")], [contact()], [status()]))
     assert (answer.status_code, answer.content) == (200, b"")
-    assert sorted(outcome(sink.messages)) == ["contacts", "documents", "others", "statuses"]
+    assert sorted(outcome(sink.messages)) == ["contacts", "documents", "statuses", "texts"]
 
 
 def test_nothing_to_send_200() -> None:
@@ -128,7 +129,7 @@ def test_body_of_the_limit_goes_through_200(is_chunked: bool) -> None:
     body += b" " * (1024 - len(body))
     answer = post(sink, in_chunks(body) if is_chunked else body, http=Http(max_body_bytes=1024))
     assert answer.status_code == 200
-    assert outcome(sink.messages) == ["others"]
+    assert outcome(sink.messages) == ["texts"]
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
@@ -182,11 +183,70 @@ def test_not_decodable_unknown_or_not_fitting_200_once_the_dead_letter_is_acknow
     assert letter["body"] == body
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("from=393335550142&type=text&body=Ciao", ["texts"]),
+        ("id=1&status=sent&mobile=393335550142", ["statuses"]),
+        ("display_phone_number=390299955501&event=FLAGGED&current_limit=TIER_10K", ["account-events"]),
+        ("utm_source=x", ["dead-letters/unknown_shape"]),
+    ],
+)
+def test_get_with_a_query_is_a_callback_200_and_the_token_is_no_part_of_it(query: str, expected: list[str]) -> None:
+    sink = MemorySink()
+    answer = post(sink, b"", method="GET", path=f"{PATH}/{TOKEN}?{query}", credentials=both())
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert outcome(sink.messages) == expected
+    for letter in on("dead-letters", sink.messages):
+        assert (letter["method"], letter["query"], letter["body"]) == ("GET", query, b"")
+
+
+def test_get_with_the_longest_text_200_and_the_text_is_whole() -> None:
+    sink = MemorySink()
+    query = urlencode({"from": "393335550142", "type": "text", "body": "ಕ" * 4096})
+    assert post(sink, b"", method="GET", path=f"{PATH}?{query}").status_code == 200
+    (record,) = sink.messages
+    assert record.item is not None
+    assert record.item.message["text"] == {"body": "ಕ" * 4096}
+    assert post(sink, b"", method="GET", path=f"{PATH}?{query}{'x' * 25_000}").status_code == 414
+
+
+def test_form_is_a_callback_200() -> None:
+    sink = MemorySink()
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert post(sink, b"from=393335550142&type=text&body=Ciao", headers=form).status_code == 200
+    assert outcome(sink.messages) == ["texts"]
+
+
+@pytest.mark.parametrize("first", ["", "a=1&"])
+def test_verification_by_meta_400_with_what_to_do_and_nothing_produced(first: str) -> None:
+    sink = MemorySink()
+    path = f"{PATH}/{TOKEN}?{first}hub.mode=subscribe&hub.challenge=5&hub.verify_token=x"
+    answer = post(sink, b"", method="GET", path=path, credentials=both())
+    assert answer.status_code == 400
+    assert answer.text.startswith("this is Meta's own webhook")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert sink.sends == 0
+
+
+def test_verification_by_a_stranger_401_without_a_word() -> None:
+    answer = post(MemorySink(), b"", method="GET", path=f"{PATH}?hub.mode=subscribe", credentials=both())
+    assert (answer.status_code, answer.content) == (401, b"")
+
+
+def test_callback_of_metas_own_200_once_its_dead_letter_is_acknowledged() -> None:
+    sink = MemorySink()
+    body = b'{"object": "whatsapp_business_account", "entry": []}'
+    assert post(sink, body).status_code == 200
+    assert outcome(sink.messages) == ["dead-letters/meta_direct"]
+    assert is_later(post(MemorySink(confirm=False), body))
+
+
 def test_siblings_of_a_dead_letter_go_through_200() -> None:
     sink = MemorySink()
     body = envelope([message(id="wamid.1"), ORDER_THAT_DOES_NOT_FIT, message(id="wamid.2")])
     assert post(sink, body).status_code == 200
-    assert sorted(outcome(sink.messages)) == ["dead-letters/does_not_fit", "others", "others"]
+    assert sorted(outcome(sink.messages)) == ["dead-letters/does_not_fit", "texts", "texts"]
 
 
 def test_dead_letter_is_not_acknowledged_503() -> None:
@@ -198,7 +258,7 @@ def test_refused_by_kafka_for_good_becomes_a_dead_letter_then_200() -> None:
     metrics = Metrics()
     body = envelope([message(id="wamid.1"), message(message_type="document")], [contact()])
     assert post(sink, body, metrics=metrics).status_code == 200
-    assert sorted(outcome(sink.messages)) == ["contacts", "dead-letters/refused_by_kafka", "others"]
+    assert sorted(outcome(sink.messages)) == ["contacts", "dead-letters/refused_by_kafka", "texts"]
     (letter,) = on("dead-letters", sink.messages)
     assert (letter["step"], letter["detail"]) == ("produce", "MSG_SIZE_TOO_LARGE")
     assert counted(metrics, "connector_dead_letters", reason="refused_by_kafka") == 1
@@ -213,7 +273,7 @@ def test_dead_letter_of_the_refused_record_carries_what_replays_it_alone() -> No
     again = MemorySink()
     post(again, letter["body"])
     assert "wamid.2" in [one["message_id"] for one in on("documents", again.messages)]
-    assert not on("others", again.messages)
+    assert not on("texts", again.messages)
 
 
 def test_dead_letter_is_refused_too_503() -> None:

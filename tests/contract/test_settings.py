@@ -1,5 +1,6 @@
 """config/connector.toml is the documentation of the settings: complete, equal to the code's defaults, and true."""
 
+import json
 import os
 import re
 import subprocess
@@ -73,6 +74,8 @@ def another(name: str, kind: Any, default: Any) -> Any:
         return TEXTS[name]
     if get_origin(kind) is Literal:
         return next(value for value in get_args(kind) if value != default)
+    if isinstance(default, dict):
+        return {"text": "body"}
     if isinstance(default, bool):
         return not default
     return default / 2 if isinstance(default, float) else default + 1
@@ -130,7 +133,7 @@ def test_variables_are_those_of_the_settings() -> None:
 def test_variable_sets_its_setting(name: str, kind: Any, default: Any, tmp_path: Path) -> None:
     wanted = another(name, kind, default)
     assert wanted != default
-    text = str(wanted).lower() if isinstance(wanted, bool) else str(wanted)
+    text = json.dumps(wanted) if isinstance(wanted, bool | dict) else str(wanted)
     beside = {**ANYBODY, **COMPANIONS.get(name, {})}
     assert value_in(settings.load(FILE, {**beside, variable_of(name): text}), name) == wanted
     beside.pop(variable_of(name), None)

@@ -132,10 +132,10 @@ def test_not_authorised_for_one_topic_fails_its_callbacks_alone_until_it_is_give
 
 
 def test_authorisation_withdrawn_while_running_is_taken_up_when_it_is_given_back(guarded: Guarded, tmp_path: Path) -> None:
-    others = [guarded.topic("others")]
+    texts = [guarded.topic("texts")]
     ways: tuple[Callable[[], None], ...] = (
-        lambda: guarded.deny(AclOperation.WRITE, others),
-        lambda: guarded.forget(others),
+        lambda: guarded.deny(AclOperation.WRITE, texts),
+        lambda: guarded.forget(texts),
         lambda: guarded.forget(guarded.topics()),
     )
     guarded.allow(AclOperation.WRITE, guarded.topics())
@@ -157,7 +157,7 @@ def test_authorisation_withdrawn_while_running_is_taken_up_when_it_is_given_back
         assert {answer.status for answer in later} == {503}
         assert all(answer.has_retry_after for answer in later)
         # What the broker refused was not written: there stands what was answered 200, each once.
-        assert message_ids(server, credentials("admin")) == {"others": sorted(running.ids(200))}
+        assert message_ids(server, credentials("admin")) == {"texts": sorted(running.ids(200))}
         assert server.stop().exit_code == 0
 
 

@@ -100,7 +100,7 @@ def five_messages(prefix: str) -> bytes:
 
 
 def message_ids(addresses: Addresses) -> set[str]:
-    reader = TopicsReader(addresses, [f"{addresses.prefix}others"])
+    reader = TopicsReader(addresses, [f"{addresses.prefix}texts"])
     try:
         return {record.value["message_id"] for record in reader.rest()}
     finally:

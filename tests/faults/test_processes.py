@@ -24,7 +24,7 @@ def test_sigterm_under_load_ends_with_every_200_in_the_topics(
             ended = server.stop()
     assert ended.exit_code == 0, ended.stderr
     assert {answer.status for answer in running.answers} <= {200, 503, 0}
-    reader = TopicsReader(server.addresses, [f"{server.addresses.prefix}others"])
+    reader = TopicsReader(server.addresses, [f"{server.addresses.prefix}texts"])
     there = {record.value["message_id"] for record in reader.rest()}
     reader.close()
     assert running.ids(200) <= there

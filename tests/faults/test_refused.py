@@ -42,7 +42,7 @@ def test_record_too_large_for_its_topic_becomes_a_dead_letter_and_its_siblings_g
         ("dead-letters", None),
         ("documents", "wamid.first"),
         ("documents", "wamid.last"),
-        ("others", "wamid.text"),
+        ("texts", "wamid.text"),
     ]
     (letter,) = [one for one in records if one.topic.endswith("dead-letters")]
     assert (letter.value["reason"], letter.value["step"]) == ("refused_by_kafka", "produce")

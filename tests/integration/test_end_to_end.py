@@ -104,12 +104,12 @@ def test_sample_arrives_as_explain_tells(bridge: Bridge, sample: Path) -> None:
 
 
 def test_value_is_framed_with_the_id_under_which_the_registry_has_our_schema(bridge: Bridge) -> None:
-    (record,) = [one for one in bridge.carry(envelope([message()])) if one.topic.endswith("others")]
+    (record,) = [one for one in bridge.carry(envelope([message()])) if one.topic.endswith("texts")]
     found = httpx.get(record.header("ce_dataschema"), trust_env=False)
     assert record.header("ce_dataschema") == f"{bridge.addresses.registry_url}/schemas/ids/{record.schema_id}"
-    other = bridge.catalogue.record_types["other"]
-    assert json.loads(found.json()["schema"]) == json.loads(other.published_text)
-    latest = httpx.get(f"{bridge.addresses.registry_url}/subjects/{other.subject}/versions/latest", trust_env=False)
+    text = bridge.catalogue.record_types["text"]
+    assert json.loads(found.json()["schema"]) == json.loads(text.published_text)
+    latest = httpx.get(f"{bridge.addresses.registry_url}/subjects/{text.subject}/versions/latest", trust_env=False)
     assert latest.json()["id"] == record.schema_id
 
 
@@ -152,8 +152,8 @@ def test_records_of_a_person_stand_in_the_order_of_their_acknowledgement(bridge:
 def test_largest_body_arrives_whole(bridge: Bridge) -> None:
     # Random, so that no codec makes it small, whatever compression is switched on.
     filler = random.Random(7).randbytes((4_194_304 - 2000) // 2).hex()
-    (record,) = bridge.carry(envelope([message(message_type="text", text={"body": filler})]))
-    assert json.loads(record.value["payload"])["text"]["body"] == filler
+    (record,) = bridge.carry(envelope([message(message_type="hologram", hologram={"body": filler})]))
+    assert json.loads(record.value["payload"])["hologram"]["body"] == filler
 
 
 def test_body_over_the_limit_is_refused(bridge: Bridge) -> None:
@@ -180,7 +180,7 @@ def test_sender_that_hangs_up_before_the_answer_changes_nothing(bridge: Bridge) 
 
 def test_metrics_count_callbacks_and_records(bridge: Bridge) -> None:
     url = bridge.addresses.management_url
-    topic = f"{bridge.addresses.prefix}others"
+    topic = f"{bridge.addresses.prefix}texts"
 
     def counted() -> tuple[float, float]:
         return (
@@ -210,7 +210,7 @@ def test_two_workers_answer_and_their_metrics_are_added_up(
             assert {answer.status_code for answer in threads.map(lambda body: post(url, body), bodies)} == {200}
         assert metric(management, "connector_ready") == 2
         eventually(lambda: metric(management, "connector_callbacks_total", status_class="2xx") == 200)
-        eventually(lambda: metric(management, "connector_records_total", topic=f"{server.addresses.prefix}others") == 200)
+        eventually(lambda: metric(management, "connector_records_total", topic=f"{server.addresses.prefix}texts") == 200)
         ended = server.stop()
     assert ended.exit_code == 0, ended.stderr
     assert all(servers.has_ended(pid) for pid in workers)
@@ -218,7 +218,7 @@ def test_two_workers_answer_and_their_metrics_are_added_up(
         post(url, bodies[0])
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{management}/healthz", trust_env=False)
-    reader = TopicsReader(server.addresses, [f"{server.addresses.prefix}others"])
+    reader = TopicsReader(server.addresses, [f"{server.addresses.prefix}texts"])
     assert sorted(record.value["message_id"] for record in reader.read(200)) == sorted(f"wamid.{i}" for i in range(200))
     reader.close()
 

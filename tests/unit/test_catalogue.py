@@ -28,6 +28,19 @@ from tests.callbacks import (
     topics,
 )
 
+PERSONAL = {
+    **dict.fromkeys(("from", "wa_id", "new_wa_id", "customer", "group_id", "message_id"), "phone"),
+    **dict.fromkeys(("user_id", "from_user_id", "parent_user_id", "parent_recipient_user_id"), "phone"),
+    **dict.fromkeys(("recipient_id", "recipient_user_id", "recipient_parent_user_id", "participant_recipient_id"), "phone"),
+    **dict.fromkeys(("recipient_participant_id", "recipient_participant_user_id", "phone"), "phone"),
+    **dict.fromkeys(("username", "formatted_name", "first_name", "middle_name", "last_name", "prefix", "suffix"), "name"),
+    **dict.fromkeys(("body", "caption", "filename", "text", "emoji", "response_json", "vcard", "birthday", "email"), "content"),
+    **dict.fromkeys(("latitude", "longitude", "address", "street", "city", "zip"), "location"),
+    **dict.fromkeys(("url", "media_url", "source_url", "image_url", "video_url", "thumbnail_url"), "link"),
+}
+"""Which class of personal data stands under a name on the wire."""
+OF_NOBODY = {"message.referral.body"}
+"""The text of an advertisement."""
 RECORD_TYPES = list(catalogue())
 MESSAGE_RECORD_TYPES = [record_type for record_type in RECORD_TYPES if record_type.source == "messages"]
 REQUIRED = {"message_id", "message_type", "record_key", "key_source", "received_at"}
@@ -208,6 +221,24 @@ def test_published_schema_has_none_of_our_own_attributes(record_type: RecordType
     assert not ATTRIBUTES & set(keys(json.loads(record_type.published_text)))
 
 
+@every_record_type
+def test_what_is_of_a_person_says_so(record_type: RecordType) -> None:
+    for record in records_within(record_type.schema):
+        for field in record["fields"]:
+            assert field.get("pii", "phone") in {"phone", "name", "content", "location", "link"}
+            sources = [field["source"]] if isinstance(field["source"], str) else field["source"]
+            for path in sources:
+                expected = PERSONAL.get(path.rpartition(".")[2])
+                if path not in OF_NOBODY and expected and record_type.source != "events":
+                    assert field.get("pii") == expected, path
+
+
+def test_event_of_the_account_is_of_nobody() -> None:
+    (schema,) = [record_type.schema for record_type in RECORD_TYPES if record_type.source == "events"]
+
+    assert not any("pii" in field for record in records_within(schema) for field in record["fields"])
+
+
 def test_reasons_in_the_code_are_those_in_the_dead_letters_doc() -> None:
     (doc,) = [field["doc"] for field in catalogue().dead_letter.schema["fields"] if field["name"] == "reason"]
 
@@ -236,6 +267,7 @@ def test_item_becomes_the_record_type_of_its_list_and_message_type() -> None:
     assert of("messages", ANY_TYPE).name == "other"
     assert of("statuses", "document").name == "status"
     assert of("contacts", "document").name == "contact"
+    assert of("events", "document").name == "account_event"
 
 
 @every_record_type
@@ -281,18 +313,19 @@ def test_every_reason_that_a_callback_can_cause_has_a_sample() -> None:
 
 def test_new_type_needs_a_schema_and_a_table_and_no_python(folder: Path) -> None:
     other = json.loads((folder / "avro" / "other.avsc").read_text())
-    body = {"name": "body", "type": ["null", "string"], "default": None, "source": "message.text.body", "doc": "The text."}
-    schema = {**other, "name": "Text", "requires": ["message.text"], "fields": [*other["fields"][: len(COMMON)], body]}
-    (folder / "avro" / "text.avsc").write_text(json.dumps(schema))
-    append(folder, '[text]\nfrom = "messages"\ntypes = ["text"]\ntopic = "texts"\nkeyed_by = "wa_id"\n')
+    depth = {"name": "depth", "type": ["null", "long"], "default": None, "source": "message.hologram.depth", "doc": "In mm."}
+    schema = {**other, "name": "Hologram", "requires": ["message.hologram"], "fields": [*other["fields"][: len(COMMON)], depth]}
+    (folder / "avro" / "hologram.avsc").write_text(json.dumps(schema))
+    append(folder, '[hologram]\nfrom = "messages"\ntypes = ["hologram"]\ntopic = "holograms"\nkeyed_by = "wa_id"\n')
 
     extended = load(folder)
-    records = flow(of=extended).messages_of(raw(envelope([message(), message(message_type="hologram")])))
+    given = [message(message_type="hologram", hologram={"depth": "12"}), message(message_type="telegram")]
+    records = flow(of=extended).messages_of(raw(envelope(given)))
 
-    assert topics(records) == ["texts", "others"]
-    assert records[0].topic == "kaleyra.whatsapp.texts"
+    assert topics(records) == ["holograms", "others"]
+    assert records[0].topic == "kaleyra.whatsapp.holograms"
     value = decoded(records[0], extended)
-    assert value["body"] == "Ciao"
+    assert value["depth"] == 12
     assert value["record_key"] == "393335550142"
 
 
@@ -321,7 +354,7 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         "Contact.avsc: requires 'contacts'",
         "avro/stray.avsc: config/messages.toml has no table [stray]",
         "[dead_letter]: there is no key 'colour'",
-        "[video]: from must be one of " + "messages, statuses, contacts, dead_letters",
+        "[video]: from must be one of " + "messages, statuses, contacts, events, dead_letters",
         "[video]: topic is missing",
         "[video]: types must be a list",
         "[video]: large must be true or false",
@@ -333,20 +366,20 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "problem"),
     [
-        ('[text]\nfrom = "messages"\ntypes = ["document"]\ntopic = "texts"\n', "both claim message type document"),
-        ('[text]\nfrom = "messages"\ntypes = ["text"]\ntopic = "documents"\n', "both claim topic kaleyra.whatsapp.documents"),
-        ('[text]\nfrom = "messages"\ntypes = ["*"]\ntopic = "texts"\n', "both claim message type *"),
-        ('[text]\nfrom = "statuses"\ntopic = "texts"\n', '2 tables have from = "statuses"'),
-        ('[text]\nfrom = "messages"\ntopic = "texts"\n', 'types belongs to from = "messages"'),
-        ('[text]\nfrom = "messages"\ntypes = "text"\ntopic = "texts"\n', "types must be a list"),
-        ('[text]\nfrom = "messages"\ntypes = [5]\ntopic = "texts"\n', "types must be a list"),
-        ('[text]\nfrom = "statuses"\ntypes = ["text"]\ntopic = "texts"\n', "and only there"),
-        ('[text]\nfrom = "messages"\ntypes = ["text"]\ntopic = "texts"\nkeyed_by = "name"\n', "keyed_by can only be"),
-        ('[text]\nfrom = "messages"\ntypes = ["text"]\ntopic = "texts"\nconfig = 5\n', "config must be a table"),
+        ('[film]\nfrom = "messages"\ntypes = ["document"]\ntopic = "films"\n', "both claim message type document"),
+        ('[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "documents"\n', "both claim topic kaleyra.whatsapp.documents"),
+        ('[film]\nfrom = "messages"\ntypes = ["*"]\ntopic = "films"\n', "both claim message type *"),
+        ('[film]\nfrom = "statuses"\ntopic = "films"\n', '2 tables have from = "statuses"'),
+        ('[film]\nfrom = "messages"\ntopic = "films"\n', 'types belongs to from = "messages"'),
+        ('[film]\nfrom = "messages"\ntypes = "film"\ntopic = "films"\n', "types must be a list"),
+        ('[film]\nfrom = "messages"\ntypes = [5]\ntopic = "films"\n', "types must be a list"),
+        ('[film]\nfrom = "statuses"\ntypes = ["film"]\ntopic = "films"\n', "and only there"),
+        ('[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "films"\nkeyed_by = "name"\n', "keyed_by can only be"),
+        ('[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "films"\nconfig = 5\n', "config must be a table"),
     ],
 )
 def test_table_that_contradicts_another_or_itself_is_refused(folder: Path, toml: str, problem: str) -> None:
-    shutil.copy(folder / "avro" / "other.avsc", folder / "avro" / "text.avsc")
+    shutil.copy(folder / "avro" / "other.avsc", folder / "avro" / "film.avsc")
     append(folder, toml)
 
     assert problem in "\n".join(problems_of(folder))
@@ -361,7 +394,7 @@ def test_catalogue_without_a_table_for_unknown_types_or_for_statuses_is_refused(
 
     assert "top_level is no table" in text
     assert 'no table has types = ["*"]' in text
-    for source in ("statuses", "contacts", "dead_letters"):
+    for source in ("statuses", "contacts", "events", "dead_letters"):
         assert f'0 tables have from = "{source}"' in text
 
 

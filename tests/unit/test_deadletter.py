@@ -244,7 +244,7 @@ def test_dead_letter_of_a_body_that_is_not_too_large_is_not_too_large(padding: b
 
     records = messages_of(whole.replace(b'"HERE"', padding))
 
-    assert outcome(records) == ["others", "dead-letters/does_not_fit", "contacts"]
+    assert outcome(records) == ["texts", "dead-letters/does_not_fit", "contacts"]
     assert records[1].size_bytes() <= MAX_MESSAGE_BYTES
 
 

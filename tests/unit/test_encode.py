@@ -315,7 +315,7 @@ def test_contact_is_filled_from_its_entry_and_from_the_message_it_came_with() ->
 
 def test_nobody_gets_anothers_name() -> None:
     people = [contact("Marco", OTHER_NUMBER), contact("Giulia", NUMBER)]
-    records = on("others", messages_of(envelope([message(NUMBER), message(OTHER_NUMBER), message("1")], people)))
+    records = on("texts", messages_of(envelope([message(NUMBER), message(OTHER_NUMBER), message("1")], people)))
 
     assert [(one["record_key"], one["profile_name"]) for one in records] == [
         (NUMBER, "Giulia"),
@@ -325,7 +325,7 @@ def test_nobody_gets_anothers_name() -> None:
 
 
 def test_what_extra_info_says_of_one_event_is_null_in_several() -> None:
-    records = on("others", messages_of(envelope([message(), message(id="wamid.B")])))
+    records = on("texts", messages_of(envelope([message(), message(id="wamid.B")])))
 
     for record in records:
         assert [record[name] for name in ("media_url", "ref", "ref1", "ref2", "reply_to")] == [None] * 5

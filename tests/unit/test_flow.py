@@ -44,7 +44,7 @@ def on_topic(name: str) -> Any:
 def test_messages_come_first_then_statuses_then_contacts() -> None:
     body = envelope([message(), message(message_type="document")], [contact()], [status()])
 
-    assert topics(messages_of(body)) == ["others", "documents", "statuses", "contacts"]
+    assert topics(messages_of(body)) == ["texts", "documents", "statuses", "contacts"]
 
 
 def test_callback_is_acknowledged_once_every_record_is() -> None:
@@ -53,9 +53,9 @@ def test_callback_is_acknowledged_once_every_record_is() -> None:
     answer = answer_to(GOOD, flow(sink, metrics=metrics))
 
     assert answer.status == 200
-    assert topics(sink.messages) == ["others", "contacts"]
+    assert topics(sink.messages) == ["texts", "contacts"]
     assert sink.sends == 1, "all records of a callback together"
-    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.others") == 1
+    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.texts") == 1
     assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.contacts") == 1
 
 
@@ -65,9 +65,9 @@ def test_one_bad_message_sinks_none_of_its_siblings() -> None:
     answer = answer_to(BAD_AMONG_GOOD, flow(sink, metrics=metrics))
 
     assert answer.status == 200
-    assert outcome(sink.messages) == ["others", "dead-letters/does_not_fit", "others", "others"]
+    assert outcome(sink.messages) == ["texts", "dead-letters/does_not_fit", "texts", "texts"]
     assert counted(metrics, "connector_dead_letters", reason="does_not_fit") == 1
-    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.others") == 3
+    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.texts") == 3
     assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.dead-letters") == 1
 
 
@@ -108,7 +108,7 @@ def test_callback_that_is_not_confirmed_gets_503_and_is_counted() -> None:
     assert answer.status == 503
     assert b"retry-after" in dict(answer.headers)
     assert counted(metrics, "connector_unconfirmed_records", error="_MSG_TIMED_OUT") == 2
-    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.others") == 0
+    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.texts") == 0
 
 
 def test_dead_letter_that_is_not_confirmed_gets_503() -> None:
@@ -132,13 +132,13 @@ def test_record_that_kafka_refuses_for_good_becomes_a_dead_letter_and_its_siblin
     answer = answer_to(body, flow(sink, metrics=metrics))
 
     assert answer.status == 200
-    assert outcome(sink.messages) == ["others", "contacts", "dead-letters/refused_by_kafka"]
+    assert outcome(sink.messages) == ["texts", "contacts", "dead-letters/refused_by_kafka"]
     letter = decoded(sink.messages[-1])
     assert (letter["step"], letter["detail"]) == ("produce", "MSG_SIZE_TOO_LARGE")
     assert [one["id"] for one in json.loads(letter["body"])["meta_object"]["value"]["messages"]] == ["wamid.D"]
     assert counted(metrics, "connector_dead_letters", reason="refused_by_kafka") == 1
     assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.documents") == 0
-    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.others") == 1
+    assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.texts") == 1
     assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.dead-letters") == 1
 
 
@@ -195,7 +195,7 @@ def test_callback_whose_records_are_too_large_together_is_one_dead_letter_as_a_w
 def test_record_that_is_too_large_alone_is_a_dead_letter_alone() -> None:
     records = messages_of(envelope([message("3" * 1_500_000, id="wamid.A"), message(id="wamid.B")]))
 
-    assert outcome(records) == ["dead-letters/too_large", "others"]
+    assert outcome(records) == ["dead-letters/too_large", "texts"]
 
 
 def test_defect_of_ours_loses_no_callback_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,17 @@ def test_required_object_that_is_absent_is_missing(message: Json) -> None:
         fill(schema, message=message)
 
 
+def test_one_of_several_required_objects_is_enough() -> None:
+    schema = schema_of(
+        text_field("id", ["message.image.id", "message.video.id"]), requires=[["message.image", "message.video"]]
+    )
+
+    assert fill(schema, message={"video": {"id": "1"}}) == {"id": "1"}
+    assert fill(schema, message={"image": {}}) == {"id": None}
+    with pytest.raises(Missing, match=r"^message\.image or message\.video: "):
+        fill(schema, message={"sticker": {}})
+
+
 @pytest.mark.parametrize("message", [{}, {"id": None}, {"id": ""}])
 def test_required_field_without_a_value_is_missing(message: Json) -> None:
     schema = schema_of({"name": "message_id", "type": "string", "source": ["message.id", "status.id"]})
@@ -213,8 +224,8 @@ def test_every_field_that_cannot_be_mapped_is_named_at_once() -> None:
     assert sorted(named) == ["field either", "field kind", "field needed", "field odd", "field pieces", "field root"]
 
 
-@pytest.mark.parametrize("path", ["massage.document", "document", "message.a-b", ""])
-def test_requirement_that_is_no_path_of_a_view_is_named(path: str) -> None:
+@pytest.mark.parametrize("path", ["massage.document", "document", "message.a-b", "", ["message.a", "b"]])
+def test_requirement_that_is_no_path_of_a_view_is_named(path: Any) -> None:
     with pytest.raises(ConfigurationInvalid, match="requires"):
         compile_schema(schema_of(text_field("fine", "message.fine"), requires=[path]))
 

@@ -17,7 +17,7 @@ from connector.catalogue import RecordType
 from connector.metrics import Metrics
 from connector.pipeline.conversions import EARLIEST_MS, LATEST_MS
 from connector.pipeline.mapping import ROOTS, compile_schema
-from connector.pipeline.split import text_of
+from connector.pipeline.people import text_of
 from connector.records import EMPTY, REASONS, Item, Json, KafkaMessage
 from tests.callbacks import (
     body_of,
@@ -31,7 +31,6 @@ from tests.callbacks import (
     on,
     outcome,
     raw,
-    topics,
 )
 
 # Without the store: what an earlier shape of a strategy drew is no finding.
@@ -61,13 +60,21 @@ times = st.sampled_from(["1763720001", 1763720002, "172XXXXXXX", "", "2025-11-21
 ids = st.sampled_from(["wamid.A", "wamid.B", ""])
 prices = st.sampled_from([1600, Decimal("7.99"), "7.99", "sette", Decimal("1e400"), 0])
 product_items = objects(product_retailer_id=texts, quantity=st.integers(0, 9), item_price=prices, currency=texts)
+cards_phones = st.lists(objects(phone=texts, wa_id=people), max_size=2) | objects(phone=texts)
 messages = objects(
     from_=people,
     from_user_id=people,
     id=ids,
     timestamp=times,
-    type=st.sampled_from(["text", "document", "order", "reaction", "system", "hologram"]),
+    type=st.sampled_from(
+        ["text", "image", "document", "location", "contacts", "interactive", "order", "reaction", "system", "hologram"]
+    ),
+    text=objects(body=texts),
+    image=objects(id=texts, caption=texts),
     document=objects(id=texts, filename=texts),
+    location=objects(latitude=st.sampled_from([45, Decimal("45.4641"), "45.4641", "nord"]), name=texts),
+    contacts=st.lists(objects(name=objects(formatted_name=texts), phones=cards_phones), max_size=2),
+    interactive=objects(type=texts, list_reply=objects(id=texts), nfm_reply=objects(response_json=texts)),
     order=objects(catalog_id=texts, product_items=st.lists(product_items, max_size=2) | product_items),
     reaction=objects(message_id=ids, emoji=texts),
     system=objects(wa_id=people, user_id=people),
@@ -198,11 +205,6 @@ def test_order_of_messages_changes_none_of_their_ids(drawn: tuple[Parts, list[An
 def test_replay_of_any_dead_letter_ends_in_the_same_fault_and_makes_no_other_event(parts: Parts) -> None:
     for letter in on("dead-letters", messages_of(parts.body())):
         again = messages_of(letter["body"])
-        of_contact = b'"messages":' not in letter["body"] and b'"statuses":' not in letter["body"]
-        if of_contact and letter["detail"].startswith(("message.", "status.")):
-            # A profile that is refused for the id of the message it came with: alone it has no fault.
-            assert topics(again) == ["contacts"]
-            continue
 
         # Behind the event stands its contact, of which a replay makes no record.
         first, *behind = again
@@ -232,7 +234,8 @@ def wire_values(field: Json) -> st.SearchStrategy[tuple[Any, Any]]:
             values = st.dictionaries(st.sampled_from("abc"), st.booleans() | st.integers(0, 9), min_size=1)
             return values.map(lambda value: (value, json.dumps(value, separators=(",", ":"))))
         case str(plain):
-            return PLAIN[plain].map(lambda value: (value, value))
+            # A number of the wire is a Decimal, a consumer's is a float.
+            return PLAIN[plain].map(lambda value: (Decimal(repr(value)) if plain == "double" else value, value))
     raise AssertionError(f"{field['name']} has a type that no schema had before")
 
 
@@ -242,9 +245,7 @@ PLAIN: dict[str, st.SearchStrategy[Any]] = {
     "bytes": st.binary(max_size=12),
     "boolean": st.booleans(),
     "long": st.integers(-(2**63), 2**63 - 1),
-    "double": st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9).map(
-        lambda number: Decimal(repr(float(number)))
-    ),
+    "double": st.floats(-1e307, 1e307),
 }
 
 

@@ -313,3 +313,19 @@ def test_every_wrong_name_of_librdkafka_is_told() -> None:
 def test_properties_that_do_not_go_together_are_told() -> None:
     (problem,) = check_properties({"enable.idempotence": True, "acks": "1"})
     assert problem.startswith("kafka: ")
+
+
+def test_renamed_keys_name_what_kaleyra_calls_them(loaded: Loading) -> None:
+    of_file = loaded('[callbacks]\nrenamed_keys = { text = "body", sender = "from" }')
+    of_environment = loaded("", CALLBACKS__RENAMED_KEYS='{"text": "body", "sender": "from"}')
+
+    assert of_file.callbacks.renamed_keys == of_environment.callbacks.renamed_keys == {"text": "body", "sender": "from"}
+    (problem,) = loaded.problems('[callbacks]\nrenamed_keys = { text = "bodi" }')
+    assert problem.startswith("callbacks.renamed_keys.text: Input should be 'meta_object', ")
+
+
+@pytest.mark.parametrize("text", ["{", "text=body", "[]", '"body"', "5"])
+def test_table_by_environment_that_is_no_json_object_is_told_with_everything_else(loaded: Loading, text: str) -> None:
+    problems = loaded.problems("[http]\nport = 99999", CALLBACKS__RENAMED_KEYS=text)
+
+    assert named(problems) == ["callbacks.renamed_keys", "http.port"]

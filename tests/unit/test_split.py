@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from connector.pipeline.encode import digest
-from connector.pipeline.split import Split, split, text_of
+from connector.pipeline.people import text_of
+from connector.pipeline.split import Split, split
 from connector.records import Callback, Item, Json
 from tests.callbacks import ABSENT, EXTRA, METADATA, NUMBER, OTHER_NUMBER, USER_ID, callback_of, contact, message, raw, status
 
@@ -108,7 +109,24 @@ def test_system_message_takes_no_contact_by_position() -> None:
             [],
             (USER_ID, "recipient_participant_user_id"),
         ),
+        (
+            status(GROUP, recipient_type="group", participant_recipient_user_id=USER_ID),
+            [],
+            (USER_ID, "recipient_participant_user_id"),
+        ),
+        (
+            status(GROUP, recipient_type="group", recipient_participant_user_id=USER_ID),
+            [contact(wa_id="1"), contact(user_id=USER_ID)],
+            (NUMBER, "wa_id"),
+        ),
+        (
+            status(GROUP, recipient_type="group", recipient_participant_id="+" + NUMBER),
+            [contact(wa_id="1"), contact()],
+            (NUMBER, "wa_id"),
+        ),
         (status(GROUP, recipient_type="group"), [], (GROUP, "recipient_id")),
+        (status(ABSENT), [contact(wa_id=ABSENT, user_id=USER_ID)], (USER_ID, "user_id")),
+        (status(ABSENT), [contact(wa_id=ABSENT, user_id=USER_ID), contact()], (None, None)),
         (status(NUMBER, recipient_participant_id=OTHER_NUMBER), [], (NUMBER, "recipient_id")),
         (status(ABSENT), [], (None, None)),
         (status(""), [contact(wa_id="")], (None, None)),
@@ -282,6 +300,13 @@ DISTINCT: list[tuple[str, list[dict[str, Any]]]] = [
         [
             {"statuses": [status(GROUP, recipient_type="group", recipient_participant_id=participant)]}
             for participant in (NUMBER, OTHER_NUMBER)
+        ],
+    ),
+    (
+        "statuses of two participants without a number",
+        [
+            {"statuses": [status(GROUP, recipient_type="group", recipient_participant_user_id=participant)]}
+            for participant in ("IT.1", "IT.2")
         ],
     ),
     ("two contacts of no event", [{"contacts": [contact("Giulia", "1")]}, {"contacts": [contact("Giulia", "2")]}]),

@@ -1,0 +1,74 @@
+"""Kaleyra's V2 envelope and the old on-premises body: a `value` with its lists in, a `Callback` out.
+
+What stands in a value beside messages, statuses and contacts goes its way by `fields`.
+"""
+
+from typing import Any, Final
+
+from connector.errors import Misfit, NotDecodable
+from connector.pipeline.conversions import as_object, kind_of
+from connector.pipeline.dialects.fields import EMPTY_NEWS, News, read_news
+from connector.records import EMPTY, Callback, Json
+
+ENVELOPE: Final = "meta_object"
+EXTRA: Final = "extra_info"
+_BESIDE_VALUE: Final = frozenset({"contacts", "messages", "statuses", "metadata", "errors", EXTRA})
+
+
+def read_envelope(root: Json, envelope: Json, surrogates: int) -> Callback:
+    """Read `{"meta_object": {"value": {...}, "field": ...}, "extra_info": {...}}`.
+
+    Raises:
+        NotDecodable: when one of its parts is of another kind, or there is nothing in it.
+    """
+    value, field = envelope["value"], envelope.get("field")
+    # Nearly all are of this field. Only what is not, and errors of the account, need a closer look.
+    news = EMPTY_NEWS if field == "messages" and not value.get("errors") else read_news(value, field)
+    extra = root.get(EXTRA)
+    alone = len(root) == 1 + (extra is not None)
+    beside = EMPTY if alone else {name: part for name, part in root.items() if name not in (ENVELOPE, EXTRA)}
+    return _callback(value, extra, beside, news, surrogates)
+
+
+def read_bare(root: Json, surrogates: int) -> Callback:
+    """Read the old on-premises body: `{"contacts": [...], "messages": [...], "statuses": [...]}` without an envelope.
+
+    Raises:
+        NotDecodable: as `read_envelope`.
+    """
+    beside = {name: part for name, part in root.items() if name not in _BESIDE_VALUE}
+    errors: Json = {name: root[name] for name in ("metadata", "errors") if name in root}
+    return _callback(root, root.get(EXTRA), beside, read_news(errors, None), surrogates)
+
+
+def _callback(value: Json, extra: Any, root: Json, news: News, surrogates: int) -> Callback:
+    try:
+        metadata = as_object(value.get("metadata"), "metadata")
+        messages = _list(value, "messages")
+        callback = Callback(
+            metadata={**news.metadata, **metadata} if news.metadata else metadata,
+            contacts=_list(value, "contacts"),
+            messages=messages + news.messages if news.messages else messages,
+            statuses=_list(value, "statuses"),
+            extra=as_object(extra, "extra"),
+            root=root,
+            replaced_surrogates=surrogates,
+            events=news.events,
+        )
+    except Misfit as misfit:
+        raise NotDecodable("unknown_shape", str(misfit)) from None
+    if not (callback.messages or callback.statuses or callback.contacts or callback.events):
+        told = "there are no messages, statuses or contacts"
+        raise NotDecodable("nothing_in_it", told, callback.metadata, callback.extra)
+    return callback
+
+
+def _list(value: Json, name: str) -> list[Any]:
+    part = value.get(name)
+    if part.__class__ is list:
+        return part
+    if part is None or part == "":
+        return []
+    if part.__class__ is dict:
+        return [part]
+    raise Misfit(name, f"is {kind_of(part)} where a list is meant")
