@@ -102,8 +102,10 @@ def _body_of(callback: Callback, item: Item) -> bytes:
         value[item.source] = [getattr(callback, item.source)[item.index]]
     if item.source != "contacts" and item.contact is not EMPTY:
         value["contacts"] = [item.contact]
+    # What stands beside the envelope is the only status's own id, if it has none; of several, split has taken it out.
+    beside = {name: part for name, part in callback.root.items() if name in item.callback}
     try:
-        return _JSON.encode({"meta_object": {"value": value, "field": field}, "extra_info": item.extra})
+        return _JSON.encode({**beside, "meta_object": {"value": value, "field": field}, "extra_info": item.extra})
     except RecursionError:
         # Nested too deep to be written again: the whole body is kept instead.
         return b""

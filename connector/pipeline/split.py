@@ -210,9 +210,9 @@ def _contact(index: int, contact: Json, people: People, make: _Make) -> Item | N
     if event_id and event_id.__class__ is str:
         seen_with: tuple[Any, ...] = (event_id, event.get("status"), event.get("timestamp"))
     else:
-        # The profile is not refused for the odd id of the message that it came with; that message is nothing to go by.
-        event = {**event, "id": text_of(event_id)}
         seen_with = (people.body_digest(), index)
+    if root and (event_id.__class__ is not str or "identity" in event):
+        event = _readable(event)
     return make(
         source="contacts",
         index=index,
@@ -222,6 +222,13 @@ def _contact(index: int, contact: Json, people: People, make: _Make) -> Item | N
         key=key,
         identity=("contact", key["value"], *seen_with),
     )
+
+
+def _readable(event: Json) -> Json:
+    """Return what a profile takes of the message that it came with, for whose odd parts the profile is not refused."""
+    identity = event.get("identity")
+    hashed = identity.get("hash") if identity.__class__ is dict else None
+    return {**event, "id": text_of(event.get("id")), "identity": {"hash": text_of(hashed)}}
 
 
 def _event(index: int, callback: Callback, raw: RawCallback, people: People, make: _Make) -> Item:

@@ -186,7 +186,7 @@ def test_not_decodable_unknown_or_not_fitting_200_once_the_dead_letter_is_acknow
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("from=393335550142&type=text&body=Ciao", ["texts"]),
+        ("from=393335550142&type=hologram&body=Ciao", ["others"]),
         ("id=1&status=sent&mobile=393335550142", ["statuses"]),
         ("display_phone_number=390299955501&event=FLAGGED&current_limit=TIER_10K", ["account-events"]),
         ("utm_source=x", ["dead-letters/unknown_shape"]),
@@ -214,8 +214,8 @@ def test_get_with_the_longest_text_200_and_the_text_is_whole() -> None:
 def test_form_is_a_callback_200() -> None:
     sink = MemorySink()
     form = {"content-type": "application/x-www-form-urlencoded"}
-    assert post(sink, b"from=393335550142&type=text&body=Ciao", headers=form).status_code == 200
-    assert outcome(sink.messages) == ["texts"]
+    assert post(sink, b"from=393335550142&type=hologram&body=Ciao", headers=form).status_code == 200
+    assert outcome(sink.messages) == ["others"]
 
 
 @pytest.mark.parametrize("first", ["", "a=1&"])

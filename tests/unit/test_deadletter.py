@@ -183,6 +183,24 @@ def test_replay_of_a_dead_letter_ends_in_the_same_single_fault(body: bytes) -> N
     assert second["detail"].replace("[0]", "[1]") == letter["detail"].replace("[0]", "[1]").replace("[2]", "[1]")
 
 
+def test_dead_letter_of_a_status_keeps_the_id_that_stands_beside_the_envelope() -> None:
+    given = status(id=ABSENT, errors=[{"code": "x"}])
+    beside = {"message_id": "wamid.A", "status": "failed"}
+
+    (letter,) = on("dead-letters", messages_of(envelope(statuses=[given], contacts=[GIULIA, MARCO], **beside)))
+
+    assert {name: json.loads(letter["body"])[name] for name in beside} == beside
+    assert outcome(messages_of(letter["body"]))[0] == "dead-letters/does_not_fit"
+
+
+def test_dead_letter_of_one_of_several_statuses_has_no_id_that_stands_beside_the_envelope() -> None:
+    body = envelope(statuses=[status(), status(errors=[{"code": "x"}])], message_id="wamid.A", status="failed", trace="kept")
+
+    (letter,) = on("dead-letters", messages_of(body))
+
+    assert set(json.loads(letter["body"])) == {"meta_object", "extra_info", "trace"}
+
+
 @pytest.mark.parametrize("path", REJECTED, ids=sample_name)
 def test_detail_and_headers_never_hold_content(path: Any) -> None:
     for letter in letters_of(read(path)):

@@ -156,6 +156,17 @@ def test_profile_is_not_refused_for_the_odd_id_of_what_it_came_with(kind: str, o
     assert outcome(records)[0].startswith("dead-letters/")
 
 
+@pytest.mark.parametrize(
+    ("identity", "expected"),
+    [({"hash": "h", "acknowledged": True}, "h"), ({"hash": 5}, "5"), ({"hash": {"a": 1}}, None), ([], None), ("x", None)],
+)
+def test_profile_sees_the_identity_of_its_message_only_if_it_can_be_read(identity: Any, expected: Any) -> None:
+    given, profile = split(callback_of([message(identity=identity)], [contact()]), raw(b"{}")).items
+
+    assert profile.message["identity"] == {"hash": expected}
+    assert given.message["identity"] == identity
+
+
 def test_profile_is_not_refused_for_anything_else_of_what_it_came_with() -> None:
     bad = order({"item_price": "sette"}, timestamp=[1], context=5)
 
