@@ -154,9 +154,10 @@ class _Writer:
         if len(indexes) == 1:
             return lines + written
         node = nodes[fields[indexes[0]].parent]
-        absent = " = ".join(f"f{index}" for index in indexes)
         # A null and an empty array are the same byte.
-        return [*lines, f"if {node} is EMPTY: {absent} = NULL", "else:", *(f"    {line}" for line in written)]
+        absent = f"{' = '.join(f'f{index}' for index in indexes)} = NULL"
+        times = "".join(f"; t{index} = None" for index in indexes if fields[index].unfit_null)
+        return [*lines, f"if {node} is EMPTY: {absent}{times}", "else:", *(f"    {line}" for line in written)]
 
     def _field(self, index: int, field: Field, nodes: dict[str, str], prefix: str) -> list[str]:
         lines = [] if field.sources else ["v = None"]

@@ -198,6 +198,14 @@ def test_unfit_time_is_null_and_noted_where_the_schema_says_so() -> None:
     assert event_time(schema, {}) is None
 
 
+def test_event_time_may_stand_in_an_object_that_is_absent() -> None:
+    time = {"name": "sent_at", "type": ["null", MILLIS], "default": None, "source": "message.a.time", "unfit": "null"}
+    schema = schema_of(time, text_field("other", "message.a.other"))
+
+    assert event_time(schema, {}) is None
+    assert event_time(schema, {"a": {"time": "1763720000"}}) == 1_763_720_000_000
+
+
 def test_unfit_time_is_refused_where_the_schema_does_not_say_so() -> None:
     schema = schema_of({"name": "ends_at", "type": ["null", MILLIS], "source": "message.timestamp"})
 
