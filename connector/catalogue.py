@@ -19,7 +19,7 @@ from connector.pipeline.mapping import compile_schema, published
 from connector.records import Json, Source
 
 ANY_TYPE = "*"
-_KEYS = {"from", "types", "topic", "keyed_by", "large", "config"}
+_KEYS = {"from", "types", "topic", "keyed_by", "large", "partitions", "replication_factor", "config"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class RecordType:
     """One kind of record: its schema, its topic, and what it is made from.
 
     `schema` has our own attributes, `published_text` is what is registered; `topic` is the full name; `topic_config` is
-    given to Kafka when the topic is made; `large` topics take records of the size of a whole callback.
+    given to Kafka when the topic is made; `large` topics take records of the size of a whole callback. `partitions` and
+    `replication_factor` are None where the settings of all topics count.
     """
 
     name: str
@@ -36,6 +37,8 @@ class RecordType:
     topic: str
     keyed_by_wa_id: bool
     large: bool
+    partitions: int | None
+    replication_factor: int | None
     topic_config: Mapping[str, str]
     schema: Json
     mapping: SchemaMapping
@@ -160,12 +163,7 @@ def _read_record_type(folder: Path, name: str, entry: Any, prefix: str, problems
     types = entry.get("types", [])
     if not isinstance(types, list) or not all(isinstance(kind, str) for kind in types):
         wrong.append(f'{where}: types must be a list of texts, as in types = ["image", "video"]')
-    if entry.get("keyed_by", "wa_id") != "wa_id":
-        wrong.append(f'{where}: keyed_by can only be "wa_id"')
-    if not isinstance(entry.get("large", False), bool):
-        wrong.append(f"{where}: large must be true or false")
-    if not isinstance(entry.get("config", {}), dict):
-        wrong.append(f"{where}: config must be a table of topic settings")
+    wrong += [f"{where}: {problem}" for problem in _wrong_topic_settings(entry)]
     schema, mapping, parsed = _read_schema(folder / "avro" / f"{name}.avsc", wrong)
     problems += wrong
     if wrong or mapping is None:
@@ -177,12 +175,46 @@ def _read_record_type(folder: Path, name: str, entry: Any, prefix: str, problems
         topic=prefix + entry["topic"],
         keyed_by_wa_id=entry.get("keyed_by") == "wa_id",
         large=bool(entry.get("large")),
-        topic_config={key: str(value) for key, value in entry.get("config", {}).items()},
+        partitions=entry.get("partitions"),
+        replication_factor=entry.get("replication_factor"),
+        topic_config={key: _as_kafka_says(value) for key, value in entry.get("config", {}).items()},
         schema=schema,
         mapping=mapping,
         published_text=json.dumps(published(schema), ensure_ascii=False),
         parsed=parsed,
     )
+
+
+def _wrong_topic_settings(entry: Json) -> Iterator[str]:
+    """Yield what is wrong with what a table says of its topic."""
+    if entry.get("keyed_by", "wa_id") != "wa_id":
+        yield 'keyed_by can only be "wa_id"'
+    if not isinstance(entry.get("large", False), bool):
+        yield "large must be true or false"
+    for name in ("partitions", "replication_factor"):
+        value = entry.get(name, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            yield f"{name} must be a whole number from 1 on"
+    if "partitions" in entry and "keyed_by" in entry:
+        yield "partitions: topics keyed by wa_id have equal counts, or joins fail; set topics.partitions for all of them"
+    yield from _wrong_config(entry.get("config", {}), large=bool(entry.get("large")))
+
+
+def _wrong_config(config: Any, *, large: bool) -> Iterator[str]:
+    if not isinstance(config, dict):
+        yield "config must be a table of topic settings"
+        return
+    for name, value in config.items():
+        if not isinstance(value, str | int):
+            yield f'config: {name} must be a text, a whole number, true or false; names stand in quotes: "retention.ms" = 5'
+        elif name == "max.message.bytes" and large:
+            yield "config: max.message.bytes follows http.max_body_bytes where large = true; remove one of them"
+        elif name == "min.insync.replicas" and not (str(value).isdigit() and int(value) > 0):
+            yield "config: min.insync.replicas must be a whole number from 1 on"
+
+
+def _as_kafka_says(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _read_schema(file: Path, problems: list[str]) -> tuple[Json, SchemaMapping | None, Any]:

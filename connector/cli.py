@@ -41,6 +41,9 @@ app.add_typer(topics, name="topics")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; without it the defaults and the environment.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Alter = Annotated[
+    bool, typer.Option("--alter", help="Also set what existing topics lack. Never partitions: that breaks the order of keys.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
 
@@ -156,6 +159,13 @@ def schemas_docs(*, config: Config = None) -> None:
     typer.echo(docs_command.page(_catalogue(settings_of.load_for_tools(config))), nl=False)
 
 
+@topics.command("list")
+def topics_list(*, config: Config = None, as_json: AsJson = False) -> None:
+    """Show what is wanted of each topic, and what Kafka has."""
+    loaded = settings_of.load_for_tools(config)
+    topics_command.list_topics(loaded, _catalogue(loaded), as_json=as_json)
+
+
 @topics.command("check")
 def topics_check(*, config: Config = None, as_json: AsJson = False) -> None:
     """Compare Kafka's topics with the catalogue."""
@@ -164,10 +174,10 @@ def topics_check(*, config: Config = None, as_json: AsJson = False) -> None:
 
 
 @topics.command("create")
-def topics_create(*, config: Config = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Make the topics that are missing; existing ones are not changed."""
+def topics_create(*, config: Config = None, dry_run: DryRun = False, alter: Alter = False, as_json: AsJson = False) -> None:
+    """Make the topics that are missing; existing ones are not changed unless you say --alter."""
     loaded = settings_of.load_for_tools(config)
-    topics_command.create(loaded, _catalogue(loaded), dry_run=dry_run, as_json=as_json)
+    topics_command.create(loaded, _catalogue(loaded), dry_run=dry_run, alter=alter, as_json=as_json)
 
 
 def _require_startable(loaded: Settings) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import fastavro
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from connector.errors import ConfigurationInvalid, KafkaFailed
+from connector.access import Told, hidden, readable_partitions
+from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import reason_of
 
 _LOG = logging.getLogger("connector.consume")
@@ -35,8 +36,9 @@ class Reader:
 
     def __init__(self, client: dict[str, Any], schema_text: Callable[[int], str]) -> None:
         ours = {"group.id": "connector-tail", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+        self._told = Told()
         try:
-            self._consumer = Consumer({**client, **ours}, logger=_LOG)
+            self._consumer = Consumer({**client, **ours, "error_cb": self._told.note}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None
         self._schema_text = schema_text
@@ -46,22 +48,23 @@ class Reader:
         """Start to read topics from their beginning or their end.
 
         Raises:
-            KafkaFailed: when Kafka does not answer or lacks a topic.
+            KafkaFailed: when Kafka does not answer, lacks a topic, or does not let us see one.
         """
-        try:
-            known = self._consumer.list_topics(timeout=_SECONDS).topics
-        except KafkaException as error:
-            raise KafkaFailed(f"Kafka does not answer ({error.args[0].name()}); check kafka.client bootstrap.servers") from None
-        missing = [topic for topic in topics if topic not in known]
-        if missing:
-            raise KafkaFailed(f"topics are missing: {', '.join(missing)}; `connector topics create` makes them")
+        partitions = readable_partitions(self._consumer, topics, self._told, _SECONDS)
         offset = OFFSET_BEGINNING if from_beginning else OFFSET_END
-        self._consumer.assign([TopicPartition(topic, number, offset) for topic in topics for number in known[topic].partitions])
+        places = [TopicPartition(topic, number, offset) for topic in topics for number in partitions[topic]]
+        self._consumer.assign(places)
 
     def records(self, timeout_seconds: float) -> Iterator[Record]:
-        """Yield what has arrived, waiting at most so long for it."""
+        """Yield what has arrived, waiting at most so long for it.
+
+        Raises:
+            KafkaFailed: when a topic may be seen but not read.
+        """
         for message in self._consumer.consume(100, timeout_seconds):
             error = message.error()
+            if error and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise hidden([message.topic() or ""], "READ")
             if error:
                 _LOG.warning("read_failed", extra={"error": error.name()})
                 continue

@@ -190,6 +190,7 @@ class Topics(_Table):
     prefix: str = Field("kaleyra.whatsapp.", pattern=r"^[a-z0-9.-]*$", max_length=180)
     partitions: PositiveInt = 6
     replication_factor: PositiveInt = 3
+    replay_window_days: int = Field(14, ge=1, le=3650)
 
 
 class DeadLetters(_Table):

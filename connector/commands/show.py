@@ -1,6 +1,7 @@
 """How the commands show things: tables and colours on a terminal, plain lines or JSON for scripts."""
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -53,11 +54,17 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
     shown = Table(title=title, title_justify="left")
     for column in columns:
         shown.add_column(column, overflow="fold")
-    styles = {"ok": "green", "registered": "green", "missing": "red", "error": "red", "warning": "yellow"}
+    styles = {"ok": "green", "registered": "green", "missing": "red", "error": "red", "warning": "yellow", "unknown": "dim"}
     for row in rows:
         cells = ["-" if cell is None else str(cell) for cell in row]
         shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
     out.print(shown)
+
+
+def what_to_do(advice: Iterable[str]) -> None:
+    """Print what is to be done, each once and on one line, so that commands can be copied."""
+    for text in dict.fromkeys(advice):
+        out.print(Text.assemble(("  → ", "bold"), text), soft_wrap=True)
 
 
 def problem(text: str) -> None:

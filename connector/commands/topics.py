@@ -1,47 +1,180 @@
 """`connector topics`: the catalogue's topics against the broker."""
 
-from connector.catalogue import Catalogue
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from connector.access import hidden
+from connector.catalogue import Catalogue, RecordType
 from connector.commands import show
-from connector.errors import OtherSideFailed
-from connector.settings import Settings, max_message_bytes
-from connector.topics import Topics
+from connector.errors import KafkaFailed, OtherSideFailed
+from connector.settings import Settings
+from connector.topics import broker
+from connector.topics.broker import Broker, NewOne
+from connector.topics.deviations import Deviation, Seen, deviations, worst
+from connector.topics.wanted import Wanted
+
+
+def list_topics(settings: Settings, catalogue: Catalogue, *, as_json: bool) -> None:
+    """Show what is wanted of each topic, and what the broker has."""
+    wanted, seen = Wanted.of(settings), _see(_broker(settings), catalogue)
+    told = [_listed(record_type, wanted, seen, catalogue) for record_type in catalogue]
+    if as_json:
+        show.as_json(told)
+        return
+    rows = [(one["topic"], one["record_type"], _in_short(one["wanted"]), _in_short(one["found"])) for one in told]
+    show.table("Topics", ("topic", "record type", "wanted", "the broker has"), rows)
 
 
 def check(settings: Settings, catalogue: Catalogue, *, as_json: bool) -> None:
-    """Show each topic's state.
+    """Show each topic's state, and every deviation with what mends it.
 
     Raises:
         OtherSideFailed: when one is missing or wrong.
     """
-    findings = _topics(settings, catalogue).check()
+    seen = _see(_broker(settings), catalogue)
+    found = deviations(catalogue, Wanted.of(settings), seen)
+    told = [_checked(record_type, seen, found) for record_type in catalogue]
     if as_json:
-        show.as_json([finding._asdict() for finding in findings])
+        show.as_json(told)
     else:
-        show.table("Topics", ("topic", "partitions", "state", "what to do"), [tuple(finding) for finding in findings])
-    wrong = [finding.topic for finding in findings if finding.state in ("missing", "error")]
+        rows = [row for one in told for row in _rows(one)]
+        show.table("Topics", ("topic", "partitions", "state", "found"), rows)
+        show.what_to_do(deviation.advice for deviation in found)
+        if any(deviation.config for deviation in found):
+            show.what_to_do(["all of kafka-configs in one: connector topics create --alter"])
+    wrong = {deviation.topic for deviation in found if deviation.state in ("missing", "error")}
     if wrong:
         raise OtherSideFailed(f"{len(wrong)} topics are missing or wrong")
 
 
-def create(settings: Settings, catalogue: Catalogue, *, dry_run: bool, as_json: bool) -> None:
-    """Make the topics that are missing, and say what was done."""
-    topics = _topics(settings, catalogue)
-    existing = topics.partitions()
-    missing = {record_type.topic for record_type in catalogue if record_type.topic not in existing}
-    if not dry_run:
-        topics.create(settings.topics.partitions, settings.topics.replication_factor)
-    done = "would be made" if dry_run else "made"
-    rows = []
-    for record_type in catalogue:
-        partitions = existing.get(record_type.topic, settings.topics.partitions)
-        config = ", ".join(f"{name}={value}" for name, value in topics.wanted_config(record_type).items())
-        rows.append((record_type.topic, partitions, done if record_type.topic in missing else "unchanged", config))
+class _Step(NamedTuple):
+    """What `create` does with a topic: makes it, sets `config`, or nothing. `left` is what it does not mend."""
+
+    topic: str
+    partitions: int
+    state: str
+    config: Mapping[str, str]
+    left: tuple[str, ...] = ()
+
+
+def create(settings: Settings, catalogue: Catalogue, *, dry_run: bool, alter: bool, as_json: bool) -> None:
+    """Make the topics that are missing, alter the settings of others if asked to, and say what was done.
+
+    Raises:
+        OtherSideFailed: when Kafka refuses some of it; the rest is done, and shown.
+    """
+    kafka, wanted = _broker(settings), Wanted.of(settings)
+    seen = _see(kafka, catalogue)
+    if seen.hidden:
+        raise hidden(sorted(seen.hidden), "DESCRIBE and CREATE")
+    found = deviations(catalogue, wanted, seen)
+    new = [_new(record_type, wanted, seen, catalogue) for record_type in catalogue if record_type.topic not in seen.present]
+    steps = {one.topic: _Step(one.topic, one.partitions, "would be made" if dry_run else "made", one.config) for one in new}
+    for topic, state in seen.present.items():
+        steps[topic] = _kept(
+            topic, state.partitions, [one for one in found if one.topic == topic], alter=alter, dry_run=dry_run
+        )
+    failures = [] if dry_run else _do(kafka, new, [step for step in steps.values() if step.state == "altered"], steps)
+    _show([steps[record_type.topic] for record_type in catalogue], as_json=as_json)
+    if failures:
+        raise OtherSideFailed("\n".join(failures))
+
+
+def _do(kafka: Broker, new: list[NewOne], altered: list[_Step], steps: dict[str, _Step]) -> list[str]:
+    """Make and alter; return in words what was refused, and mark it in the steps."""
+    failures = []
+    for one in new:
+        try:
+            kafka.create([one])
+        except KafkaFailed as failed:
+            failures.append(str(failed))
+            steps[one.topic] = steps[one.topic]._replace(state="error")
+    for step in altered:
+        try:
+            kafka.alter(step.topic, step.config)
+        except KafkaFailed as failed:
+            failures.append(str(failed))
+            steps[step.topic] = step._replace(state="error")
+    return failures
+
+
+def _new(record_type: RecordType, wanted: Wanted, seen: Seen, catalogue: Catalogue) -> NewOne:
+    copies = wanted.copies_of(record_type)
+    partitions = wanted.partitions_of(record_type, seen.keyed_partitions(catalogue))
+    return NewOne(record_type.topic, partitions, copies, wanted.config_of(record_type, copies))
+
+
+def _kept(topic: str, partitions: int, found: list[Deviation], *, alter: bool, dry_run: bool) -> _Step:
+    config = dict(deviation.config for deviation in found if deviation.config)
+    if config and alter:
+        left = tuple(deviation.found for deviation in found if not deviation.config)
+        return _Step(topic, partitions, "would be altered" if dry_run else "altered", config, left)
+    return _Step(topic, partitions, "unchanged", {}, tuple(deviation.found for deviation in found))
+
+
+def _show(steps: list[_Step], *, as_json: bool) -> None:
     if as_json:
-        names = ("topic", "partitions", "state", "config")
-        show.as_json([dict(zip(names, row, strict=True)) for row in rows])
-    else:
-        show.table("Topics", ("topic", "partitions", "state", "config"), rows)
+        show.as_json([step._asdict() for step in steps])
+        return
+    rows = [(step.topic, step.partitions, step.state, _pairs(step.config), "; ".join(step.left) or None) for step in steps]
+    show.table("Topics", ("topic", "partitions", "state", "config", "left as it is"), rows)
 
 
-def _topics(settings: Settings, catalogue: Catalogue) -> Topics:
-    return Topics(dict(settings.kafka.client), catalogue, max_message_bytes(settings))
+def _checked(record_type: RecordType, seen: Seen, found: list[Deviation]) -> dict[str, Any]:
+    of_topic = [deviation for deviation in found if deviation.topic == record_type.topic]
+    state = seen.present.get(record_type.topic)
+    return {
+        "topic": record_type.topic,
+        "partitions": state.partitions if state else None,
+        "replication_factor": state.copies if state else None,
+        "state": worst(of_topic),
+        "deviations": [
+            {"state": one.state, "rule": one.rule, "found": one.found, "advice": one.advice, "config": _as_table(one)}
+            for one in of_topic
+        ],
+    }
+
+
+def _as_table(deviation: Deviation) -> dict[str, str]:
+    return dict([deviation.config]) if deviation.config else {}
+
+
+def _rows(one: dict[str, Any]) -> list[tuple[Any, ...]]:
+    head = (one["topic"], one["partitions"])
+    found = [(*head, part["state"], part["found"]) for part in one["deviations"]]
+    return found or [(*head, one["state"], None)]
+
+
+def _listed(record_type: RecordType, wanted: Wanted, seen: Seen, catalogue: Catalogue) -> dict[str, Any]:
+    new = _new(record_type, wanted, seen, catalogue)
+    state = seen.present.get(record_type.topic)
+    there = state and {
+        "partitions": state.partitions,
+        "replication_factor": state.copies,
+        "config": {name: (state.config or {}).get(name) for name in new.config},
+    }
+    return {
+        "topic": record_type.topic,
+        "record_type": record_type.name,
+        "wanted": {"partitions": new.partitions, "replication_factor": new.copies, "config": new.config},
+        "found": there,
+    }
+
+
+def _in_short(one: dict[str, Any] | None) -> str | None:
+    if one is None:
+        return None
+    numbers = {name: str(one[name]) for name in ("partitions", "replication_factor")}
+    return _pairs({**numbers, **one["config"]})
+
+
+def _pairs(config: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{name}={value if value is not None else '?'}" for name, value in config.items())
+
+
+def _see(kafka: Broker, catalogue: Catalogue) -> Seen:
+    return kafka.see([record_type.topic for record_type in catalogue])
+
+
+def _broker(settings: Settings) -> Broker:
+    return Broker(settings.kafka.client, broker.SECONDS)

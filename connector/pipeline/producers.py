@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from connector import access
 from connector.errors import KafkaFailed
 
 _log: Final = logging.getLogger("connector.produce")
@@ -105,9 +106,9 @@ class Producers:
         # One by one: in the list of all topics, those that are hidden from us look as if they were missing.
         errors = {topic: await self._topic_error(producer, topic, timeout_seconds) for topic in topics}
         if missing := [topic for topic, error in errors.items() if error == KafkaError.UNKNOWN_TOPIC_OR_PART]:
-            raise KafkaFailed(f"topics are missing: {', '.join(missing)}; `connector topics create` makes them")
+            raise access.missing(missing)
         if hidden := [topic for topic, error in errors.items() if error == KafkaError.TOPIC_AUTHORIZATION_FAILED]:
-            raise KafkaFailed(f"not authorised for topics: {', '.join(hidden)}; allow WRITE on them")
+            raise access.hidden(hidden, "WRITE")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         while not self.has_producer_id and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka tells it by statistics only
@@ -123,12 +124,7 @@ class Producers:
         try:
             metadata = await asyncio.to_thread(producer.list_topics, topic, timeout=timeout_seconds)
         except KafkaException as error:
-            # The call itself only says that there was no answer in time.
-            if "_AUTHENTICATION" in self._errors:
-                advice = "check kafka.client sasl.mechanism, sasl.username and sasl.password"
-                raise KafkaFailed(f"Kafka does not let us in (_AUTHENTICATION); {advice}") from None
-            advice = "check kafka.client bootstrap.servers and security.protocol"
-            raise KafkaFailed(f"Kafka does not answer ({name_of(error.args[0])}); {advice}") from None
+            raise access.unreachable(error.args[0], self._errors) from None
         found = metadata.topics[topic].error
         return None if found is None else found.code()
 

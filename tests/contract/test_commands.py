@@ -225,7 +225,7 @@ def test_server_that_is_away_is_1_in_words(
     arguments: list[str], nobody: Settings, run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Kafka's client tries until its time is over.
-    monkeypatch.setattr("connector.topics._SECONDS", 0.5)
+    monkeypatch.setattr("connector.topics.broker.SECONDS", 0.5)
     monkeypatch.setattr("connector.consume._SECONDS", 0.5)
     started = time.monotonic()
     done = run(*arguments, settings=nobody)

@@ -1,0 +1,237 @@
+"""Where a topic is not what it should be: what was found, how bad it is, and the command that mends it.
+
+Pure: what the broker has and what is wanted in, every deviation out. One function a rule.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from connector.catalogue import Catalogue, RecordType
+from connector.topics.wanted import REPLAYED, Wanted, is_less
+
+OLDEST_MS: Final = 7 * 24 * 3600 * 1000
+AHEAD_MS: Final = 5 * 60 * 1000
+"""The bridge stamps records with times so far before and after their receipt."""
+
+_TIMES: Final = {
+    "message.timestamp.before.max.ms": OLDEST_MS,
+    "message.timestamp.after.max.ms": AHEAD_MS,
+    # Kafka before 3.6 has one limit for both.
+    "message.timestamp.difference.max.ms": OLDEST_MS,
+}
+_AT_LEAST: Final = ("max.message.bytes", "retention.ms", "retention.bytes")
+"""Settings that may be larger than they are wanted; -1 is no limit."""
+_OF_RULES: Final = ("min.insync.replicas", "cleanup.policy", "retention.ms")
+"""Settings that have a rule of their own."""
+_NO_LIMIT: Final = "-1"
+
+State = Literal["ok", "warning", "error", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as the broker has it: `copies` and `in_sync` of its worst partition; `config` is None if we may not read it.
+
+    `operations` are what we are authorised to do with it, None where the broker does not tell.
+    """
+
+    partitions: int
+    copies: int
+    in_sync: int
+    config: Mapping[str, str] | None
+    operations: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What we see of the topics that were asked for: the present ones, and those hidden from us; the rest is missing."""
+
+    present: Mapping[str, TopicState]
+    hidden: frozenset[str]
+
+    def keyed_partitions(self, catalogue: Catalogue) -> set[int]:
+        """Return the partition counts of the topics keyed by wa_id."""
+        return {
+            self.present[record_type.topic].partitions
+            for record_type in catalogue
+            if record_type.keyed_by_wa_id and record_type.topic in self.present
+        }
+
+
+class Deviation(NamedTuple):
+    """One thing that is not as it should be. `config` is what `topics create --alter` sets, None where it cannot mend."""
+
+    topic: str
+    state: State
+    rule: str
+    found: str
+    advice: str
+    config: tuple[str, str] | None = None
+
+
+def deviations(catalogue: Catalogue, wanted: Wanted, seen: Seen) -> list[Deviation]:
+    """Return every deviation of every topic, in the order of the catalogue."""
+    keyed = seen.keyed_partitions(catalogue)
+    found: list[Deviation] = []
+    for record_type in catalogue:
+        topic = record_type.topic
+        state = seen.present.get(topic)
+        if state:
+            found += _of_topic(record_type, state, wanted, keyed)
+        elif topic in seen.hidden:
+            command = f"{_tool(wanted, 'kafka-acls')} --add --allow-principal User:NAME --operation Write --topic {topic}"
+            advice = f"{command} (WRITE includes DESCRIBE; NAME is kafka.client sasl.username)"
+            found.append(Deviation(topic, "error", "hidden", "it is not there, or we are not authorised to see it", advice))
+        else:
+            found.append(Deviation(topic, "missing", "missing", "it is missing", "`connector topics create` makes it"))
+    return found
+
+
+def worst(found: Iterable[Deviation]) -> State:
+    """Return the state of a topic with these deviations."""
+    states = {deviation.state for deviation in found}
+    order: tuple[State, ...] = ("missing", "error", "warning")
+    return next((state for state in order if state in states), "ok")
+
+
+def _of_topic(record_type: RecordType, state: TopicState, wanted: Wanted, keyed: set[int]) -> Iterator[Deviation]:
+    topic = record_type.topic
+    yield from _partitions(record_type, state, wanted, keyed)
+    yield from _copies(record_type, state, wanted)
+    if state.config is None:
+        advice = "allow DESCRIBE_CONFIGS on it to whom runs this command; the bridge itself needs no such right"
+        yield Deviation(topic, "warning", "unread", "its settings are not checked: we may not read them", advice)
+        return
+    for name, value, level, found in (
+        *_in_sync(state, state.config, wanted.config_of(record_type, state.copies)["min.insync.replicas"]),
+        *_cleanup(record_type, state.config),
+        *_sizes(record_type, state.config, wanted),
+        *_retention(record_type, state.config, wanted),
+        *_times(state.config),
+        *_others(record_type, state.config),
+    ):
+        yield Deviation(topic, level, name, found, _set(wanted, topic, name, value), (name, value))
+    yield from _lost_copies(topic, state, state.config)
+
+
+def _partitions(record_type: RecordType, state: TopicState, wanted: Wanted, keyed: set[int]) -> Iterator[Deviation]:
+    most = max(keyed, default=0)
+    if record_type.keyed_by_wa_id and state.partitions < most:
+        command = f"{_tool(wanted, 'kafka-topics')} --alter --topic {record_type.topic} --partitions {most}"
+        yield Deviation(
+            record_type.topic,
+            "warning",
+            "partitions",
+            f"it has {state.partitions} partitions, others that are keyed by wa_id have {most}: joins need equal counts",
+            f"{command} (from then on keys are in other partitions than before: no order across that moment)",
+        )
+
+
+def _copies(record_type: RecordType, state: TopicState, wanted: Wanted) -> Iterator[Deviation]:
+    copies = wanted.copies_of(record_type)
+    if state.copies < copies:
+        command = f"{_tool(wanted, 'kafka-reassign-partitions')} --execute --reassignment-json-file FILE"
+        yield Deviation(
+            record_type.topic,
+            "warning",
+            "replication_factor",
+            f"it has {state.copies} of {copies} copies: fewer brokers may be lost",
+            f"{command} (FILE names {copies} brokers for each partition)",
+        )
+
+
+_Wrong = tuple[str, str, State, str]
+"""A setting, the value that mends it, how bad it is, and what was found."""
+
+
+def _in_sync(state: TopicState, config: Mapping[str, str], wanted: str) -> Iterator[_Wrong]:
+    name = "min.insync.replicas"
+    there = int(config.get(name, "1"))
+    if there > state.copies:
+        yield name, wanted, "error", f"{name} is {there} with {state.copies} copies: Kafka refuses every record"
+    elif there < int(wanted):
+        yield (
+            name,
+            wanted,
+            "warning",
+            f"{name} is {there} with {state.copies} copies: a record counts as safe on so few brokers",
+        )
+
+
+def _cleanup(record_type: RecordType, config: Mapping[str, str]) -> Iterator[_Wrong]:
+    name = "cleanup.policy"
+    there = {part.strip() for part in config.get(name, "delete").split(",")}
+    wanted = record_type.topic_config.get(name, "delete")
+    if record_type.compacted and "compact" not in there:
+        yield (
+            name,
+            wanted,
+            "error",
+            f"{name} is {config.get(name)}, should be {wanted}: the last record of a key is lost in time",
+        )
+    elif "compact" in there and not record_type.compacted:
+        yield (
+            name,
+            wanted,
+            "error",
+            f"{name} is {config.get(name)}, should be {wanted}: all but the last record of a key are lost",
+        )
+    elif there != {part.strip() for part in wanted.split(",")}:
+        yield name, wanted, "warning", f"{name} is {config.get(name)}, should be {wanted}"
+
+
+def _sizes(record_type: RecordType, config: Mapping[str, str], wanted: Wanted) -> Iterator[_Wrong]:
+    name = "max.message.bytes"
+    least = wanted.max_message_bytes
+    if record_type.large and is_less(config.get(name, ""), least):
+        found = f"{name} is {config[name]}, should be {least} at least: Kafka refuses the largest records"
+        yield name, str(least), "error", found
+
+
+def _retention(record_type: RecordType, config: Mapping[str, str], wanted: Wanted) -> Iterator[_Wrong]:
+    name = "retention.ms"
+    least = wanted.config_of(record_type, 1).get(name)
+    if least is None or not is_less(config.get(name, ""), int(least) if least != _NO_LIMIT else 1 << 63):
+        return
+    why = "records are gone before topics.replay_window_days are over" if record_type.source in REPLAYED else "records go early"
+    yield name, least, "warning", f"{name} is {config[name]}, should be {least} at least: {why}"
+
+
+def _times(config: Mapping[str, str]) -> Iterator[_Wrong]:
+    if config.get("message.timestamp.type") == "LogAppendTime":
+        found = "message.timestamp.type is LogAppendTime: records get the broker's time, not the event's"
+        yield "message.timestamp.type", "CreateTime", "warning", found
+        return
+    for name, least in _TIMES.items():
+        if is_less(config.get(name, ""), least):
+            found = f"{name} is {config[name]}, should be {least} at least: Kafka refuses whole batches of honest records"
+            yield name, str(least), "error", found
+
+
+def _others(record_type: RecordType, config: Mapping[str, str]) -> Iterator[_Wrong]:
+    """Find what else the record type's own table wants."""
+    for name, value in record_type.topic_config.items():
+        there = config.get(name)
+        if name in _OF_RULES or there == value:
+            continue
+        if name in _AT_LEAST and there is not None and value.isdigit() and not is_less(there, int(value)):
+            continue
+        yield name, value, "warning", f"{name} is {there or 'not there'}, should be {value}"
+
+
+def _lost_copies(topic: str, state: TopicState, config: Mapping[str, str]) -> Iterator[Deviation]:
+    least = min(int(config.get("min.insync.replicas", "1")), state.copies)
+    if state.in_sync < least:
+        found = f"a partition has {state.in_sync} copies in sync of {least} that a record needs: Kafka refuses its records"
+        yield Deviation(topic, "error", "in_sync", found, "bring the brokers back that are away")
+
+
+def _set(wanted: Wanted, topic: str, name: str, value: str) -> str:
+    # Brackets keep a list together.
+    shown = f"[{value}]" if "," in value else value
+    return f"{_tool(wanted, 'kafka-configs')} --alter --topic {topic} --add-config {name}={shown}"
+
+
+def _tool(wanted: Wanted, name: str) -> str:
+    return f"{name} --bootstrap-server {wanted.bootstrap_servers}"
