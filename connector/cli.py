@@ -15,6 +15,7 @@ from connector import settings as settings_of
 from connector.catalogue import Catalogue
 from connector.commands import dev as dev_command
 from connector.commands import docs as docs_command
+from connector.commands import doctor as doctor_command
 from connector.commands import explain as explain_command
 from connector.commands import schemas as schemas_command
 from connector.commands import send as send_command
@@ -137,6 +138,12 @@ def tail(
     loaded = settings_of.load_for_tools(config)
     logs.configure(loaded.logs)
     tail_command.run(loaded, _catalogue(loaded), topic or (), from_beginning=from_beginning, count=count, as_json=as_json)
+
+
+@app.command()
+def doctor(*, config: Config = None, as_json: AsJson = False) -> None:
+    """Try every dependency, and say what to do about each finding."""
+    raise typer.Exit(doctor_command.run(config, as_json=as_json))
 
 
 @schemas.command("list")

@@ -5,7 +5,7 @@ No callback becomes a dead letter for it.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,96 +13,22 @@ from typing import Final
 import httpx
 import pytest
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
-from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
+from confluent_kafka.admin._acl import AclOperation
 
-from connector import catalogue
 from tests import servers
 from tests.callbacks import envelope, message, order
 from tests.faults.load import Load, load
-from tests.servers import Environment, TopicsReader, eventually, metric, post
+from tests.servers import TopicsReader, eventually, metric, post
 from tests.stack.apicurio import ApicurioRegistry
-from tests.stack.kafka import KafkaBroker, OwnKafka
+from tests.stack.guarded import GUARDED, PASSWORDS, WRONG_PASSWORD, Guarded, credentials
+from tests.stack.kafka import OwnKafka
 
-PASSWORDS: Final = {"admin": "invented-password-of-admin", "bridge": "invented-password-of-bridge"}
-WRONG_PASSWORD: Final = "invented-password-of-nobody"
 DELIVERY_SECONDS: Final = 3.0
 HEALED_SECONDS: Final = 10.0
 """The bridge takes up what it was given at most so long after it."""
 
-_USERS: Final = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
-_JAAS: Final = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-GUARDED: Final[dict[str, str | int]] = {
-    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,CLIENT:SASL_PLAINTEXT",
-    "sasl.enabled.mechanisms": "PLAIN",
-    "sasl.mechanism.inter.broker.protocol": "PLAIN",
-    # Name and password are those by which the broker talks to itself.
-    "listener.name.client.plain.sasl.jaas.config": f'{_JAAS} username="admin" password="{PASSWORDS["admin"]}" {_USERS};',
-    # ANONYMOUS is the broker on the controller's listener: no client gets there.
-    "super.users": "User:admin;User:ANONYMOUS",
-}
-
 DOCUMENT: Final = envelope([message(message_type="document", id="wamid.document")])
 ORDER: Final = envelope([order({"product_retailer_id": "1", "quantity": 1, "item_price": "9.90"}, id="wamid.order")])
-
-
-def credentials(user: str, password: str | None = None) -> dict[str, str]:
-    """Return a client's properties by which the broker knows a user."""
-    return {
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "PLAIN",
-        "sasl.username": user,
-        "sasl.password": password or PASSWORDS[user],
-    }
-
-
-class Guarded:
-    """A broker with ACLs and a bridge's topics on it; the bridge's user may nothing yet."""
-
-    def __init__(self, broker: KafkaBroker, registry_url: str) -> None:
-        self._address = (broker.bootstrap_servers, registry_url)
-        self._prefix = servers.new_prefix()
-        self._admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0, **credentials("admin")})
-        servers.prepare(self.settings(credentials("admin")))
-
-    def settings(self, client: Mapping[str, str], **more: str) -> Environment:
-        """Return the settings of a bridge, or of a command, with these credentials."""
-        for name, value in client.items():
-            more[f"KAFKA__CLIENT__{name.upper().replace('.', '_')}"] = value
-        return servers.environment(*self._address, prefix=self._prefix, delivery_timeout_seconds=DELIVERY_SECONDS, **more)
-
-    def topic(self, name: str) -> str:
-        """Return a topic by its name without the prefix."""
-        return f"{self._prefix}{name}"
-
-    def topics(self) -> set[str]:
-        """Return the names of all topics of the bridge."""
-        return {record_type.topic for record_type in catalogue.load(None, self._prefix)}
-
-    def allow(self, operation: AclOperation, topics: Iterable[str]) -> None:
-        """Allow the bridge's user an operation. The broker knows it a moment later."""
-        self._rule(operation, AclPermissionType.ALLOW, topics)
-
-    def deny(self, operation: AclOperation, topics: Iterable[str]) -> None:
-        """Deny the bridge's user an operation, whatever else is allowed."""
-        self._rule(operation, AclPermissionType.DENY, topics)
-
-    def forget(self, topics: Iterable[str]) -> None:
-        """Delete what was allowed and denied."""
-        everything = AclOperation.ANY, AclPermissionType.ANY
-        rules = [AclBindingFilter(*_subject(topic), *everything) for topic in topics]
-        for done in self._admin.delete_acls(rules, request_timeout=10).values():
-            done.result(timeout=10)
-
-    def _rule(self, operation: AclOperation, permission: AclPermissionType, topics: Iterable[str]) -> None:
-        rules = [AclBinding(*_subject(topic), operation, permission) for topic in topics]
-        for done in self._admin.create_acls(rules, request_timeout=10).values():
-            done.result(timeout=10)
-
-
-def _subject(topic: str) -> tuple[ResourceType, str, ResourcePatternType, str, str]:
-    return ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, "User:bridge", "*"
 
 
 @pytest.fixture

@@ -419,3 +419,38 @@ def test_catalogue_that_cannot_be_read_is_refused(folder: Path, toml: str | None
 
 def test_roots_of_source_paths_are_those_of_the_contract() -> None:
     assert set(ROOTS) == {"message", "status", "contact", "event", "metadata", "extra", "callback", "key", "fault"}
+
+
+@pytest.mark.parametrize(
+    ("toml", "problem"),
+    [
+        ("partitions = 0", "partitions must be a whole number from 1 on"),
+        ("replication_factor = true", "replication_factor must be a whole number from 1 on"),
+        ('replication_factor = "3"', "replication_factor must be a whole number from 1 on"),
+        ('partitions = 3\nkeyed_by = "wa_id"', "topics keyed by wa_id have equal counts"),
+        ("config = { retention.ms = 5 }", 'names stand in quotes: "retention.ms" = 5'),
+        ('config = { "retention.ms" = 1.5 }', "retention.ms must be a text, a whole number, true or false"),
+        ('large = true\nconfig = { "max.message.bytes" = 5 }', "max.message.bytes follows http.max_body_bytes"),
+        ('config = { "min.insync.replicas" = "all" }', "min.insync.replicas must be a whole number from 1 on"),
+    ],
+)
+def test_settings_of_a_topic_that_cannot_be_are_refused(folder: Path, toml: str, problem: str) -> None:
+    shutil.copy(folder / "avro" / "other.avsc", folder / "avro" / "film.avsc")
+    append(folder, f'[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "films"\n{toml}\n')
+
+    (told,) = problems_of(folder)
+    assert told.startswith("config/messages.toml, [film]: ")
+    assert problem in told
+
+
+def test_settings_of_a_topic_are_read(folder: Path) -> None:
+    shutil.copy(folder / "avro" / "other.avsc", folder / "avro" / "film.avsc")
+    settings = 'config = { "retention.ms" = -1, "preallocate" = true, "compression.type" = "zstd" }'
+    append(
+        folder,
+        f'[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "films"\npartitions = 3\nreplication_factor = 2\n{settings}\n',
+    )
+
+    film = load(folder).record_types["film"]
+    assert (film.partitions, film.replication_factor) == (3, 2)
+    assert film.topic_config == {"retention.ms": "-1", "preallocate": "true", "compression.type": "zstd"}

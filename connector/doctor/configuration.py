@@ -1,0 +1,70 @@
+"""The configuration: settings, the catalogue, and the properties of every client, each tried as `serve` tries them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from connector import catalogue as catalogues
+from connector import settings as settings_of
+from connector.catalogue import Catalogue
+from connector.doctor.findings import CONFIGURATION, Finding, of_failure
+from connector.errors import ConfigurationInvalid
+from connector.pipeline.producers import check_properties
+from connector.registry import Registry
+from connector.settings import Settings
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What could be read of it: settings and catalogue are None where they are too wrong to go on with."""
+
+    settings: Settings | None
+    catalogue: Catalogue | None
+    findings: tuple[Finding, ...]
+
+
+def read(file: Path | None) -> Configuration:
+    """Read and try all of it; every problem is a finding, none is raised."""
+    problems: list[str] = []
+    settings = _tried(lambda: settings_of.load(file), problems)
+    if settings is None:
+        # That nobody may call yet stops `serve`, and none of the other checks.
+        settings = _tried(lambda: _without_callers(file), [])
+    if settings is None:
+        return Configuration(None, None, _findings(problems, None))
+    loaded = settings
+    catalogue = _tried(lambda: catalogue_of(loaded), problems)
+    problems += check_properties(settings_of.producer_properties(loaded))
+    _tried(lambda: Registry(loaded.registry.url, loaded.registry.client), problems)
+    return Configuration(settings, catalogue, _findings(problems, catalogue))
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    """Return the catalogue that the settings name."""
+    folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
+    return catalogues.load(folder, settings.topics.prefix)
+
+
+def _without_callers(file: Path | None) -> Settings:
+    loaded = settings_of.load_for_tools(file)
+    # Only the tools let anybody in: it is nobody's setting.
+    return loaded.model_copy(update={"authentication": loaded.authentication.model_copy(update={"allow_anyone": False})})
+
+
+def _tried(make: Callable[[], Value], problems: list[str]) -> Value | None:
+    try:
+        return make()
+    except ConfigurationInvalid as invalid:
+        problems += invalid.problems
+        return None
+
+
+def _findings(problems: list[str], catalogue: Catalogue | None) -> tuple[Finding, ...]:
+    if problems:
+        findings = (of_failure(CONFIGURATION, ConfigurationInvalid([problem])) for problem in problems)
+        return tuple(one._replace(advice=one.advice or "config/connector.toml explains every setting") for one in findings)
+    count = len(list(catalogue or ()))
+    return (Finding(CONFIGURATION, "ok", f"settings and client properties, and a catalogue of {count} record types"),)

@@ -1,0 +1,121 @@
+"""Kafka as the bridge needs it: reached, rights given, topics as they should be, and a producer id to be had.
+
+No record is produced: a producer id is what the first record would wait for.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final
+
+from connector.catalogue import Catalogue
+from connector.doctor.findings import Finding, State, not_checked, of_failure
+from connector.errors import ConfigurationInvalid, KafkaFailed
+from connector.pipeline.producers import Producers, check_properties
+from connector.settings import Settings, producer_properties
+from connector.topics.broker import Broker, Cluster
+from connector.topics.deviations import Deviation, Seen, deviations
+from connector.topics.wanted import Wanted
+
+SECONDS: Final = 5.0
+"""So long each question to Kafka may take."""
+_POLL_SECONDS: Final = 0.05
+
+
+def check_kafka(settings: Settings, catalogue: Catalogue | None) -> Iterator[Finding]:
+    """Look at Kafka; what cannot be checked because something before it failed says so."""
+    try:
+        broker = Broker(settings.kafka.client, SECONDS)
+        cluster = broker.cluster()
+    except (ConfigurationInvalid, KafkaFailed) as failed:
+        yield of_failure("kafka", failed)
+        yield from (not_checked(what, "Kafka was not reached") for what in ("rights", "topics", "producer id"))
+        return
+    yield reached(cluster, settings.topics.replication_factor)
+    if catalogue is None:
+        yield from (not_checked(what, "the catalogue cannot be read") for what in ("rights", "topics"))
+    else:
+        yield from _check_topics(broker, settings, catalogue)
+    yield _check_producer_id(settings)
+
+
+def reached(cluster: Cluster, copies: int) -> Finding:
+    """Judge a cluster that answered."""
+    found = f"cluster {cluster.cluster_id}, brokers: {cluster.brokers}"
+    if cluster.brokers < copies:
+        advice = f"start more brokers, or set topics.replication_factor = {cluster.brokers}"
+        return Finding("kafka", "warning", f"{found}: too few for {copies} copies, so no topics can be made", advice)
+    return Finding("kafka", "ok", found)
+
+
+def rights(seen: Seen, wanted: Wanted, prefix: str) -> Finding:
+    """Judge what we may do with the topics: write, which includes to see them."""
+    told = {topic: state.operations for topic, state in seen.present.items() if state.operations is not None}
+    lacking = [topic for topic, operations in told.items() if not operations & {"WRITE", "ALL"}]
+    if lacking or seen.hidden:
+        found = [f"not authorised to write to {', '.join(lacking)}"] if lacking else []
+        found += [f"not there, or not to be seen: {', '.join(sorted(seen.hidden))}"] if seen.hidden else []
+        return Finding("rights", "error", "; ".join(found), _grant(wanted, prefix, [*lacking, *sorted(seen.hidden)]))
+    if not told:
+        return not_checked("rights", "Kafka does not tell them" if seen.present else "there are no topics")
+    return Finding("rights", "ok", f"authorised to write to {len(told)} topics")
+
+
+def topics(catalogue: Catalogue, wanted: Wanted, seen: Seen) -> Iterator[Finding]:
+    """Judge the topics that we see. Unequal partition counts, a warning of `topics check`, are an error here."""
+    found = [deviation for deviation in deviations(catalogue, wanted, seen) if deviation.rule != "hidden"]
+    missing = [deviation.topic for deviation in found if deviation.rule == "missing"]
+    unread = [deviation.topic for deviation in found if deviation.rule == "unread"]
+    if missing:
+        yield Finding("topics", "error", f"missing: {', '.join(missing)}", "`connector topics create` makes them")
+    for deviation in found:
+        if deviation.topic not in missing and deviation.rule != "unread":
+            yield Finding("topics", _state(deviation), f"{deviation.topic}: {deviation.found}", deviation.advice)
+    if unread:
+        advice = "run `connector topics check` as one who may (DESCRIBE_CONFIGS); the bridge needs no such right"
+        yield Finding(
+            "topics", "unknown", f"the settings of {len(unread)} topics are not checked: we may not read them", advice
+        )
+    if not found:
+        yield Finding("topics", "ok", f"{len(seen.present)} topics are as they should be")
+
+
+def _check_topics(broker: Broker, settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
+    wanted = Wanted.of(settings)
+    try:
+        seen = broker.see([record_type.topic for record_type in catalogue])
+    except KafkaFailed as failed:
+        yield of_failure("topics", failed)
+        yield not_checked("rights", "the topics cannot be looked at")
+        return
+    yield rights(seen, wanted, settings.topics.prefix)
+    yield from topics(catalogue, wanted, seen)
+
+
+def _check_producer_id(settings: Settings) -> Finding:
+    properties = {**producer_properties(settings), "statistics.interval.ms": 100}
+    if check_properties(properties):
+        return not_checked("producer id", "the producer's properties are wrong")
+    try:
+        asyncio.run(_take_producer_id(Producers(properties)))
+    except KafkaFailed as failed:
+        return of_failure("producer id", failed)
+    return Finding("producer id", "ok", "Kafka gives one")
+
+
+async def _take_producer_id(producers: Producers) -> None:
+    producers.start()
+    warming = asyncio.create_task(producers.warm_up((), SECONDS))
+    while not warming.done():
+        producers.poll()
+        await asyncio.sleep(_POLL_SECONDS)
+    await warming
+
+
+def _state(deviation: Deviation) -> State:
+    return "error" if deviation.state == "error" or deviation.rule == "partitions" else "warning"
+
+
+def _grant(wanted: Wanted, prefix: str, names: list[str]) -> str:
+    which = f"--topic {prefix} --resource-pattern-type prefixed" if prefix else " ".join(f"--topic {name}" for name in names)
+    tool = f"kafka-acls --bootstrap-server {wanted.bootstrap_servers}"
+    return f"{tool} --add --allow-principal User:NAME --operation Write {which} (NAME is kafka.client sasl.username)"

@@ -1,0 +1,74 @@
+"""The schema registry as the bridge needs it: reached, our schemas known; and what its clock says of ours."""
+
+import ssl
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx2
+
+from connector.catalogue import Catalogue
+from connector.doctor.findings import Finding, not_checked, of_failure
+from connector.errors import ConfigurationInvalid, RegistryFailed
+from connector.registry import Registry
+from connector.settings import Settings
+
+_SECONDS: Final = 5.0
+_NEAR_SECONDS: Final = 5.0
+_FAR_SECONDS: Final = 300.0
+"""From here on event times look as if they were in the future, and are replaced."""
+
+
+def check_registry(settings: Settings, catalogue: Catalogue | None) -> Iterator[Finding]:
+    """Look for our schemas in the registry."""
+    if catalogue is None:
+        yield from (not_checked(what, "the catalogue cannot be read") for what in ("registry", "schemas"))
+        return
+    try:
+        registry = Registry(settings.registry.url, settings.registry.client)
+        found = [registry.look_up(record_type) for record_type in catalogue]
+    except (ConfigurationInvalid, RegistryFailed) as failed:
+        finding = of_failure("registry", failed)
+        yield finding._replace(advice=finding.advice or "check registry.url, and registry.client basic.auth.user.info")
+        yield not_checked("schemas", "the registry was not reached")
+        return
+    yield Finding("registry", "ok", f"{settings.registry.url} answers")
+    missing = [one.subject for one in found if one.schema_id is None]
+    if missing:
+        yield Finding(
+            "schemas", "error", f"not registered under {', '.join(missing)}", "`connector schemas register` registers them"
+        )
+    else:
+        yield Finding("schemas", "ok", f"{len(found)} schemas are registered")
+
+
+def check_clock(settings: Settings) -> Finding:
+    """Compare our clock with the registry's: Kafka tells no time but in records, and we produce none."""
+    began = time.time()
+    try:
+        answer = httpx2.get(settings.registry.url, timeout=_SECONDS, verify=_trusted(settings))
+        told = parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
+        return not_checked("clock", "the registry does not answer, and Kafka tells no time")
+    except (KeyError, ValueError, TypeError):
+        return not_checked("clock", "the registry sends no Date, and Kafka tells no time")
+    return difference(began, told, time.time())
+
+
+def difference(began: float, told: float, ended: float) -> Finding:
+    """Judge a time of the registry's, of whole seconds, that was told between two of ours."""
+    # Nothing is certain but what lies outside of the call; the registry cuts off less than a second.
+    apart = max(began - (told + 1), told - ended, 0)
+    which = "behind" if told > ended else "ahead of"
+    advice = "let NTP set the clocks of all machines"
+    if apart > _FAR_SECONDS:
+        return Finding("clock", "error", f"ours is {apart:.0f} s {which} the registry's: times of records are wrong", advice)
+    if apart > _NEAR_SECONDS:
+        return Finding("clock", "warning", f"ours is {apart:.0f} s {which} the registry's", advice)
+    return Finding("clock", "ok", f"within {_NEAR_SECONDS:.0f} s of the registry's; Kafka tells no time")
+
+
+def _trusted(settings: Settings) -> ssl.SSLContext | bool:
+    given = settings.registry.client.get("ssl.ca.location")
+    return ssl.create_default_context(cafile=str(given)) if given else True

@@ -1,0 +1,206 @@
+"""What the doctor makes of what it finds, without any server."""
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import pytest
+
+from connector.doctor import kafka, machine
+from connector.doctor.examine import side_by_side
+from connector.doctor.findings import Finding, exit_code, not_checked
+from connector.doctor.registry import difference
+from connector.settings import Http, Settings, load
+from connector.topics.broker import Cluster
+from connector.topics.deviations import Seen, TopicState
+from tests.callbacks import catalogue
+from tests.unit.test_deviations import WANTED, all_as_made, topic
+
+OK: Final = Finding("a", "ok", "fine")
+MIB: Final = 1024 * 1024
+
+
+def settings(**more: str) -> Settings:
+    given = {f"CONNECTOR_{name}": value for name, value in more.items()}
+    return load(None, {"CONNECTOR_AUTHENTICATION__URL_TOKEN": "invented-token-0123456789", **given})
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"),
+    [
+        ([OK], 0),
+        ([OK, Finding("b", "warning", ""), not_checked("c", "")], 0),
+        ([Finding("kafka", "error", ""), OK], 1),
+        ([Finding("kafka", "error", ""), Finding("configuration", "error", "")], 2),
+    ],
+)
+def test_exit_code_tells_whose_fault_it_is(findings: list[Finding], code: int) -> None:
+    assert exit_code(findings) == code
+
+
+# Side by side
+
+
+def test_checks_run_whatever_becomes_of_the_others_and_are_told_in_order() -> None:
+    hung = threading.Event()
+
+    def slow() -> Iterator[Finding]:
+        yield Finding("slow", "ok", "so far")
+        hung.wait(20)
+
+    began = time.monotonic()
+    told = side_by_side({"slow": slow, "quick": lambda: [OK]}, 0.3)
+    assert time.monotonic() - began < 5
+    assert [(finding.what, finding.state) for finding in told] == [("slow", "ok"), ("slow", "error"), ("a", "ok")]
+    assert "0.3 s" in told[1].found
+    hung.set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_check_that_fails_itself_does_not_look_like_health() -> None:
+    def broken() -> Iterator[Finding]:
+        raise ZeroDivisionError
+
+    assert exit_code(side_by_side({"broken": broken, "quick": lambda: [OK]}, 5)) == 1
+
+
+# This machine
+
+
+def test_settings_that_show_nothing_to_strangers_are_private() -> None:
+    assert [finding.state for finding in machine.check_privacy(settings())] == ["ok"]
+
+
+def test_anyone_and_an_open_management_port_are_warned_of() -> None:
+    told = list(machine.check_privacy(settings(AUTHENTICATION__ALLOW_ANYONE="true", MANAGEMENT__HOST="0.0.0.0")))
+    assert [finding.state for finding in told] == ["warning", "warning"]
+    assert "allow_anyone" in told[0].found
+    assert "0.0.0.0" in told[1].found
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("x", False),
+    ],
+)
+def test_loopback_is_known(host: str, loopback: bool) -> None:
+    assert machine.is_loopback(host) == loopback
+
+
+def test_disk_that_is_full_is_warned_of() -> None:
+    assert machine.room("/tmp", 64 * MIB).state == "ok"
+    assert machine.room("/tmp", 15 * MIB).state == "warning"
+    assert machine.check_temporary_folder().state == "ok"
+
+
+def test_temporary_folder_that_cannot_be_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", refuse)
+    finding = machine.check_temporary_folder()
+    assert finding.state == "error"
+    assert "TMPDIR" in finding.advice
+
+
+@pytest.mark.parametrize(("limit", "state"), [(1024, "warning"), (2099, "warning"), (2100, "ok"), (-1, "ok")])
+def test_open_files_are_counted_for_each_worker(limit: int, state: str) -> None:
+    finding = machine.open_files(limit, Http())
+    assert finding.state == state
+    assert ("LimitNOFILE=2100" in finding.advice) == (state == "warning")
+
+
+# Clock
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "words"),
+    [
+        (1000.0, "ok", "within"),
+        (1004.0, "ok", "within"),
+        (1007.0, "warning", "6 s behind"),
+        (993.0, "warning", "6 s ahead of"),
+        (1400.0, "error", "399 s behind"),
+        (600.0, "error", "399 s ahead of"),
+    ],
+)
+def test_clocks_are_compared_by_what_lies_outside_of_the_call(told: float, state: str, words: str) -> None:
+    finding = difference(1000.0, told, 1001.0)
+    assert finding.state == state
+    assert words in finding.found
+
+
+def test_slow_answer_is_no_difference() -> None:
+    assert difference(1000.0, 1009.0, 1010.0).state == "ok"
+
+
+# Kafka
+
+
+def test_too_few_brokers_for_the_copies_are_warned_of() -> None:
+    assert kafka.reached(Cluster("id", 3), 3).state == "ok"
+    finding = kafka.reached(Cluster("id", 1), 3)
+    assert (finding.state, finding.advice) == ("warning", "start more brokers, or set topics.replication_factor = 1")
+
+
+def test_rights_are_those_to_write() -> None:
+    present = all_as_made()
+    assert kafka.rights(Seen(present, frozenset()), WANTED, "p.").state == "ok"
+    present[topic("order")] = replace(present[topic("order")], operations=frozenset({"DESCRIBE", "READ"}))
+    finding = kafka.rights(Seen(present, frozenset({"hidden"})), WANTED, "p.")
+    assert finding.state == "error"
+    assert topic("order") in finding.found
+    assert "hidden" in finding.found
+    assert "--operation Write --topic p. --resource-pattern-type prefixed" in finding.advice
+    assert "--topic hidden" in kafka.rights(Seen(present, frozenset({"hidden"})), WANTED, "").advice
+
+
+def test_rights_that_kafka_does_not_tell_are_not_taken_for_granted() -> None:
+    present = {name: replace(state, operations=None) for name, state in all_as_made().items()}
+    assert kafka.rights(Seen(present, frozenset()), WANTED, "p.").state == "unknown"
+    assert kafka.rights(Seen({}, frozenset()), WANTED, "p.").state == "unknown"
+
+
+def told_of(present: dict[str, TopicState], hidden: frozenset[str] = frozenset()) -> list[Finding]:
+    return list(kafka.topics(catalogue(), WANTED, Seen(present, hidden)))
+
+
+def test_topics_as_they_are_made_are_one_line() -> None:
+    assert [(finding.state, finding.found) for finding in told_of(all_as_made())] == [("ok", "14 topics are as they should be")]
+
+
+def test_missing_topics_are_one_line() -> None:
+    (finding,) = told_of({})
+    assert finding.state == "error"
+    assert topic("order") in finding.found
+    assert finding.advice == "`connector topics create` makes them"
+
+
+def test_unequal_partition_counts_are_an_error() -> None:
+    present = all_as_made()
+    present[topic("order")] = replace(present[topic("order")], partitions=3)
+    (finding,) = told_of(present)
+    assert finding.state == "error"
+    assert topic("order") in finding.found
+
+
+def test_settings_that_may_not_be_read_are_unknown_and_one_line() -> None:
+    (finding,) = told_of({name: replace(state, config=None) for name, state in all_as_made().items()})
+    assert finding.state == "unknown"
+    assert "DESCRIBE_CONFIGS" in finding.advice
+
+
+def test_hidden_topics_are_told_with_the_rights_alone() -> None:
+    present = all_as_made()
+    del present[topic("order")]
+    told = told_of(present, frozenset({topic("order")}))
+    assert not [finding for finding in told if topic("order") in finding.found]
