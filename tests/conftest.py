@@ -13,10 +13,11 @@ import pytest
 
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.errors import StackUnavailable
+from tests.stack.guarded import GUARDED, credentials
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.process import JavaServer
 
-_REAL_FIXTURES = frozenset({"kafka", "apicurio", "own_kafka"})
+_REAL_FIXTURES = frozenset({"kafka", "guarded_kafka", "apicurio", "own_kafka"})
 # Servers by the name of the fixture that started them: those of the run, and those of one test.
 _SHARED = pytest.StashKey[dict[str, JavaServer]]()
 _OWN = pytest.StashKey[list[JavaServer]]()
@@ -28,6 +29,13 @@ Server = TypeVar("Server", bound=JavaServer)
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """One broker for all tests: each makes topics of its own and leaves the broker running."""
     with _shared(request, KafkaBroker(tmp_path_factory.mktemp("kafka"))) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def guarded_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """One broker with ACLs for all tests: each makes topics of its own, and rules for them alone."""
+    with _shared(request, KafkaBroker(tmp_path_factory.mktemp("guarded_kafka"), GUARDED, credentials("admin"))) as broker:
         yield broker
 
 

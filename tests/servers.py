@@ -43,6 +43,18 @@ class Ended(NamedTuple):
     stderr: str
 
 
+class Done(NamedTuple):
+    """A command that has ended by itself."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    def json(self) -> Any:
+        """Return what it printed for scripts."""
+        return json.loads(self.stdout)
+
+
 class Readiness(NamedTuple):
     """What `/readyz` answered; status 0: nothing listens yet."""
 
@@ -272,13 +284,20 @@ def new_prefix() -> str:
     return f"t{uuid.uuid4().hex[:8]}."
 
 
-def run(environment: Mapping[str, str], *arguments: str) -> str:
-    """Run a command to its end and return what it printed; an error when it fails."""
-    done = subprocess.run(
+def done(environment: Mapping[str, str], *arguments: str) -> Done:
+    """Run a command to its end, whatever that is."""
+    ended = subprocess.run(
         _command(*arguments), env=_whole(environment), cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 0, f"connector {' '.join(arguments)}: {done.stdout}{done.stderr}"
-    return done.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr, ended.stderr
+    return Done(ended.returncode, ended.stdout, ended.stderr)
+
+
+def run(environment: Mapping[str, str], *arguments: str) -> str:
+    """Run a command to its end and return what it printed; an error when it fails."""
+    ended = done(environment, *arguments)
+    assert ended.exit_code == 0, f"connector {' '.join(arguments)}: {ended.stdout}{ended.stderr}"
+    return ended.stdout
 
 
 def prepare(environment: Mapping[str, str]) -> None:

@@ -215,6 +215,7 @@ def test_unknown_type_is_told_with_the_known_ones(run: Runner) -> None:
         ["schemas", "list"],
         ["schemas", "register"],
         ["schemas", "register", "--dry-run", "--json"],
+        ["topics", "list"],
         ["topics", "check"],
         ["topics", "create", "--dry-run"],
         ["tail", "--count", "1"],

@@ -6,13 +6,15 @@ Its administrator makes the topics, grants and withdraws.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
 from connector import catalogue
 from tests import servers
-from tests.servers import Environment
+from tests.servers import Environment, eventually
 from tests.stack.kafka import KafkaBroker
 
 PASSWORDS: Final = {"admin": "invented-password-of-admin", "bridge": "invented-password-of-bridge"}
@@ -79,6 +81,26 @@ class Guarded:
         rules = [AclBindingFilter(*_subject(topic), *everything) for topic in topics]
         for done in self._admin.delete_acls(rules, request_timeout=10).values():
             done.result(timeout=10)
+
+    def alter(self, topic: str, config: Mapping[str, str]) -> None:
+        """Set settings of a topic, as its administrator."""
+        set_ = AlterConfigOpType.SET
+        entries = [ConfigEntry(name, value, incremental_operation=set_) for name, value in config.items()]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+        for done in self._admin.incremental_alter_configs([resource]).values():
+            done.result(timeout=10)
+
+    def produce(self, topic: str, client: Mapping[str, str]) -> None:
+        """Produce a record that is none of ours, with these credentials, once they are allowed to."""
+
+        def is_written() -> bool:
+            errors: list[object] = []
+            producer = Producer({"bootstrap.servers": self._address[0], "log_level": 0, **client})
+            producer.produce(topic, b"not Avro", on_delivery=lambda error, _: errors.append(error))
+            producer.flush(10)
+            return errors == [None]
+
+        eventually(is_written)
 
     def _rule(self, operation: AclOperation, permission: AclPermissionType, topics: Iterable[str]) -> None:
         rules = [AclBinding(*_subject(topic), operation, permission) for topic in topics]
