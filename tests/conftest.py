@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.readers import kafkajs
+from tests.readers import kafkajs, revenue
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker, OwnKafka
@@ -60,6 +60,13 @@ def node_modules() -> Path:
     """Where kafkajs and its registry client are."""
     with _skipped_where_unavailable():
         return kafkajs.node_modules()
+
+
+@pytest.fixture(scope="session")
+def revenue_venv() -> Path:
+    """The virtual environment of examples/revenue."""
+    with _skipped_where_unavailable():
+        return revenue.venv()
 
 
 def pytest_configure(config: pytest.Config) -> None:
