@@ -85,7 +85,7 @@ def _do(kafka: Broker, new: list[NewOne], altered: list[_Step], steps: dict[str,
     failures = []
     for one in new:
         try:
-            kafka.create([one])
+            kafka.create(one)
         except KafkaFailed as failed:
             failures.append(str(failed))
             steps[one.topic] = steps[one.topic]._replace(state="error")

@@ -84,31 +84,21 @@ class Broker:
         }
         return Seen(present, frozenset(not_seen))
 
-    def create(self, wanted: Sequence[NewOne]) -> None:
-        """Make topics; one that somebody else has made meanwhile is left as it is.
+    def create(self, one: NewOne) -> None:
+        """Make a topic; one that somebody else has made meanwhile is left as it is.
 
         Raises:
-            KafkaFailed: when Kafka does not answer or refuses some; the others are made.
+            KafkaFailed: when Kafka does not answer or refuses.
         """
-        if not wanted:
-            return
-        new = [
-            NewTopic(one.topic, num_partitions=one.partitions, replication_factor=one.copies, config=dict(one.config))
-            for one in wanted
-        ]
-        refused, not_allowed = [], []
-        for topic, future in self._admin.create_topics(new, operation_timeout=self._seconds).items():
-            try:
-                self._await(future)
-            except KafkaException as error:
-                if error.args[0].code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
-                    not_allowed.append(topic)
-                elif error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    refused.append(f"{topic} was not made: {error.args[0].str()}")
-        if not_allowed:
-            refused.append(str(hidden(not_allowed, "CREATE")))
-        if refused:
-            raise KafkaFailed("\n".join(refused))
+        new = NewTopic(one.topic, num_partitions=one.partitions, replication_factor=one.copies, config=dict(one.config))
+        try:
+            self._await(self._admin.create_topics([new], operation_timeout=self._seconds)[one.topic])
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+                raise hidden([one.topic], "CREATE") from None
+            if code != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise KafkaFailed(f"{one.topic} was not made: {error.args[0].str()}") from None
 
     def alter(self, topic: str, config: Mapping[str, str]) -> None:
         """Set a topic's settings; those that are not named stay as they are.
@@ -119,13 +109,12 @@ class Broker:
         set_ = AlterConfigOpType.SET
         entries = [ConfigEntry(name, value, incremental_operation=set_) for name, value in config.items()]
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
-        for future in self._admin.incremental_alter_configs([resource]).values():
-            try:
-                self._await(future)
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                    raise hidden([topic], "ALTER_CONFIGS") from None
-                raise KafkaFailed(f"{topic} was not changed: {error.args[0].str()}") from None
+        try:
+            self._await(self._admin.incremental_alter_configs([resource])[resource])
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise hidden([topic], "ALTER_CONFIGS") from None
+            raise KafkaFailed(f"{topic} was not changed: {error.args[0].str()}") from None
 
     def _configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return the settings of those topics whose settings we may read."""

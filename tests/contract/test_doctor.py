@@ -1,5 +1,6 @@
 """`connector doctor` against the real Kafka and registry: well, wrong in one way after the other, not let in, and all away."""
 
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -161,6 +162,18 @@ def test_everything_away_is_told_in_time() -> None:
     assert "registry.url" in of(findings, "registry")["advice"]
     # What the clients log of it would only stand between the lines.
     assert not ask(environment).stderr
+
+
+def test_servers_that_take_connections_and_never_answer_are_told_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as kafka, socket.create_server(("127.0.0.1", 0)) as registry:
+        ports = [silent.getsockname()[1] for silent in (kafka, registry)]
+        environment = servers.environment(f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
+        began = time.monotonic()
+        code, findings = doctor(environment)
+    assert time.monotonic() - began < 20
+    assert code == 1
+    assert {what for what, state in states(findings).items() if state == "error"} == {"kafka", "registry"}
+    assert "does not answer" in of(findings, "kafka")["found"]
 
 
 # Who we are and what we may

@@ -252,6 +252,15 @@ def test_topics_are_there(dev: Dev) -> None:
     assert {row["state"] for row in json.loads(done.stdout)} == {"unchanged"}
 
 
+def test_doctor_finds_no_error(dev: Dev) -> None:
+    done = dev.run("doctor", "--json")
+    # Nothing says who may call: that is for `serve`. What the embedded broker does not tell is not called well.
+    assert done.returncode == 2, done.stderr
+    findings = json.loads(done.stdout)
+    assert {finding["what"] for finding in findings if finding["state"] == "error"} == {"configuration"}
+    assert {"rights", "topics", "clock"} <= {finding["what"] for finding in findings if finding["state"] == "unknown"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
     dev = Dev(tmp_path)
