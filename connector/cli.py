@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -142,7 +143,8 @@ def tail(
 def schemas_list(*, config: Config = None, as_json: AsJson = False) -> None:
     """Show each of our schemas: its release, and what the registry knows of it."""
     loaded = settings_of.load_for_tools(config)
-    schemas_command.list_schemas(_catalogue(loaded), _folder(loaded), _registry(loaded), as_json=as_json)
+    with closing(_registry(loaded)) as registry:
+        schemas_command.list_schemas(_catalogue(loaded), _folder(loaded), registry, as_json=as_json)
 
 
 @schemas.command("check")
@@ -157,7 +159,8 @@ def schemas_check(
     checked = schemas_command.check(_folder(loaded), loaded.topics.prefix, as_json=as_json)
     registered = None
     if registry:
-        registered = schemas_command.check_registered(_catalogue(loaded), _registry(loaded), as_json=as_json)
+        with closing(_registry(loaded)) as asked:
+            registered = schemas_command.check_registered(_catalogue(loaded), asked, as_json=as_json)
     schemas_command.say_all_is_well(checked, registered, as_json=as_json)
 
 
@@ -171,7 +174,8 @@ def schemas_diff(
 ) -> None:
     """Show field by field what differs between the registered schemas and ours."""
     loaded = settings_of.load_for_tools(config)
-    schemas_command.diff(_catalogue(loaded), _registry(loaded), record_type or (), version, as_json=as_json)
+    with closing(_registry(loaded)) as registry:
+        schemas_command.diff(_catalogue(loaded), registry, record_type or (), version, as_json=as_json)
 
 
 @schemas.command("register")
@@ -179,7 +183,8 @@ def schemas_register(*, config: Config = None, dry_run: DryRun = False, as_json:
     """Check our schemas, then set their compatibility level and register them; what is right stays as it is."""
     loaded = settings_of.load_for_tools(config)
     schemas_command.check(_folder(loaded), loaded.topics.prefix, as_json=False)
-    register_command.register(_catalogue(loaded), _registry(loaded), dry_run=dry_run, as_json=as_json)
+    with closing(_registry(loaded)) as registry:
+        register_command.register(_catalogue(loaded), registry, dry_run=dry_run, as_json=as_json)
 
 
 @schemas.command("export")
@@ -192,8 +197,9 @@ def schemas_export(
 ) -> None:
     """Write every registered version of our schemas into a folder, with an index of ids and fingerprints."""
     loaded = settings_of.load_for_tools(config)
-    registry = None if released else _registry(loaded)
-    export_command.export(_catalogue(loaded), _folder(loaded), registry, folder, as_json=as_json)
+    with closing(_registry(loaded)) as registry:
+        asked = None if released else registry
+        export_command.export(_catalogue(loaded), _folder(loaded), asked, folder, as_json=as_json)
 
 
 @schemas.command("release")

@@ -87,6 +87,8 @@ class Registry:
         """Register a record type's schema, unless it is registered already."""
         subject = record_type.subject
         schema = Schema(record_type.published_text, "AVRO")
+        # Versions that were read are remembered by the client, which would then not ask.
+        self._client.clear_caches()  # type: ignore[no-untyped-call]
         self._ask(lambda: self._client.register_schema(subject, schema), subject)
         return self.look_up(record_type)
 
@@ -102,7 +104,12 @@ class Registry:
 
     def versions(self, subject: str) -> list[int]:
         """Return the numbers of a subject's versions, oldest first; none of an unknown subject."""
-        return sorted(self._ask(lambda: self._client.get_versions(subject), subject, _NOT_FOUND) or [])
+        numbers: Any = self._ask(lambda: self._client.get_versions(subject), subject, _NOT_FOUND)
+        if numbers is None:
+            return []
+        if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
+            raise self._no_registry("something else than versions")
+        return sorted(numbers)
 
     def version(self, subject: str, number: int | None = None) -> RegisteredVersion | None:
         """Return a version of a subject, the latest without a number; None when there is none."""

@@ -124,9 +124,10 @@ def _order(path: str, old: Json, new: Json) -> Iterator[Difference]:
 
 
 def _names(record: Json, outermost: Json) -> tuple[str, str]:
-    """Return namespace and name of a record, which has the namespace of the outermost one when it says none."""
+    """Return namespace and name of a record; the namespace of one within is empty when it is that of the outermost."""
     namespace, _, name = str(record["name"]).rpartition(".")
-    return namespace or str(record.get("namespace", outermost.get("namespace", ""))), name
+    namespace = namespace or str(record.get("namespace", ""))
+    return "" if record is not outermost and namespace == outermost.get("namespace") else namespace, name
 
 
 def _parent(path: str) -> str:

@@ -37,10 +37,10 @@ _SNAKE_CASE: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 def house_rules(name: str, schema: Json, source: str) -> Iterator[Violation]:
-    """Yield what one schema breaks; `name` is its record type, `source` the `from` of its table in messages.toml."""
+    """Yield what one schema breaks; `name` is its record type, `source` the `from` of its table, empty without one."""
     file = f"avro/{name}.avsc"
     yield from _names(file, name, schema)
-    allowed = REQUIRED_OF_DEAD_LETTERS if source == "dead_letters" else REQUIRED
+    allowed = {"dead_letters": REQUIRED_OF_DEAD_LETTERS, "": REQUIRED + REQUIRED_OF_DEAD_LETTERS}.get(source, REQUIRED)
     for path, record in records_within(schema):
         if not _is_told(record):
             yield Violation(file, path, "doc", f"record {record['name']} has no doc", "say what one record is")
