@@ -20,8 +20,8 @@ from tests.stack.apicurio import ApicurioRegistry
 
 CHECK_SECONDS = 2.0
 PRICE = "product_items[].item_price"
-NAMES = {"another name of a record", "another namespace"}
-"""Our names are refused without anything to compare with."""
+REFUSED_BY_ITSELF = {"another name of a record", "another namespace", "another unit", "no logical type"}
+"""Our names, and the fields that all messages have, cannot change in one schema: there is nothing to compare it with yet."""
 
 Schema = dict[str, Any]
 
@@ -164,7 +164,7 @@ def test_breaking_change_is_refused_by_check_and_register(deployment: Deployment
     check = ["check"] if is_released else ["check", "--registry"]
     against = "(against 1.0.0)" if is_released else "(against registered version 1)"
     for what, (edit, said) in BREAKING.items():
-        if what in NAMES and not is_released:
+        if what in REFUSED_BY_ITSELF and not is_released:
             continue
         deployment.change(edit)
         for command in (check, ["register"]):
