@@ -69,7 +69,9 @@ class Registry:
         found = self._ask(lambda: self._client.lookup_schema(subject, schema), subject, _NOT_FOUND)
         if found is None:
             return Registered(record_type.name, subject, None, None)
-        return Registered(record_type.name, subject, self._told(found.schema_id), found.version)
+        if not isinstance(found.schema_id, int):
+            raise self._no_registry("something else than an id")
+        return Registered(record_type.name, subject, found.schema_id, found.version)
 
     def schema_ids(self, record_types: Iterable[RecordType]) -> dict[str, int]:
         """Return the id of every record type's own schema.
