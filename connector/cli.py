@@ -182,7 +182,7 @@ def schemas_diff(
 def schemas_register(*, config: Config = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Check our schemas, then set their compatibility level and register them; what is right stays as it is."""
     loaded = settings_of.load_for_tools(config)
-    schemas_command.check(_folder(loaded), loaded.topics.prefix, as_json=False)
+    register_command.check_first(_folder(loaded), loaded.topics.prefix)
     with closing(_registry(loaded)) as registry:
         register_command.register(_catalogue(loaded), registry, dry_run=dry_run, as_json=as_json)
 

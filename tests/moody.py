@@ -58,7 +58,8 @@ def moody_registry(certificate: tuple[Path, Path] | None = None) -> Iterator[Moo
         file, key = certificate or (None, None)
         config = uvicorn.Config(
             moody,
-            log_level="critical",
+            # Logging belongs to the tests.
+            log_config=None,
             interface="asgi3",
             lifespan="off",
             ws="none",

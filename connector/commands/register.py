@@ -4,6 +4,7 @@ Our own rules come first, and nothing is registered while one is broken. After a
 it is registered.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 from connector.catalogue import Catalogue, RecordType
@@ -27,6 +28,21 @@ class _Done(NamedTuple):
     failure: str = ""
 
 
+_NOTHING = "nothing was registered or changed"
+
+
+def check_first(folder: Path, prefix: str) -> None:
+    """Check the files before anything is asked of a registry.
+
+    Raises:
+        ConfigurationInvalid: with every violation.
+    """
+    try:
+        schemas.check(folder, prefix, as_json=False)
+    except ConfigurationInvalid as invalid:
+        raise ConfigurationInvalid([*invalid.problems, _NOTHING]) from None
+
+
 def register(catalogue: Catalogue, registry: Registry, *, dry_run: bool, as_json: bool) -> None:
     """Register what is not registered, and say what was done.
 
@@ -40,9 +56,9 @@ def register(catalogue: Catalogue, registry: Registry, *, dry_run: bool, as_json
         pairs = [(record_type, schemas.registered_versions(registry, record_type)) for record_type in missing]
         levels = {record_type.name: registry.level(record_type.subject) for record_type in catalogue}
     except RegistryFailed as failed:
-        raise type(failed)(f"{failed}; nothing was registered or changed") from None
+        raise type(failed)(f"{failed}; {_NOTHING}") from None
     if violations := against_registered(pairs):
-        raise ConfigurationInvalid([*map(str, violations), "nothing was registered or changed"])
+        raise ConfigurationInvalid([*map(str, violations), _NOTHING])
     if dry_run:
         done = [_would_be(there, levels[there.record_type]) for _, there in known]
     else:

@@ -224,6 +224,7 @@ def test_broken_rule_registers_nothing(registry: Moody, folder: Path, run: Runne
     done = run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
     assert done.exit_code == 2
     assert done.problems()[0].startswith("avro/order.avsc, product_items: doc: ")
+    assert done.problems()[-1] == "nothing was registered or changed"
     assert registry.seen == []
 
 
@@ -254,6 +255,28 @@ def test_what_is_registered_and_no_avro_is_told(registry: Moody, folder: Path, r
     done = run("schemas", "check", "--registry")
     assert done.exit_code == 2
     assert "the two cannot be compared" in done.problems()[0]
+
+
+@pytest.mark.parametrize("name", ["avro/order.avsc", "config/messages.toml"])
+def test_broken_file_registers_nothing(name: str, registry: Moody, folder: Path, run: Runner) -> None:
+    (folder / name).write_text("{", encoding="utf-8")
+    for command in ("register", "check", "list", "diff", "release 1.0.0"):
+        done = run("schemas", *command.split(), settings=at(registry, CATALOGUE__FOLDER=str(folder)))
+        assert done.exit_code == 2
+        assert done.problems()[0].startswith(f"{name}: ")
+        assert ("nothing was registered or changed" in done.problems()) == (command == "register")
+    assert registry.seen == []
+
+
+def test_violations_are_told_to_scripts(folder: Path, run: Runner) -> None:
+    change(folder / "avro" / "order.avsc", lambda schema: schema["fields"][-1].pop("doc"))
+    done = run("schemas", "check", "--json", settings={"CATALOGUE__FOLDER": str(folder)})
+    assert done.exit_code == 2
+    (violation,) = done.json()["violations"]
+    assert list(violation) == ["schema", "path", "rule", "fault", "advice", "against"]
+    assert (violation["schema"], violation["path"], violation["rule"]) == ("avro/order.avsc", "product_items", "doc")
+    well = run("schemas", "check", "--json", settings={"CATALOGUE__FOLDER": str(data_folder())})
+    assert (well.exit_code, well.json()["violations"]) == (0, [])
 
 
 # Listing, comparing, exporting
