@@ -32,6 +32,10 @@ def plain(value: Any) -> Any:
 
 def as_json(value: Any) -> None:
     """Print one JSON document, on one line."""
+    _print_json(value)
+
+
+def _print_json(value: Any) -> None:
     print(json.dumps(plain(value), ensure_ascii=False), flush=True)  # noqa: T201 - the output for scripts
 
 
@@ -65,6 +69,14 @@ def what_to_do(advice: Iterable[str]) -> None:
     """Print what is to be done, each once and on one line, so that commands can be copied."""
     for text in dict.fromkeys(advice):
         out.print(Text.assemble(("  → ", "bold"), text), soft_wrap=True)
+
+
+def rows(title: str, names: tuple[str, ...], values: list[tuple[Any, ...]], *, as_json: bool) -> None:
+    """Print rows: objects of these names for scripts, a table for people."""
+    if as_json:
+        _print_json([dict(zip(names, row, strict=True)) for row in values])
+    else:
+        table(title, tuple(name.replace("_", " ") for name in names), values)
 
 
 def problem(text: str) -> None:

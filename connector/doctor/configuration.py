@@ -1,6 +1,6 @@
-"""The configuration: settings, the catalogue, and the properties of every client, each tried as `serve` tries them."""
+"""The configuration: settings, catalogue, schemas, and the properties of every client, each tried as `serve` tries them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -8,10 +8,11 @@ from typing import TypeVar
 from connector import catalogue as catalogues
 from connector import settings as settings_of
 from connector.catalogue import Catalogue
-from connector.doctor.findings import CONFIGURATION, Finding, of_failure
+from connector.doctor.findings import CONFIGURATION, SCHEMA_FILES, Finding, of_failure
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import check_properties
 from connector.registry import Registry
+from connector.schemas.check import check
 from connector.settings import Settings
 
 Value = TypeVar("Value")
@@ -38,14 +39,29 @@ def read(file: Path | None) -> Configuration:
     loaded = settings
     catalogue = _tried(lambda: catalogue_of(loaded), problems)
     problems += check_properties(settings_of.producer_properties(loaded))
-    _tried(lambda: Registry(loaded.registry.url, loaded.registry.client), problems)
+    _tried(lambda: Registry(loaded.registry.url, loaded.registry.client).close(), problems)
     return Configuration(settings, catalogue, _findings(problems, catalogue))
+
+
+def check_schema_files(settings: Settings) -> Iterator[Finding]:
+    """Tell what is wrong with our schemas by themselves; what keeps the catalogue from being read is told above."""
+    checked = check(folder_of(settings), settings.topics.prefix)
+    violations = [violation for violation in checked.violations if violation.rule != "catalogue"]
+    for violation in violations:
+        yield of_failure(SCHEMA_FILES, ConfigurationInvalid([str(violation)]))
+    if not violations:
+        found = f"{checked.schemas} schemas keep the rules, also against {checked.released} released versions"
+        yield Finding(SCHEMA_FILES, "ok", found)
 
 
 def catalogue_of(settings: Settings) -> Catalogue:
     """Return the catalogue that the settings name."""
-    folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
-    return catalogues.load(folder, settings.topics.prefix)
+    return catalogues.load(folder_of(settings), settings.topics.prefix)
+
+
+def folder_of(settings: Settings) -> Path:
+    """Return the folder with avro/ and config/."""
+    return Path(settings.catalogue.folder) if settings.catalogue.folder else catalogues.data_folder()
 
 
 def _without_callers(file: Path | None) -> Settings:

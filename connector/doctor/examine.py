@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from connector.doctor import configuration, machine
-from connector.doctor.findings import Finding, not_checked
+from connector.doctor.findings import SCHEMA_FILES, Finding, not_checked
 from connector.doctor.kafka import check_kafka
 from connector.doctor.registry import check_clock, check_registry
 from connector.settings import Settings
@@ -24,9 +24,10 @@ def examine(file: Path | None) -> list[Finding]:
     settings = read.settings
     if settings is None:
         why = "the settings cannot be read"
-        there = (not_checked(what, why) for what in ("kafka", "registry", "clock", "open files", "privacy"))
+        there = (not_checked(what, why) for what in (SCHEMA_FILES, "kafka", "registry", "clock", "open files", "privacy"))
         return [*read.findings, *there, machine.check_temporary_folder()]
     checks: dict[str, Check] = {
+        SCHEMA_FILES: lambda: configuration.check_schema_files(settings),
         "kafka": lambda: check_kafka(settings, read.catalogue),
         "registry": lambda: check_registry(settings, read.catalogue),
         "clock": lambda: [check_clock(settings)],

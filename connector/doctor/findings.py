@@ -1,7 +1,7 @@
 """What the doctor says: a finding a line, and the exit code of them all."""
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 
@@ -18,14 +18,15 @@ class Finding(NamedTuple):
     advice: str = ""
 
 
-CONFIGURATION = "configuration"
-"""The check whose errors are the user's own."""
+CONFIGURATION: Final = "configuration"
+SCHEMA_FILES: Final = "schema files"
+"""The checks whose errors are the user's own."""
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
     """Return 2 where the configuration is wrong, else 1 where anything else is, else 0: warnings stop nothing."""
     wrong = {finding.what for finding in findings if finding.state == "error"}
-    if CONFIGURATION in wrong:
+    if wrong & {CONFIGURATION, SCHEMA_FILES}:
         return 2
     return 1 if wrong else 0
 

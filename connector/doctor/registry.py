@@ -2,7 +2,8 @@
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -11,7 +12,7 @@ import httpx2
 from connector.catalogue import Catalogue
 from connector.doctor.findings import Finding, not_checked, of_failure
 from connector.errors import ConfigurationInvalid, RegistryFailed
-from connector.registry import Registry
+from connector.registry import LEVEL, Registered, Registry
 from connector.settings import Settings
 
 _SECONDS: Final = 5.0
@@ -21,33 +22,45 @@ _FAR_SECONDS: Final = 300.0
 
 
 def check_registry(settings: Settings, catalogue: Catalogue | None) -> Iterator[Finding]:
-    """Look for our schemas in the registry."""
+    """Look for our schemas in the registry, and for the level by which it guards them."""
     if catalogue is None:
         yield from (not_checked(what, "the catalogue cannot be read") for what in ("registry", "schemas"))
         return
     try:
-        registry = Registry(settings.registry.url, settings.registry.client)
-        found = [registry.look_up(record_type) for record_type in catalogue]
+        with closing(Registry(settings.registry.url, settings.registry.client)) as registry:
+            found = [registry.look_up(record_type) for record_type in catalogue]
+            levels = {record_type.subject: registry.level(record_type.subject) for record_type in catalogue}
     except (ConfigurationInvalid, RegistryFailed) as failed:
-        finding = of_failure("registry", failed)
-        yield finding._replace(advice=finding.advice or "check registry.url, and registry.client basic.auth.user.info")
+        yield of_failure("registry", failed)
         yield not_checked("schemas", "the registry was not reached")
         return
     yield Finding("registry", "ok", f"{settings.registry.url} answers")
+    yield from schemas(found, levels)
+
+
+def schemas(found: Sequence[Registered], levels: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Judge what the registry knows of our schemas."""
     missing = [one.subject for one in found if one.schema_id is None]
+    others = [
+        f"{subject} ({level or 'none'})" for subject, level in levels.items() if level != LEVEL and subject not in missing
+    ]
     if missing:
         yield Finding(
-            "schemas", "error", f"not registered under {', '.join(missing)}", "`connector schemas register` registers them"
+            "schemas", "error", f"not registered: {', '.join(missing)}", "`connector schemas register` registers them"
         )
-    else:
-        yield Finding("schemas", "ok", f"{len(found)} schemas are registered")
+    if others:
+        advice = "`connector schemas register` sets it"
+        yield Finding("schemas", "warning", f"another compatibility level than {LEVEL}: {', '.join(others)}", advice)
+    if not (missing or others):
+        yield Finding("schemas", "ok", f"{len(found)} schemas are registered, and guarded by {LEVEL}")
 
 
 def check_clock(settings: Settings) -> Finding:
     """Compare our clock with the registry's: Kafka tells no time but in records, and we produce none."""
     began = time.time()
     try:
-        answer = httpx2.get(settings.registry.url, timeout=_SECONDS, verify=_trusted(settings))
+        # The first of several: one clock is enough.
+        answer = httpx2.get(settings.registry.url.split(",")[0].strip(), timeout=_SECONDS, verify=_trusted(settings))
         told = parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
         return not_checked("clock", "the registry does not answer, and Kafka tells no time")

@@ -1,13 +1,18 @@
 """`connector doctor` against the real Kafka and registry: well, wrong in one way after the other, not let in, and all away."""
 
+import json
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from confluent_kafka.admin._acl import AclOperation
 
+from connector.catalogue import data_folder
 from tests import servers
 from tests.contract.test_topics import Topics
 from tests.servers import Done, Environment
@@ -18,6 +23,7 @@ from tests.stack.ports import free_ports
 
 ALL = (
     "configuration",
+    "schema files",
     "kafka",
     "rights",
     "topics",
@@ -146,6 +152,38 @@ def test_wrong_client_properties_stop_no_other_check(bridge: Bridge) -> None:
     told = [finding["found"] for finding in findings if finding["what"] == "configuration"]
     assert len(told) == 2
     assert "s3cret" not in str(findings)
+
+
+def test_schema_that_breaks_a_rule_is_the_users_own(bridge: Bridge, tmp_path: Path) -> None:
+    for name in ("avro", "config"):
+        shutil.copytree(data_folder() / name, tmp_path / name)
+    file = tmp_path / "avro" / "order.avsc"
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    schema["fields"][-1].pop("doc")
+    file.write_text(json.dumps(schema), encoding="utf-8")
+    code, findings = doctor(bridge.environment, CATALOGUE__FOLDER=str(tmp_path))
+    assert code == 2
+    assert of(findings, "schema files")["state"] == "error"
+    assert "avro/order.avsc" in of(findings, "schema files")["found"]
+    assert of(findings, "configuration")["state"] == "ok"
+
+
+def test_catalogue_that_cannot_be_read_leaves_the_servers_to_be_tried(bridge: Bridge, tmp_path: Path) -> None:
+    code, findings = doctor(bridge.environment, CATALOGUE__FOLDER=str(tmp_path))
+    assert code == 2
+    unknown = dict.fromkeys(("rights", "topics", "registry", "schemas"), "unknown")
+    assert states(findings) == {"configuration": "error", **unknown}
+
+
+def test_another_compatibility_level_is_warned_of(bridge: Bridge) -> None:
+    subject = f"{bridge.topic('orders')}-value"
+    url = f"{bridge.environment['CONNECTOR_REGISTRY__URL']}/config/{subject}"
+    assert httpx.put(url, json={"compatibility": "NONE"}, timeout=10, trust_env=False).status_code == 200
+    code, findings = doctor(bridge.environment)
+    assert (code, states(findings)) == (0, {"schemas": "warning"})
+    assert subject in of(findings, "schemas")["found"]
+    servers.run(bridge.environment, "schemas", "register")
+    assert states(doctor(bridge.environment)[1]) == {}
 
 
 def test_everything_away_is_told_in_time() -> None:
