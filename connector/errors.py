@@ -5,6 +5,7 @@
     ├── OtherSideFailed            Kafka, the registry or a bridge did not do its part; exit code 1
     │   ├── KafkaFailed
     │   └── RegistryFailed
+    │       └── NotRegistered      the registry answers, and does not know our schemas
     ├── NotDecodable               a callback that becomes one dead letter
     ├── Misfit                     a value of the wire that does not fit its field: a rejection
     │   └── Missing                a required value that is not there
@@ -43,6 +44,10 @@ class KafkaFailed(OtherSideFailed):
 
 class RegistryFailed(OtherSideFailed):
     """The schema registry is away, refuses, or does not know our schema."""
+
+
+class NotRegistered(RegistryFailed):
+    """The schema registry answers, and does not know our schema: no outage that would pass."""
 
 
 class NotDecodable(ConnectorError):
