@@ -14,7 +14,7 @@ from connector import catalogue as catalogues
 from connector.alarm import DeadLetterAlarm
 from connector.errors import OtherSideFailed
 from connector.idcache import IdCache
-from connector.logs import event
+from connector.logs import event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.encode import encoders
@@ -70,6 +70,8 @@ class Bridge:
         """Begin to warm up, on the running event loop."""
         self.sink.start()
         self._tasks = [asyncio.create_task(self._warm_up()), asyncio.create_task(self._measure())]
+        for task in self._tasks:
+            task.add_done_callback(_tell_defect)
 
     def drain(self) -> None:
         """Take no more callbacks."""
@@ -154,3 +156,9 @@ class Bridge:
             name, level = ("dead_letters_alarm", "error") if self._alarm.is_on else ("dead_letters_alarm_over", "warning")
             event(name, level, share=round(self._alarm.share, 4), see="the reasons in connector_dead_letters_total")
             self.metrics.dead_letter_alarm.set(self._alarm.is_on)
+
+
+def _tell_defect(task: "asyncio.Task[None]") -> None:
+    """Log what ended a task that should go on until it is cancelled: nobody waits for its error."""
+    if not task.cancelled() and (error := task.exception()):
+        event("defect", where=fault_location(error), error=type(error).__name__)

@@ -48,8 +48,9 @@ class IdCache:
         self._record_types = tuple(record_types)
         self._registry_url = registry_url
         self._fingerprints = {one.subject: _sha256(one.published_text.encode()) for one in self._record_types}
-        known = msgspec.json.encode([registry_url, sorted(self._fingerprints.items())])
-        self.file = folder / f"schema-ids-{_sha256(known)[:32]}.json"
+        self._of_registry = f"schema-ids-{_sha256(registry_url.encode())[:16]}"
+        schemas = msgspec.json.encode(sorted(self._fingerprints.items()))
+        self.file = folder / f"{self._of_registry}-{_sha256(schemas)[:16]}.json"
         self.problem = ""
         """Why the file could not be written the last time; empty when it was."""
 
@@ -80,9 +81,10 @@ class IdCache:
             self.problem = ""
 
     def forget(self) -> None:
-        """Keep nothing: the ids turned out to be wrong."""
+        """Keep nothing of this registry, other releases' ids included: it was changed."""
         try:
-            self.file.unlink(missing_ok=True)
+            for file in list(self.file.parent.glob(f"{self._of_registry}-*.json")):
+                file.unlink(missing_ok=True)
         except OSError as error:
             self._tell(f"{self.file}: {error.strerror}")
 

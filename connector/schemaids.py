@@ -103,6 +103,8 @@ class SchemaIds:
         if cached and cached.ids != ids:
             changed = [one.subject for one in self._record_types if cached.ids[one.name] != ids[one.name]]
             event("schema_ids_changed", "warning", subjects=changed, confirmed_at=cached.confirmed_at.isoformat())
+            if self._cache:
+                await asyncio.to_thread(self._cache.forget)
 
     async def _confirm(self) -> None:
         if self.wrong or self._from_cache:
@@ -117,11 +119,12 @@ class SchemaIds:
             await asyncio.to_thread(self._cache.write, self._ids, self._confirmed_at)
 
     async def _refuse(self, wrong: str) -> None:
-        if wrong != self.wrong:
-            event("schema_ids_wrong", "error", reason=wrong)
-        self.wrong = wrong
         self._metrics.schema_id_checks.labels("wrong").inc()
         self._metrics.schema_ids_wrong.set(1)
+        if wrong == self.wrong:
+            return
+        event("schema_ids_wrong", "error", reason=wrong)
+        self.wrong = wrong
         if self._cache:
             # Else the next start could produce with them, if the registry happens to be away.
             await asyncio.to_thread(self._cache.forget)

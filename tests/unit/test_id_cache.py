@@ -102,11 +102,22 @@ def test_folder_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path: 
         keeper.write(IDS, WHEN)
         keeper.forget()
         assert keeper.read() is None
-    assert [line["event"] for line in told] == ["schema_ids_not_kept", "schema_ids_not_kept", "schema_ids_not_read"]
+    assert [line["event"] for line in told] == ["schema_ids_not_kept", "schema_ids_not_read"]
     assert "Not a directory" in keeper.problem
     in_the_way.unlink()
     keeper.write(IDS, WHEN)
     assert not keeper.problem
+
+
+def test_ids_that_cannot_be_forgotten_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    keeper = kept(tmp_path)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with capture_logs() as told:
+        keeper.forget()
+    assert [line["reason"] for line in told] == [f"{keeper.file}: Read-only file system"]
 
 
 def test_nothing_is_left_of_a_file_that_could_not_be_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,9 +143,13 @@ def test_workers_that_write_at_once_leave_one_whole_file(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [keepers[0].file]
 
 
-def test_forgotten_ids_are_gone(tmp_path: Path) -> None:
+def test_forgotten_ids_are_gone_with_those_of_other_releases_and_not_of_other_registries(tmp_path: Path) -> None:
     keeper = kept(tmp_path)
+    cache(tmp_path, record_types=[replace(RECORD_TYPES[0], published_text="{}"), *RECORD_TYPES[1:]]).write(IDS, WHEN)
+    other = cache(tmp_path, "http://127.0.0.1:2")
+    other.write(IDS, WHEN)
     keeper.forget()
+    assert list(tmp_path.iterdir()) == [other.file]
     assert keeper.read() is None
     keeper.forget()
 
