@@ -89,7 +89,9 @@ def _unmapped(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str,
         mapped |= mapping.paths
         raw_paths |= mapping.raw_paths
         present |= _leaves(item)
-    return sorted(path for path in present if path not in mapped and not _is_within(path, raw_paths))
+    # One object where a list is meant is taken too.
+    plain = {path.replace("[]", "") for path in mapped}
+    return sorted(path for path in present if path.replace("[]", "") not in plain and not _is_within(path, raw_paths))
 
 
 def _is_within(path: str, roots: set[str]) -> bool:

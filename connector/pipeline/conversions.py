@@ -210,9 +210,9 @@ def to_binary(value: Any, path: str) -> bytes:
 
 
 def to_elements(value: Any, path: str) -> list[Json]:
-    """Return the list at `path` as objects; one object is a list of one, `""` is an empty list."""
+    """Return the list at `path` as objects; one object is a list of one, `""` and `{}` are an empty list."""
     if value.__class__ is dict:
-        return [value]
+        return [value] if value else []
     if value == "":
         return []
     if value.__class__ is not list:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -125,8 +126,25 @@ def digest(parts: tuple[Any, ...]) -> str:
     try:
         text = _IDENTITY.encode(parts)
     except RecursionError:
-        text = repr(parts[0]).encode()
+        text = _IDENTITY.encode(_flattened(parts))
     return hashlib.sha256(text).hexdigest()[:32]
+
+
+def _flattened(parts: tuple[Any, ...]) -> list[Any]:
+    """Return all values of what is nested too deep to be written, and where objects and lists begin."""
+    flat: list[Any] = []
+    pending: list[Any] = [parts]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            flat.append(["object", len(part)])
+            pending.extend(chain.from_iterable(part.items()))
+        elif isinstance(part, list | tuple):
+            flat.append(["list", len(part)])
+            pending.extend(part)
+        else:
+            flat.append(part)
+    return flat
 
 
 def _source(metadata: Json) -> bytes:

@@ -30,11 +30,12 @@ REFUSED_FOR_GOOD: Final = frozenset(
 _BESIDE_VALUE_BYTES: Final = 512
 """What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
 _POLL_SECONDS: Final = 0.001
-_BUSY_POLL_SECONDS: Final = 0.004
+_POLL_SECONDS_OF_A_RECORD: Final = 0.001 / 64
+_LONGEST_POLL_SECONDS: Final = 0.01
 _IDLE_POLL_SECONDS: Final = 0.1
 _FEW_RECORDS: Final = 64
 """Up to so many records under way each callback is sent at once. Beyond, callbacks are gathered and sent together at the next
-poll: the client's thread is woken once for all of them, and not for each."""
+poll, the later the more is under way: the client's thread is woken once for all of them, and not for each."""
 _SILENT_SECONDS: Final = 60.0
 _log: Final = logging.getLogger("connector.produce")
 
@@ -237,7 +238,7 @@ class KafkaSink:
     def _poll_seconds(self) -> float:
         if not self._outstanding:
             return _IDLE_POLL_SECONDS
-        return _POLL_SECONDS if self._outstanding <= _FEW_RECORDS else _BUSY_POLL_SECONDS
+        return min(max(_POLL_SECONDS, self._outstanding * _POLL_SECONDS_OF_A_RECORD), _LONGEST_POLL_SECONDS)
 
     def _left(self) -> int:
         return self.producers.queued() + sum(len(delivery.messages) for delivery in self._gathered)

@@ -104,17 +104,7 @@ def _message(index: int, message: Any, people: People, make: _Make) -> Item:
     is_system = message.get("type") == "system"
     number, user_id = message.get("from"), message.get("from_user_id")
     contact = people.match(number, user_id, "message", message, by_position=not is_system)
-    if is_system:
-        key = _system_key(message, contact)
-    else:
-        key = _first_key(
-            (
-                ("wa_id", contact.get("wa_id")),
-                ("from", number),
-                ("user_id", contact.get("user_id")),
-                ("from_user_id", user_id),
-            )
-        )
+    key = _system_key(message, contact) if is_system else _message_key(contact, number, user_id)
     identity: tuple[Any, ...] = ("message", message.get("id"))
     reaction = message.get("reaction")
     if "entry" in message:
@@ -131,6 +121,14 @@ def _message(index: int, message: Any, people: People, make: _Make) -> Item:
         key=key,
         identity=identity,
     )
+
+
+def _message_key(contact: Json, number: Any, user_id: Any) -> Json:
+    wa_id = contact.get("wa_id")
+    if wa_id and wa_id.__class__ is str:
+        # Nearly every message: no need to make a list of the rules.
+        return {"value": wa_id, "source": "wa_id"}
+    return _first_key((("wa_id", wa_id), ("from", number), ("user_id", contact.get("user_id")), ("from_user_id", user_id)))
 
 
 def _system_key(message: Json, contact: Json) -> Json:

@@ -72,6 +72,7 @@ FITS: list[tuple[Callable[[Any, str], Any], Any, Any]] = [
     (conversions.to_elements, [{"a": 1}, {}], [{"a": 1}, {}]),
     (conversions.to_elements, {"a": 1}, [{"a": 1}]),
     (conversions.to_elements, [], []),
+    (conversions.to_elements, {}, []),
     (conversions.to_elements, "", []),
     (conversions.to_json, "", None),
     (conversions.to_json, "Ciao", '"Ciao"'),

@@ -336,3 +336,14 @@ def test_what_extra_info_says_of_one_event_is_null_in_several() -> None:
 def test_digest_tells_parts_apart_that_read_alike_when_joined() -> None:
     assert len({digest(("a", "bc")), digest(("ab", "c")), digest(("abc",)), digest(("a", "bc", None))}) == 4
     assert digest(("a", 1)) != digest(("a", "1"))
+
+
+def test_what_is_nested_too_deep_to_be_written_has_an_id_of_its_own() -> None:
+    def nested(leaf: str) -> Any:
+        value: Any = leaf
+        for _ in range(3000):
+            value = [value]
+        return value
+
+    ids = {digest(("message", nested(leaf))) for leaf in ("a", "b", "a")} | {digest(("status", nested("a")))}
+    assert len(ids) == 3
