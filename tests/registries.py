@@ -46,7 +46,7 @@ class EmbeddedRegistry:
         """Listen; what was registered is still there."""
         listening = socket.create_server(("127.0.0.1", self._port))
         config = uvicorn.Config(
-            self._answer, log_level="error", interface="asgi3", lifespan="off", ws="none", timeout_graceful_shutdown=1
+            self._answer, log_config=None, interface="asgi3", lifespan="off", ws="none", timeout_graceful_shutdown=1
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
