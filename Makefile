@@ -62,8 +62,9 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-a
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 .PHONY: lock
-lock: $(INSTALLED) ## the lock files anew, from pyproject.toml
+lock: $(INSTALLED) ## the lock files anew, from pyproject.toml and the examples
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	$(UV_COMPILE) examples/revenue/requirements.in -o examples/revenue/requirements.lock
 	$(BIN)/python -c 'import tomllib, pathlib; print(*tomllib.loads(pathlib.Path("pyproject.toml").read_text())["build-system"]["requires"], sep="\n")' \
 		| $(UV_COMPILE) -c requirements-dev.lock -o requirements-build.lock -

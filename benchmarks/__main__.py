@@ -11,17 +11,19 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from rich.console import Console
 
 from benchmarks import baseline, check, load, servers, stack
+from benchmarks.callbacks import LoadName
 from benchmarks.report import Figures, report, table
 from connector import catalogue as catalogues
 from connector.registry import Registry
 
 _WARM_UP_SECONDS = 3
 _SETTLE_SECONDS = 0.5
+_MESSAGES = ("document", "order", "media", "text")
 _Start = Callable[[stack.Stack, int, Path], AbstractContextManager[servers.Server]]
 
 
@@ -31,6 +33,7 @@ class Contender(NamedTuple):
     name: str
     start: _Start
     message_topics: tuple[str, ...]
+    status_topic: str
     contact_topic: str
 
 
@@ -43,10 +46,17 @@ def main() -> int:
         Contender(
             "baseline",
             servers.baseline,
-            (baseline.TOPICS["document"], baseline.TOPICS["order"]),
+            tuple(baseline.TOPICS[kind] for kind in _MESSAGES),
+            baseline.TOPICS["status"],
             baseline.TOPICS["contact"],
         ),
-        Contender("bridge", servers.bridge, (types["document"].topic, types["order"].topic), types["contact"].topic),
+        Contender(
+            "bridge",
+            servers.bridge,
+            tuple(types[kind].topic for kind in _MESSAGES),
+            types["status"].topic,
+            types["contact"].topic,
+        ),
     ]
     missing = [program for program in ("wrk", "taskset") if shutil.which(program) is None]
     if missing:
@@ -67,7 +77,7 @@ def main() -> int:
         stack.started(Path(name), topics, embedded=arguments.embedded) as running,
     ):
         folder = Path(name)
-        load.write_templates(folder / "templates")
+        load.write_templates(folder / "templates", arguments.load)
         registry = Registry(running.registry_url)
         for record_type in catalogue:
             registry.register(record_type)
@@ -80,7 +90,7 @@ def main() -> int:
                 console.print(f"{contender.name}: {rate}, {acknowledged:,} answered 2xx, {', '.join(wrong) or 'all found'}")
                 if wrong:
                     return 1
-        result = report(running.broker, runs, checked)
+        result = report(running.broker, arguments.load, runs, checked)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
@@ -95,7 +105,9 @@ def _measure(
     with contender.start(running, core, folder) as server:
         load.send(server.url, templates, secrets.token_hex(4), _WARM_UP_SECONDS)
         time.sleep(_SETTLE_SECONDS)
-        topics = check.Topics(running.bootstrap_servers, contender.message_topics, contender.contact_topic)
+        topics = check.Topics(
+            running.bootstrap_servers, contender.message_topics, contender.status_topic, contender.contact_topic
+        )
         run = secrets.token_hex(4)
         before = server.cpu_seconds()
         seen = load.send(server.url, templates, run, seconds)
@@ -118,6 +130,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=int, default=10, help="length of a run (default 10)")
     parser.add_argument("--runs", type=int, default=3, help="runs of each server (default 3)")
+    parser.add_argument("--load", choices=get_args(LoadName), default="documents", help="what is sent (default documents)")
     parser.add_argument("--embedded", action="store_true", help="librdkafka's mock broker, also where there is Java")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     return parser.parse_args()

@@ -25,7 +25,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 PREFIX = "baseline."
-TOPICS = {"document": f"{PREFIX}documents", "order": f"{PREFIX}orders", "contact": f"{PREFIX}contacts"}
+TOPICS = {
+    name: f"{PREFIX}{topic}"
+    for name, topic in {
+        "document": "documents",
+        "order": "orders",
+        "media": "media",
+        "text": "texts",
+        "status": "statuses",
+        "contact": "contacts",
+    }.items()
+}
 
 
 def _record(name: str, strings: str, others: list[dict[str, Any]]) -> str:
@@ -41,8 +51,16 @@ _ITEM = _record(
     "OrderItem", "product_retailer_id currency", [{"name": n, "type": "double"} for n in ("quantity", "item_price")]
 )
 _ITEMS: dict[str, Any] = {"name": "product_items", "type": {"type": "array", "items": json.loads(_ITEM)}}
+_CONVERSATION = "conversation_id conversation_origin_type pricing_model pricing_type pricing_category"
 SCHEMAS = {
     "document": _record("Document", f"{_COMMON} document_id filename mime_type sha256 caption url", _TIMES),
+    "media": _record("Media", f"{_COMMON} media_id mime_type sha256 caption url", _TIMES),
+    "text": _record("Text", f"{_COMMON} body", _TIMES),
+    "status": _record(
+        "Status",
+        f"message_id wa_id status phone_number_id display_phone_number waba_id trace_id ref ref1 ref2 {_CONVERSATION}",
+        _TIMES,
+    ),
     "order": _record("Order", f"{_COMMON} catalog_id text ref ref1 ref2", [_ITEMS, *_TIMES]),
     "contact": _record(
         "Contact", "wa_id profile_name phone_number_id display_phone_number waba_id last_message_id", [_RECEIVED_AT]
@@ -85,15 +103,20 @@ class Baseline:
         root = json.loads(await request.body())
         value, extra = root["meta_object"]["value"], root["extra_info"]
         received_at = time.time_ns() // 1_000_000
-        people = {contact["wa_id"]: contact for contact in value["contacts"]}
+        people = {contact["wa_id"]: contact for contact in value.get("contacts", [])}
         futures = []
-        for message in value["messages"]:
+        for message in value.get("messages", []):
             contact = people.get(message["from"], {})
             record = self._message(message, contact, value["metadata"], extra, received_at)
-            futures.append(self._produce(message["type"], message["from"], record))
+            name = "media" if message["type"] == "image" else message["type"]
+            futures.append(self._produce(name, message["from"], record))
         futures += [
             self._produce("contact", contact["wa_id"], self._contact(contact, value, extra, received_at))
-            for contact in value["contacts"]
+            for contact in value.get("contacts", [])
+        ]
+        futures += [
+            self._produce("status", status["recipient_id"], self._status(status, value["metadata"], extra, received_at))
+            for status in value.get("statuses", [])
         ]
         await asyncio.gather(*futures)
         return Response(status_code=200)
@@ -119,8 +142,10 @@ class Baseline:
             "sent_at": int(message["timestamp"]) * 1000,
             "received_at": received_at,
         }
-        if message["type"] == "document":
-            record["document_id"] = content["id"]
+        if message["type"] == "text":
+            record["body"] = content["body"]
+        elif message["type"] in ("document", "image"):
+            record["document_id" if message["type"] == "document" else "media_id"] = content["id"]
             for name in ("filename", "mime_type", "sha256", "caption", "url"):
                 record[name] = content.get(name)
         else:
@@ -141,6 +166,30 @@ class Baseline:
             "display_phone_number": value["metadata"]["display_phone_number"],
             "waba_id": extra["waba_id"] or None,
             "last_message_id": value["messages"][0]["id"],
+            "received_at": received_at,
+        }
+
+    def _status(
+        self, status: dict[str, Any], metadata: dict[str, Any], extra: dict[str, Any], received_at: int
+    ) -> dict[str, Any]:
+        conversation, pricing = status.get("conversation", {}), status.get("pricing", {})
+        return {
+            "message_id": status["id"],
+            "wa_id": status["recipient_id"],
+            "status": status["status"],
+            "phone_number_id": metadata["phone_number_id"],
+            "display_phone_number": metadata["display_phone_number"],
+            "waba_id": extra["waba_id"] or None,
+            "trace_id": extra["trace_id"] or None,
+            "ref": extra["ref"] or None,
+            "ref1": extra["ref1"] or None,
+            "ref2": extra["ref2"] or None,
+            "conversation_id": conversation.get("id"),
+            "conversation_origin_type": conversation.get("origin", {}).get("type"),
+            "pricing_model": pricing.get("pricing_model"),
+            "pricing_type": pricing.get("type"),
+            "pricing_category": pricing.get("category"),
+            "sent_at": int(status["timestamp"]) * 1000,
             "received_at": received_at,
         }
 

@@ -1,11 +1,12 @@
-"""Invented callbacks for the load: documents and orders, each with its contact, 1.2 to 1.5 kB.
+"""Invented callbacks for the loads: documents and orders with their contacts, 1.2 to 1.5 kB, or the mix of production.
 
 What differs from request to request is a placeholder, which `load.lua` fills with text of the same length.
 """
 
 import json
 import random
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 ID: Final = "%ID%"
 NUMBER: Final = "%NUMBER%"
@@ -13,15 +14,42 @@ TIME: Final = "%TIME%"
 SMALLEST_BYTES: Final = 1200
 LARGEST_BYTES: Final = 1500
 
-_COUNT: Final = 64
+LoadName = Literal["documents", "mix"]
+"""`documents`: documents and orders in turn. `mix`: 70 % statuses, 20 % texts, 10 % documents, orders and images."""
+_KINDS: Final[dict[LoadName, tuple[str, ...]]] = {
+    "documents": ("order", "document") * 32,
+    "mix": (*("status",) * 70, *("text",) * 20, *("document", "order") * 4, "image", "image"),
+}
 _TEXT: Final = "per favore conferma la consegna del pacco prima di venerdì mattina grazie mille città più 🌻"
 _NAMES: Final = ("Giulia Bianchi", "Rahul Sharma", "Zoë Müller", "ಕನ್ನಡ ಹೆಸರು", "Mario 🌻 Rossi", "Ana")
 
 
-def templates() -> list[str]:
+def templates(load: LoadName = "documents") -> list[str]:
     """Return the bodies with their placeholders; the same ones in every run."""
     chance = random.Random(1)  # noqa: S311 - the same callbacks each time, no secret
-    return [_body(chance, "document" if number % 2 else "order") for number in range(_COUNT)]
+    kinds = list(_KINDS[load])
+    if load == "mix":
+        chance.shuffle(kinds)
+    return [_status(chance) if kind == "status" else _body(chance, kind) for kind in kinds]
+
+
+def _status(chance: random.Random) -> str:
+    name = chance.choice(("sent", "delivered", "read"))
+    status: dict[str, Any] = {"id": ID, "status": name, "timestamp": TIME, "recipient_id": NUMBER}
+    if name != "read":
+        status["pricing"] = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"}
+    if name == "sent":
+        origin = {"id": _letters(chance, 32), "expiration_timestamp": TIME, "origin": {"type": "marketing"}}
+        status["conversation"] = origin
+    root = _envelope(chance, {"statuses": [status]})
+    root["extra_info"] |= {"message_id": ID, "enable_url_tracking_body": False, "enable_url_tracking_button": False}
+    return _text_of(chance, root | {"status": name, "message_id": ID})
+
+
+def _text_of(chance: random.Random, root: dict[str, Any]) -> str:
+    text = json.dumps(root, separators=(",", ":"), ensure_ascii=chance.random() < 0.5)
+    # PHP writes slashes with a backslash, as Kaleyra's samples show.
+    return text.replace("/", "\\/")
 
 
 def _body(chance: random.Random, kind: str) -> str:
@@ -29,27 +57,25 @@ def _body(chance: random.Random, kind: str) -> str:
         message = {"from": NUMBER, "id": ID, "timestamp": TIME, "type": kind, kind: _CONTENT[kind](chance)}
         if chance.random() < 0.3:
             message["context"] = {"from": "390299955501", "id": f"wamid.HBgL{_letters(chance, 44)}"}
-        text = json.dumps(_envelope(chance, message), separators=(",", ":"), ensure_ascii=chance.random() < 0.5)
-        # PHP writes slashes with a backslash, as Kaleyra's samples show.
-        text = text.replace("/", "\\/")
-        # The placeholders are shorter than what will stand there.
-        if SMALLEST_BYTES <= len(text.encode()) + 80 <= LARGEST_BYTES:
+        contacts = [{"profile": {"name": chance.choice(_NAMES)}, "wa_id": NUMBER}]
+        text = _text_of(chance, _envelope(chance, {"contacts": contacts, "messages": [message]}, kind))
+        # The placeholders are shorter than what will stand there. A text is as short as people write.
+        if kind == "text" or SMALLEST_BYTES <= len(text.encode()) + 80 <= LARGEST_BYTES:
             return text
 
 
-def _envelope(chance: random.Random, message: dict[str, Any]) -> dict[str, Any]:
+def _envelope(chance: random.Random, lists: dict[str, Any], kind: str = "") -> dict[str, Any]:
     return {
         "meta_object": {
             "value": {
                 "messaging_product": "whatsapp",
                 "metadata": {"display_phone_number": "390299955501", "phone_number_id": "104600000000001"},
-                "contacts": [{"profile": {"name": chance.choice(_NAMES)}, "wa_id": NUMBER}],
-                "messages": [message],
+                **lists,
             },
             "field": "messages",
         },
         "extra_info": {
-            "media_url": f"https://media.example.com/{_letters(chance, 60)}" if "document" in message else "",
+            "media_url": f"https://media.example.com/{_letters(chance, 60)}" if kind in ("document", "image") else "",
             "ref": chance.choice(("", "campaign-7")),
             "ref1": chance.choice(("", "order-12")),
             "ref2": "",
@@ -87,7 +113,20 @@ def _order(chance: random.Random) -> dict[str, Any]:
     }
 
 
-_CONTENT: Final = {"document": _document, "order": _order}
+def _image(chance: random.Random) -> dict[str, Any]:
+    return {**_document(chance), "mime_type": "image/jpeg"}
+
+
+def _short_text(chance: random.Random) -> dict[str, Any]:
+    return {"body": _text(chance, chance.randrange(1, 25))}
+
+
+_CONTENT: Final[dict[str, Callable[[random.Random], dict[str, Any]]]] = {
+    "document": _document,
+    "order": _order,
+    "image": _image,
+    "text": _short_text,
+}
 
 
 def _letters(chance: random.Random, count: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.callbacks import templates
+from benchmarks.callbacks import LoadName, templates
 
 CONNECTIONS: Final = 256
 HEADER_NAME: Final = "x-callback-token"
@@ -31,9 +31,9 @@ class Load:
         return self.answers - self.refused
 
 
-def write_templates(file: Path) -> None:
-    """Write the callbacks to a file for `load.lua`, one a line."""
-    file.write_text("".join(f"{template}\n" for template in templates()), encoding="utf-8")
+def write_templates(file: Path, load: LoadName = "documents") -> None:
+    """Write the callbacks of a load to a file for `load.lua`, one a line."""
+    file.write_text("".join(f"{template}\n" for template in templates(load)), encoding="utf-8")
 
 
 def send(url: str, template_file: Path, run: str, seconds: int) -> Load:

@@ -24,11 +24,12 @@ def medians(runs: Sequence[Figures]) -> Figures:
     return Figures(*(median(getattr(run, field.name) for run in runs) for field in fields(Figures)))
 
 
-def report(broker: str, runs: Mapping[str, Sequence[Figures]], checked: Mapping[str, int]) -> dict[str, Any]:
+def report(broker: str, load: str, runs: Mapping[str, Sequence[Figures]], checked: Mapping[str, int]) -> dict[str, Any]:
     """Return everything as JSON: medians, ratio, each run, and how many 2xx were found in the topics."""
     middle = {name: medians(of_name) for name, of_name in runs.items()}
     return {
         "broker": broker,
+        "load": load,
         "ratio": middle["bridge"].callbacks_per_second / middle["baseline"].callbacks_per_second,
         "medians": {name: asdict(figures) for name, figures in middle.items()},
         "runs": {name: [asdict(figures) for figures in of_name] for name, of_name in runs.items()},
@@ -38,7 +39,7 @@ def report(broker: str, runs: Mapping[str, Sequence[Figures]], checked: Mapping[
 
 def table(result: Mapping[str, Any]) -> Table:
     """Return the medians as a table."""
-    shown = Table(title=f"{result['broker']}, one core, median of {len(result['runs']['bridge'])} runs")
+    shown = Table(title=f"{result['broker']}, load {result['load']}, one core, median of {len(result['runs']['bridge'])} runs")
     for heading in ("", "callbacks/s", "CPU µs per callback", "p50 ms", "p99 ms", "peak memory MB", "ratio"):
         shown.add_column(heading, justify="right" if heading else "left")
     slowest = result["medians"]["baseline"]["callbacks_per_second"]

@@ -1,16 +1,18 @@
 """The real Kafka and registry as fixtures: one of each for the whole run, started when the first test asks.
 
-Tests that use them are marked `real`. Where the stack cannot be had they are skipped, in CI they fail. A failed test
-shows the end of the servers' logs.
+Tests that use them are marked `real`. Where the stack, or a reader's own packages, cannot be had they are skipped, in CI
+they fail. A failed test shows the end of the servers' logs.
 """
 
 import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from tests.readers import kafkajs, revenue
 from tests.stack.apicurio import ApicurioRegistry, OwnApicurio
 from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker, OwnKafka
@@ -66,6 +68,20 @@ def own_apicurio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
                 return started.enter_context(registry)
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """Where kafkajs and its registry client are."""
+    with _skipped_where_unavailable():
+        return kafkajs.node_modules()
+
+
+@pytest.fixture(scope="session")
+def revenue_venv() -> Path:
+    """The virtual environment of examples/revenue."""
+    with _skipped_where_unavailable():
+        return revenue.venv()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -53,7 +53,7 @@ def kafka_jars() -> Path:
     Raises:
         StackUnavailable: they are not in the cache and Maven is missing or could not get them.
     """
-    folder = _cache_folder() / f"kafka_{KAFKA_SCALA_VERSION}-{KAFKA_VERSION}-log4j-{KAFKA_LOG4J_VERSION}"
+    folder = cache_folder() / f"kafka_{KAFKA_SCALA_VERSION}-{KAFKA_VERSION}-log4j-{KAFKA_LOG4J_VERSION}"
     return fetched(folder, _fetch_kafka)
 
 
@@ -63,7 +63,7 @@ def apicurio_app() -> Path:
     Raises:
         StackUnavailable: it is not in the cache and Maven is missing or could not get it.
     """
-    return fetched(_cache_folder() / f"apicurio-{APICURIO_VERSION}", _fetch_apicurio)
+    return fetched(cache_folder() / f"apicurio-{APICURIO_VERSION}", _fetch_apicurio)
 
 
 def fetched(folder: Path, fetch: Callable[[Path], None]) -> Path:
@@ -82,7 +82,8 @@ def fetched(folder: Path, fetch: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Return where everything fetched for tests is kept, below the user's cache folder."""
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # A relative path is to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
     cache = named if named.is_absolute() else Path.home() / ".cache"
