@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import fastavro
-from fastavro.schema import SchemaParseException, UnknownType
 
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.mapping import Mapping as SchemaMapping
 from connector.pipeline.mapping import compile_schema, published
 from connector.records import Json, Source
+from connector.schemas.compatibility import NO_SCHEMA, in_words
 
 ANY_TYPE = "*"
 _KEYS = {"from", "types", "topic", "keyed_by", "large", "config"}
@@ -95,7 +95,7 @@ def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.") -> Catal
     try:
         entries = tomllib.loads((folder / "config" / "messages.toml").read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationInvalid([f"config/messages.toml cannot be read: {error}"]) from None
+        raise ConfigurationInvalid([f"config/messages.toml: cannot be read: {error}"]) from None
     record_types = {}
     for name, entry in entries.items():
         record_type = _read_record_type(folder, name, entry, prefix, problems)
@@ -106,7 +106,7 @@ def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.") -> Catal
         for file in sorted((folder / "avro").glob("*.avsc"))
         if file.stem not in entries
     ]
-    problems += _conflicts(record_types)
+    problems += [*_conflicts(record_types), *_gaps(entries)]
     if problems:
         raise ConfigurationInvalid(problems)
     return _assemble(record_types)
@@ -132,15 +132,22 @@ def _conflicts(record_types: Mapping[str, RecordType]) -> list[str]:
     for record_type in record_types.values():
         for claim in (f"topic {record_type.topic}", *(f"message type {kind}" for kind in record_type.message_types)):
             if claim in owners:
-                problems.append(f"config/messages.toml: [{owners[claim]}] and [{record_type.name}] both claim {claim}")
+                problems.append(
+                    f"config/messages.toml: [{owners[claim]}] and [{record_type.name}] both claim {claim}; one alone can"
+                )
             owners[claim] = record_type.name
-    for source in get_args(Source):
-        count = sum(record_type.source == source for record_type in record_types.values())
-        if source != "messages" and count != 1:
-            problems.append(f'config/messages.toml: {count} tables have from = "{source}"; exactly one must')
-    if f"message type {ANY_TYPE}" not in owners:
-        problems.append(f'config/messages.toml: no table has types = ["{ANY_TYPE}"]; unknown message types need one')
     return problems
+
+
+def _gaps(entries: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what no table, or more than one, is made from; a table counts also where its schema cannot be read."""
+    tables = [entry for entry in entries.values() if isinstance(entry, dict)]
+    for source in get_args(Source):
+        count = sum(table.get("from") == source for table in tables)
+        if source != "messages" and count != 1:
+            yield f'config/messages.toml: {count} tables have from = "{source}"; exactly one must'
+    if not any(ANY_TYPE in table["types"] for table in tables if isinstance(table.get("types"), list)):
+        yield f'config/messages.toml: no table has types = ["{ANY_TYPE}"]; unknown message types need one'
 
 
 def _read_record_type(folder: Path, name: str, entry: Any, prefix: str, problems: list[str]) -> RecordType | None:
@@ -193,10 +200,13 @@ def _read_schema(file: Path, problems: list[str]) -> tuple[Json, SchemaMapping |
         return schema, compile_schema(schema), parsed
     except OSError:
         problems.append(f"{where}: is missing; every table of config/messages.toml needs its schema")
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        problems.append(f"{where}: is not JSON: {error}")
-    except (SchemaParseException, UnknownType, ValueError, KeyError, TypeError) as error:
-        problems.append(f"{where}: is no Avro schema: {type(error).__name__} {error}")
+    except json.JSONDecodeError as error:
+        problems.append(f"{where}: is not JSON: line {error.lineno}, column {error.colno}: {error.msg}")
+    except UnicodeDecodeError as error:
+        problems.append(f"{where}: is not JSON: not UTF-8 at byte {error.start}")
+    except NO_SCHEMA as error:
+        problems.append(f"{where}: is no Avro schema: {in_words(error)}")
     except ConfigurationInvalid as invalid:
-        problems.extend(invalid.problems)
+        # A mapping knows the record's name, and people the file's.
+        problems.extend(problem.replace(f"{schema['name']}.avsc", where, 1) for problem in invalid.problems)
     return {}, None, None

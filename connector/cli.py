@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from connector.catalogue import Catalogue
 from connector.commands import dev as dev_command
 from connector.commands import docs as docs_command
 from connector.commands import explain as explain_command
+from connector.commands import export as export_command
+from connector.commands import register as register_command
 from connector.commands import schemas as schemas_command
 from connector.commands import send as send_command
 from connector.commands import show
@@ -138,16 +141,75 @@ def tail(
 
 @schemas.command("list")
 def schemas_list(*, config: Config = None, as_json: AsJson = False) -> None:
-    """Show what the registry knows of each of our schemas."""
+    """Show each of our schemas: its release, and what the registry knows of it."""
     loaded = settings_of.load_for_tools(config)
-    schemas_command.list_schemas(_catalogue(loaded), _registry(loaded), as_json=as_json)
+    with closing(_registry(loaded)) as registry:
+        schemas_command.list_schemas(_catalogue(loaded), _folder(loaded), registry, as_json=as_json)
+
+
+@schemas.command("check")
+def schemas_check(
+    *,
+    config: Config = None,
+    registry: Annotated[bool, typer.Option("--registry", help="Also against every version that the registry has.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check our schemas without a server: Avro, our rules, and every released version."""
+    loaded = settings_of.load_for_tools(config)
+    checked = schemas_command.check(_folder(loaded), loaded.topics.prefix, as_json=as_json)
+    registered = None
+    if registry:
+        with closing(_registry(loaded)) as asked:
+            registered = schemas_command.check_registered(_catalogue(loaded), asked, as_json=as_json)
+    schemas_command.say_all_is_well(checked, registered, as_json=as_json)
+
+
+@schemas.command("diff")
+def schemas_diff(
+    record_type: Annotated[list[str] | None, typer.Argument(help="Record types; without any: all.")] = None,
+    *,
+    config: Config = None,
+    version: Annotated[int | None, typer.Option(min=1, help="A version of the subject; without it the latest.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show field by field what differs between the registered schemas and ours."""
+    loaded = settings_of.load_for_tools(config)
+    with closing(_registry(loaded)) as registry:
+        schemas_command.diff(_catalogue(loaded), registry, record_type or (), version, as_json=as_json)
 
 
 @schemas.command("register")
 def schemas_register(*, config: Config = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Register our schemas; those that are registered stay as they are."""
+    """Check our schemas, then set their compatibility level and register them; what is right stays as it is."""
     loaded = settings_of.load_for_tools(config)
-    schemas_command.register(_catalogue(loaded), _registry(loaded), dry_run=dry_run, as_json=as_json)
+    register_command.check_first(_folder(loaded), loaded.topics.prefix)
+    with closing(_registry(loaded)) as registry:
+        register_command.register(_catalogue(loaded), registry, dry_run=dry_run, as_json=as_json)
+
+
+@schemas.command("export")
+def schemas_export(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    *,
+    config: Config = None,
+    released: Annotated[bool, typer.Option("--released", help="The released versions, without a registry.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write every registered version of our schemas into a folder, with an index of ids and fingerprints."""
+    loaded = settings_of.load_for_tools(config)
+    with closing(_registry(loaded)) as registry:
+        asked = None if released else registry
+        export_command.export(_catalogue(loaded), _folder(loaded), asked, folder, as_json=as_json)
+
+
+@schemas.command("release")
+def schemas_release(
+    version: Annotated[str, typer.Argument(help="Three numbers, as 1.4.0.")], *, config: Config = None, as_json: AsJson = False
+) -> None:
+    """Check our schemas, then keep those that changed in avro/released/ under a version, for good."""
+    loaded = settings_of.load_for_tools(config)
+    schemas_command.check(_folder(loaded), loaded.topics.prefix, as_json=False)
+    export_command.release(_catalogue(loaded), _folder(loaded), version, as_json=as_json)
 
 
 @schemas.command("docs")
@@ -183,8 +245,11 @@ def _require_startable(loaded: Settings) -> None:
 
 
 def _catalogue(loaded: Settings) -> Catalogue:
-    folder = Path(loaded.catalogue.folder) if loaded.catalogue.folder else None
-    return catalogues.load(folder, loaded.topics.prefix)
+    return catalogues.load(_folder(loaded), loaded.topics.prefix)
+
+
+def _folder(loaded: Settings) -> Path:
+    return Path(loaded.catalogue.folder) if loaded.catalogue.folder else catalogues.data_folder()
 
 
 def _registry(loaded: Settings) -> Registry:

@@ -5,7 +5,9 @@
     ├── OtherSideFailed            Kafka, the registry or a bridge did not do its part; exit code 1
     │   ├── KafkaFailed
     │   └── RegistryFailed
-    │       └── NotRegistered      the registry answers, and does not know our schemas
+    │       ├── NotRegistered      the registry answers, and does not know our schemas
+    │       └── RegistryRefused    it has something against one subject or schema, and may take others
+    ├── NotAvro                    a text that is no Avro schema
     ├── NotDecodable               a callback that becomes one dead letter
     ├── Misfit                     a value of the wire that does not fit its field: a rejection
     │   └── Missing                a required value that is not there
@@ -48,6 +50,14 @@ class RegistryFailed(OtherSideFailed):
 
 class NotRegistered(RegistryFailed):
     """The schema registry answers, and does not know our schema: no outage that would pass."""
+
+
+class RegistryRefused(RegistryFailed):
+    """The schema registry answers, and refuses one subject or schema; it may take others."""
+
+
+class NotAvro(ConnectorError):
+    """A text that is no Avro schema, or one that cannot be compared with another."""
 
 
 class NotDecodable(ConnectorError):

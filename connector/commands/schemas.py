@@ -1,47 +1,122 @@
-"""`connector schemas`: our schemas against the registry."""
+"""`connector schemas list · check · diff`: our schemas by themselves, against the released ones and against the registry."""
 
-from connector.catalogue import Catalogue
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from connector.catalogue import Catalogue, RecordType
 from connector.commands import show
-from connector.errors import OtherSideFailed, RegistryFailed
-from connector.registry import Registered, Registry
+from connector.errors import ConfigurationInvalid
+from connector.pipeline.mapping import published
+from connector.registry import RegisteredVersion, Registry
+from connector.schemas.check import Checked, against_registered
+from connector.schemas.check import check as check_files
+from connector.schemas.differences import differences
+from connector.schemas.versions import Version, decoded, fingerprint, read_released, release_of
+from connector.schemas.violation import Violation
 
-_COLUMNS = ("record type", "subject", "id", "version", "state")
+_LISTED = ("record_type", "subject", "fingerprint", "release", "version", "id", "latest_version", "state")
 
 
-def list_schemas(catalogue: Catalogue, registry: Registry, *, as_json: bool) -> None:
-    """Show what the registry knows of each of our schemas."""
-    _print("Schemas", [(*registry.look_up(record_type), "") for record_type in catalogue], as_json=as_json)
+def list_schemas(catalogue: Catalogue, folder: Path, registry: Registry, *, as_json: bool) -> None:
+    """Show each of our schemas: what it is here, what was released of it, and what the registry knows."""
+    released = read_released(folder)
+    rows = []
+    for record_type in catalogue:
+        schema = published(record_type.schema)
+        own = registry.look_up(record_type)
+        latest = registry.version(record_type.subject)
+        state = "registered" if own.schema_id is not None else "another is registered" if latest else "missing"
+        here = (fingerprint(schema), release_of(schema, released.get(record_type.name, ())))
+        there = (own.version, own.schema_id, latest and latest.version)
+        rows.append((record_type.name, record_type.subject, *here, *there, state))
+    show.rows("Schemas", _LISTED, rows, as_json=as_json)
 
 
-def register(catalogue: Catalogue, registry: Registry, *, dry_run: bool, as_json: bool) -> None:
-    """Register what is not registered, and say what was done.
+def check(folder: Path, prefix: str, *, as_json: bool) -> Checked:
+    """Check the files alone; say what is wrong, or that nothing is.
 
     Raises:
-        OtherSideFailed: when the registry refuses one; the others are still tried, and shown.
+        ConfigurationInvalid: with every violation.
     """
-    rows: list[tuple[str, str, int | None, int | None, str]] = []
-    failures = []
-    for record_type in catalogue:
-        before = registry.look_up(record_type)
-        if before.schema_id is not None:
-            rows.append((*before, "unchanged"))
-        elif dry_run:
-            rows.append((*before, "would be registered"))
-        else:
-            try:
-                rows.append((*registry.register(record_type), "registered"))
-            except RegistryFailed as failed:
-                failures.append(str(failed))
-                rows.append((*before, "error"))
-    _print("Schemas", rows, as_json=as_json)
-    if failures:
-        raise OtherSideFailed("\n".join(failures))
+    checked = check_files(folder, prefix)
+    _refuse(checked.violations, as_json=as_json)
+    return checked
 
 
-def _print(title: str, rows: list[tuple[str, str, int | None, int | None, str]], *, as_json: bool) -> None:
-    stated = [(*row[:4], row[4] or ("registered" if Registered(*row[:4]).schema_id is not None else "missing")) for row in rows]
+def check_registered(catalogue: Catalogue, registry: Registry, *, as_json: bool) -> int:
+    """Check against every version that the registry has; return how many there are.
+
+    Raises:
+        ConfigurationInvalid: with every violation.
+    """
+    pairs = [(record_type, registered_versions(registry, record_type)) for record_type in catalogue]
+    _refuse(against_registered(pairs), as_json=as_json)
+    return sum(len(versions) for _, versions in pairs)
+
+
+def say_all_is_well(checked: Checked, registered: int | None, *, as_json: bool) -> None:
+    """Say what was looked at, when nothing is wrong."""
     if as_json:
-        names = ("record_type", "subject", "id", "version", "state")
-        show.as_json([dict(zip(names, row, strict=True)) for row in stated])
-    else:
-        show.table(title, _COLUMNS, stated)
+        show.as_json({"schemas": checked.schemas, "released": checked.released, "registered": registered, "violations": []})
+        return
+    compared = f"{checked.released} released" + (f" and {registered} registered" if registered is not None else "")
+    show.out.print(f"{checked.schemas} schemas keep the rules, also against {compared} versions", highlight=False)
+
+
+def registered_versions(registry: Registry, record_type: RecordType) -> list[Version]:
+    """Return every version of a record type's subject, the oldest first."""
+    found = (registry.version(record_type.subject, number) for number in registry.versions(record_type.subject))
+    return [as_version(version) for version in found if version]
+
+
+def as_version(registered: RegisteredVersion) -> Version:
+    """Return a registered version as the rules compare it."""
+    return Version(f"registered version {registered.version}", registered.text, decoded(registered.text))
+
+
+def diff(catalogue: Catalogue, registry: Registry, record_types: Sequence[str], number: int | None, *, as_json: bool) -> None:
+    """Show field by field what differs between the registered schemas and ours; docs do not count."""
+    if unknown := [name for name in record_types if name not in catalogue.record_types]:
+        known = ", ".join(catalogue.record_types)
+        raise ConfigurationInvalid([f"there is no record type {name!r}; known are {known}" for name in unknown])
+    compared = [_compared(record_type, registry, number) for record_type in catalogue if _is_asked(record_type, record_types)]
+    if as_json:
+        show.as_json(compared)
+        return
+    for told in compared:
+        there = f"version {told['version']} (id {told['id']})"
+        what = {"missing": "is not registered" if number is None else f"has no version {number}", "same": f"is {there}"}
+        if told["state"] == "different":
+            columns = ("field", "what", "registered", "here")
+            rows = [tuple(change[key] for key in ("path", "what", "registered", "here")) for change in told["changes"]]
+            show.table(f"{told['record_type']} differs from {there}", columns, rows)
+        else:
+            show.out.print(f"{told['record_type']} {what[told['state']]}", highlight=False)
+
+
+def _compared(record_type: RecordType, registry: Registry, number: int | None) -> dict[str, Any]:
+    head = {"record_type": record_type.name, "subject": record_type.subject}
+    there = registry.version(record_type.subject, number)
+    if there is None:
+        return {**head, "version": None, "id": None, "state": "missing", "changes": []}
+    changes = [
+        {"path": change.path or "(the record)", "what": change.what, "registered": change.old, "here": change.new}
+        for change in differences(decoded(there.text), published(record_type.schema))
+    ]
+    state = "different" if changes else "same"
+    return {**head, "version": there.version, "id": there.schema_id, "state": state, "changes": changes}
+
+
+def _is_asked(record_type: RecordType, names: Sequence[str]) -> bool:
+    return not names or record_type.name in names
+
+
+def _refuse(violations: Iterable[Violation], *, as_json: bool) -> None:
+    found = list(violations)
+    if not found:
+        return
+    if as_json:
+        show.as_json({"violations": [violation._asdict() for violation in found]})
+        raise ConfigurationInvalid([f"{len(found)} violations"])
+    raise ConfigurationInvalid([str(violation) for violation in found])

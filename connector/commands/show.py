@@ -31,6 +31,10 @@ def plain(value: Any) -> Any:
 
 def as_json(value: Any) -> None:
     """Print one JSON document, on one line."""
+    _print_json(value)
+
+
+def _print_json(value: Any) -> None:
     print(json.dumps(plain(value), ensure_ascii=False), flush=True)  # noqa: T201 - the output for scripts
 
 
@@ -58,6 +62,14 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
         cells = ["-" if cell is None else str(cell) for cell in row]
         shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
     out.print(shown)
+
+
+def rows(title: str, names: tuple[str, ...], values: list[tuple[Any, ...]], *, as_json: bool) -> None:
+    """Print rows: objects of these names for scripts, a table for people."""
+    if as_json:
+        _print_json([dict(zip(names, row, strict=True)) for row in values])
+    else:
+        table(title, tuple(name.replace("_", " ") for name in names), values)
 
 
 def problem(text: str) -> None:

@@ -50,6 +50,12 @@ class LevelRequest(msgspec.Struct):
     compatibility: str = ""
 
 
+class ModeRequest(msgspec.Struct):
+    """The body that sets a mode."""
+
+    mode: str = ""
+
+
 def create_registry() -> Starlette:
     """Return an empty registry as an ASGI application; its state ends with it."""
     subjects = Subjects()
@@ -68,12 +74,26 @@ async def _hello(_subjects: Subjects, _request: Request) -> dict[str, str]:
     return {}
 
 
-async def _mode(_subjects: Subjects, _request: Request) -> dict[str, str]:
-    return {"mode": "READWRITE"}
+async def _schema_types(_subjects: Subjects, _request: Request) -> list[str]:
+    return ["AVRO"]
+
+
+async def _mode(subjects: Subjects, request: Request) -> dict[str, str]:
+    return {"mode": subjects.mode_in_force(_part_if_any(request, "subject"))}
+
+
+async def _set_mode(subjects: Subjects, request: Request) -> dict[str, str]:
+    mode = (await _read(request, ModeRequest)).mode
+    subjects.set_mode(_part_if_any(request, "subject"), mode)
+    return {"mode": mode}
+
+
+async def _clear_mode(subjects: Subjects, request: Request) -> dict[str, str]:
+    return {"mode": subjects.clear_mode(_part(request, "subject"))}
 
 
 async def _names(subjects: Subjects, request: Request) -> list[str]:
-    return subjects.names(deleted=_flag(request, "deleted"))
+    return subjects.names(prefix=request.query_params.get("subjectPrefix", ""), deleted=_flag(request, "deleted"))
 
 
 async def _look_up(subjects: Subjects, request: Request) -> dict[str, Any]:
@@ -112,6 +132,10 @@ async def _schema(subjects: Subjects, request: Request) -> dict[str, str]:
     return {"schema": subjects.schema(_part(request, "id"))}
 
 
+async def _schema_alone(subjects: Subjects, request: Request) -> object:
+    return json.loads(subjects.schema(_part(request, "id")))
+
+
 async def _schema_versions(subjects: Subjects, request: Request) -> list[dict[str, Any]]:
     uses = subjects.uses(_part(request, "id"), deleted=_flag(request, "deleted"))
     return [{"subject": subject, "version": version} for subject, version in uses]
@@ -141,13 +165,16 @@ async def _set_level(subjects: Subjects, request: Request) -> dict[str, str]:
 
 
 async def _clear_level(subjects: Subjects, request: Request) -> dict[str, str]:
-    return {"compatibilityLevel": subjects.clear_level(_part(request, "subject"))}
+    return {"compatibilityLevel": subjects.clear_level(_part_if_any(request, "subject"))}
 
 
 _CALLS: Final[tuple[tuple[str, str, _Call], ...]] = (
     ("GET", "/", _hello),
     ("GET", "/mode", _mode),
+    ("PUT", "/mode", _set_mode),
     ("GET", "/mode/{subject}", _mode),
+    ("PUT", "/mode/{subject}", _set_mode),
+    ("DELETE", "/mode/{subject}", _clear_mode),
     ("GET", "/subjects", _names),
     ("POST", "/subjects/{subject}", _look_up),
     ("DELETE", "/subjects/{subject}", _delete),
@@ -156,13 +183,16 @@ _CALLS: Final[tuple[tuple[str, str, _Call], ...]] = (
     ("GET", "/subjects/{subject}/versions/{version}", _version),
     ("GET", "/subjects/{subject}/versions/{version}/schema", _version_schema),
     ("DELETE", "/subjects/{subject}/versions/{version}", _delete_version),
+    ("GET", "/schemas/types", _schema_types),
     ("GET", "/schemas/ids/{id}", _schema),
+    ("GET", "/schemas/ids/{id}/schema", _schema_alone),
     ("GET", "/schemas/ids/{id}/versions", _schema_versions),
     ("GET", "/schemas/ids/{id}/subjects", _schema_subjects),
     ("POST", "/compatibility/subjects/{subject}/versions", _check),
     ("POST", "/compatibility/subjects/{subject}/versions/{version}", _check),
     ("GET", "/config", _level),
     ("PUT", "/config", _set_level),
+    ("DELETE", "/config", _clear_level),
     ("GET", "/config/{subject}", _level),
     ("PUT", "/config/{subject}", _set_level),
     ("DELETE", "/config/{subject}", _clear_level),

@@ -7,29 +7,19 @@ is the word of `avro.compatibility`, not ours. Everything is in memory and gone 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import fastavro
-from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
-from avro.errors import AvroException
-from avro.schema import Schema, make_avsc_object
-from fastavro.schema import SchemaParseException
+from avro.schema import Schema
+
+from connector.embedded.spelling import spelled_alike
+from connector.errors import NotAvro
+from connector.schemas.compatibility import parse, unreadable
 
 LEVELS: Final = frozenset(
     {"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
 )
+MODES: Final = frozenset({"READWRITE", "READONLY", "READONLY_OVERRIDE", "IMPORT"})
 _LATEST: Final = ("latest", "-1")
-
-# Besides its own errors, the Avro parser lets Python's through where a part is of a wrong kind or nested too deeply.
-_NO_SCHEMA: Final = (
-    AvroException,
-    SchemaParseException,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 class Refused(Exception):
@@ -45,7 +35,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AvroSchema:
-    """A schema as first registered; `content` is equal for texts that differ in white space and key order alone."""
+    """A schema as first registered; `content` is equal for texts that differ in spelling alone."""
 
     text: str
     content: str
@@ -76,8 +66,9 @@ class Subjects:
         self._ids: dict[str, int] = {}
         # Numbers only grow at the end of a subject, so each inner dict is in the order of its versions.
         self._entries: dict[str, dict[int, _Entry]] = {}
-        # The level under None is the global one.
+        # The level and the mode under None are the global ones.
         self._levels: dict[str | None, str] = {None: "NONE"}
+        self._modes: dict[str | None, str] = {None: "READWRITE"}
 
     def register(self, subject: str, text: str) -> int:
         """Return the schema's id, with a new version where the subject has none of this content."""
@@ -85,6 +76,8 @@ class Subjects:
         known_id = self._ids.get(schema.content)
         if known_id is not None and known_id in self._live(subject).values():
             return known_id
+        if self.mode_in_force(subject).startswith("READONLY"):
+            raise Refused(42205, f"Subject '{subject}' is in read-only mode")
         if faults := self._faults(subject, schema, None):
             raise Refused(409, f"Schema being registered is incompatible with subject '{subject}': {'; '.join(faults)}")
         schema_id = self._ids.setdefault(schema.content, len(self._ids) + 1)
@@ -101,9 +94,9 @@ class Subjects:
                 return self._version(subject, version, entry_id)
         raise Refused(40403, f"Schema not found under subject '{subject}'.")
 
-    def names(self, *, deleted: bool = False) -> list[str]:
+    def names(self, *, prefix: str = "", deleted: bool = False) -> list[str]:
         """Return the subjects that have a version."""
-        return sorted(subject for subject in self._entries if self._live(subject, deleted=deleted))
+        return sorted(name for name in self._entries if name.startswith(prefix) and self._live(name, deleted=deleted))
 
     def versions(self, subject: str, *, deleted: bool = False) -> list[int]:
         """Return the numbers of the subject's versions, oldest first."""
@@ -175,11 +168,34 @@ class Subjects:
             raise Refused(42203, f"Invalid compatibility level '{level}'; one of {', '.join(sorted(LEVELS))}.")
         self._levels[subject] = level
 
-    def clear_level(self, subject: str) -> str:
-        """Drop the compatibility level set for a subject and return it."""
+    def clear_level(self, subject: str | None) -> str:
+        """Drop the compatibility level set for a subject and return it; the global one becomes what it was at first."""
         level = self.level(subject)
         del self._levels[subject]
+        self._levels.setdefault(None, "NONE")
         return level
+
+    def mode(self, subject: str | None) -> str:
+        """Return the mode set for a subject, or the global one for `None`."""
+        if subject not in self._modes:
+            raise Refused(40409, f"Subject '{subject}' does not have subject-level mode configured")
+        return self._modes[subject]
+
+    def mode_in_force(self, subject: str | None) -> str:
+        """Return the mode set for a subject or else the global one."""
+        return self._modes.get(subject, self._modes[None])
+
+    def set_mode(self, subject: str | None, mode: str) -> None:
+        """Set the mode of a subject, or the global one for `None`; READONLY takes no new version."""
+        if mode not in MODES:
+            raise Refused(42204, f"Invalid mode '{mode}'; one of {', '.join(sorted(MODES))}.")
+        self._modes[subject] = mode
+
+    def clear_mode(self, subject: str) -> str:
+        """Drop the mode set for a subject and return it."""
+        mode = self.mode(subject)
+        del self._modes[subject]
+        return mode
 
     def incompatibilities(self, subject: str, text: str, which: str | None = None) -> list[str]:
         """Return what keeps a schema from being registered, or from following the version named; empty when nothing."""
@@ -222,24 +238,17 @@ class Subjects:
     def _forget(self, subject: str) -> None:
         del self._entries[subject]
         self._levels.pop(subject, None)
+        self._modes.pop(subject, None)
 
 
 def parse_schema(text: str) -> AvroSchema:
     """Return the schema of a text, or refuse what is no Avro."""
     try:
-        content = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
-        # Logical types play no part in compatibility, and the Avro parser warns of those it does not know.
-        bare = json.loads(text, object_hook=_without_logical_type)
-        # Only fastavro compares a default with its type, as Java's parser does; only avro checks names.
-        fastavro.parse_schema(bare)
-        return AvroSchema(text, content, make_avsc_object(bare))
-    except _NO_SCHEMA as fault:
-        raise Refused(42201, f"Invalid schema: {type(fault).__name__}: {str(fault)[:300]}") from fault
-
-
-def _without_logical_type(node: dict[str, Any]) -> dict[str, Any]:
-    node.pop("logicalType", None)
-    return node
+        rules = parse(text)
+        content = json.dumps(spelled_alike(json.loads(text)), sort_keys=True, separators=(",", ":"))
+    except (NotAvro, RecursionError) as fault:
+        raise Refused(42201, f"Invalid schema: {fault}") from fault
+    return AvroSchema(text, content, rules)
 
 
 def _incompatibilities(level: str, version: int, old: Schema, new: Schema) -> Iterator[str]:
@@ -251,16 +260,11 @@ def _incompatibilities(level: str, version: int, old: Schema, new: Schema) -> It
 
 def _unreadable(reader: Schema, writer: Schema, complaint: str) -> Iterator[str]:
     try:
-        checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]  # avro types it in part
-        result = checker.get_compatibility(reader, writer)
-    except _NO_SCHEMA as fault:
-        raise Refused(42201, f"Schemas cannot be compared: {type(fault).__name__}: {str(fault)[:300]}") from fault
-    if result.compatibility is not SchemaCompatibilityType.incompatible:
-        return
-    # The rules add "/" for each compatible sibling; it names a place only when it stands alone.
-    places = sorted(result.locations - {"/"}) or ["/"]
-    kinds = sorted({kind.name for kind in result.incompatibilities})
-    yield f"{complaint}: {', '.join(kinds)} at {', '.join(places)} ({', '.join(sorted(result.messages))})"
+        fault = unreadable(reader, writer)
+    except NotAvro as wrong:
+        raise Refused(42201, f"Schemas cannot be compared: {wrong}") from wrong
+    if fault:
+        yield f"{complaint}: {fault}"
 
 
 def _natural_number(text: str) -> int:

@@ -47,7 +47,8 @@ class Encoder:
         self._headers: Headers = [
             ("ce_specversion", b"1.0"),
             ("ce_type", f"kaleyra.whatsapp.{record_type.name}".encode()),
-            ("ce_dataschema", f"{registry_url.rstrip('/')}/schemas/ids/{schema_id}".encode()),
+            # A registry may have several URLs, for when one of them is away; the first names its schemas.
+            ("ce_dataschema", f"{registry_url.partition(',')[0].rstrip('/ ')}/schemas/ids/{schema_id}".encode()),
             ("content-type", b"application/avro"),
         ]
 

@@ -100,9 +100,8 @@ class _Writer:
         for required in schema.get("requires", ()):
             # A list of paths: one of them must be there.
             paths = [required] if isinstance(required, str) else required
-            if wrong := [path for path in paths if not _is_path(path, roots)]:
-                known = ", ".join(roots)
-                self._problems.append(f"{self._schema_name}.avsc: requires {wrong[0]!r} must start with one of {known}")
+            if wrong := [f"{path!r} {fault}" for path in paths if (fault := _path_fault(path, roots))]:
+                self._problems.append(f"{self._schema_name}.avsc: requires {wrong[0]}")
                 continue
             absent = " and ".join(f"{self._object(path, nodes, lines)} is EMPTY" for path in paths)
             lines.append(f"if {absent}: raise Missing({' or '.join(paths)!r})")
@@ -118,11 +117,10 @@ class _Writer:
     def _fields(self, schema: Json, roots: tuple[str, ...]) -> Iterator[Field]:
         for field in schema["fields"]:
             where = f"{self._schema_name}.avsc, field {field['name']}"
-            sources = field.get("source", [])
-            sources = (sources,) if isinstance(sources, str) else tuple(sources)
+            sources = tuple(given) if isinstance(given := field.get("source", []), list) else (given,)
             for path in sources:
-                if not _is_path(path, roots):
-                    self._problems.append(f"{where}: source {path!r} must start with one of {', '.join(roots)}")
+                if fault := _path_fault(path, roots):
+                    self._problems.append(f"{where}: source {path!r} {fault}")
                     break
             else:
                 try:
@@ -237,9 +235,11 @@ def _runs(fields: list[Field], roots: tuple[str, ...]) -> Iterator[tuple[int, in
         first = last
 
 
-def _is_path(path: str, roots: tuple[str, ...]) -> bool:
-    parts = path.split(".")
-    return parts[0] in roots and all(part.isidentifier() for part in parts)
+def _path_fault(path: Any, roots: tuple[str, ...]) -> str:
+    parts = path.split(".") if isinstance(path, str) else [""]
+    if not all(part.isidentifier() for part in parts):
+        return "is no path: names joined by dots are one"
+    return "" if parts[0] in roots else f"must start with one of {', '.join(roots)}"
 
 
 _KINDS: Final = {"string": "text", "boolean": "boolean", "long": "long", "double": "double", "bytes": "binary"}

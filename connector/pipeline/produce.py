@@ -30,12 +30,7 @@ REFUSED_FOR_GOOD: Final = frozenset(
 _BESIDE_VALUE_BYTES: Final = 512
 """What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
 _POLL_SECONDS: Final = 0.001
-_POLL_SECONDS_OF_A_RECORD: Final = 0.001 / 64
-_LONGEST_POLL_SECONDS: Final = 0.01
 _IDLE_POLL_SECONDS: Final = 0.1
-_FEW_RECORDS: Final = 64
-"""Up to so many records under way each callback is sent at once. Beyond, callbacks are gathered and sent together at the next
-poll, the later the more is under way: the client's thread is woken once for all of them, and not for each."""
 _SILENT_SECONDS: Final = 60.0
 _log: Final = logging.getLogger("connector.produce")
 
@@ -167,11 +162,11 @@ class KafkaSink:
         delivery = _Delivery(messages, asyncio.get_running_loop().create_future())
         if not self._outstanding:
             self._poll_in(_POLL_SECONDS)
-        # Behind what waits already, or a key would be overtaken.
-        is_gathered = producer is self.producers.main and (self._outstanding > _FEW_RECORDS or bool(self._gathered))
         self._outstanding += len(messages)
         self._outstanding_bytes += size_bytes
-        if is_gathered:
+        if producer is self.producers.main:
+            if not self._gathered:
+                asyncio.get_running_loop().call_soon(self._hand_over)
             self._gathered.append(delivery)
         else:
             self._produce(producer, delivery)
@@ -182,6 +177,19 @@ class KafkaSink:
             self._outstanding -= len(messages)
             self._outstanding_bytes -= size_bytes
         return delivery.unsent + self._failures(delivery) if delivery.errors or delivery.unsent else []
+
+    def _hand_over(self) -> None:
+        """Hand over what the callbacks of one turn of the event loop have brought.
+
+        Each record may wake the client's thread, which takes the core from us: so it is woken once for all of them. Under
+        load a turn has many callbacks, else it has one, which does not wait.
+        """
+        gathered, self._gathered = self._gathered, []
+        for delivery in gathered:
+            if self.producers.main is None:
+                delivery.leave(0, "CLOSED")
+            else:
+                self._produce(self.producers.main, delivery)
 
     def _produce(self, producer: Producer, delivery: _Delivery) -> None:
         report = delivery.report
@@ -227,18 +235,8 @@ class KafkaSink:
             self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
 
     def _poll(self) -> None:
-        """Hand over what was gathered, and take the reports that have come."""
-        gathered, self._gathered = self._gathered, []
-        for delivery in gathered:
-            assert self.producers.main is not None
-            self._produce(self.producers.main, delivery)
         self.producers.poll()
-        self._poll_in(self._poll_seconds())
-
-    def _poll_seconds(self) -> float:
-        if not self._outstanding:
-            return _IDLE_POLL_SECONDS
-        return min(max(_POLL_SECONDS, self._outstanding * _POLL_SECONDS_OF_A_RECORD), _LONGEST_POLL_SECONDS)
+        self._poll_in(_POLL_SECONDS if self._outstanding else _IDLE_POLL_SECONDS)
 
     def _left(self) -> int:
         return self.producers.queued() + sum(len(delivery.messages) for delivery in self._gathered)

@@ -1,22 +1,22 @@
 """The command line: help for everything, answers in words, and the exit codes 0, 1 and 2. Nothing here needs a server."""
 
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from connector import __version__
-from connector.cli import app, main
+from connector.cli import app
 from connector.invented.callbacks import TYPES
 from tests.callbacks import SAMPLES, envelope, message
+from tests.commands import Done, Runner, Settings, runner
 from tests.stack.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -24,49 +24,9 @@ SAMPLES_FOLDER = ROOT / "tests" / "samples"
 SECONDS = 30
 
 
-Settings = dict[str, str]
-
-
-class Done(NamedTuple):
-    """A command that has ended."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-    def problems(self) -> list[str]:
-        """What it says on stderr, a problem a line."""
-        return [line.removeprefix("connector: ") for line in self.stderr.splitlines() if line.startswith("connector: ")]
-
-
-class Runner(Protocol):
-    """Runs the command line here, in this process, where an error that nobody told in words fails the test."""
-
-    def __call__(self, *arguments: str, settings: Settings | None = None) -> Done: ...
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
-    for name in [name for name in os.environ if name.startswith("CONNECTOR_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(ROOT)
-    # The loggers belong to pytest.
-    monkeypatch.setattr("connector.logs.configure", lambda _settings: None)
-
-    def in_this_process(*arguments: str, settings: Settings | None = None) -> Done:
-        for name, value in (settings or {}).items():
-            monkeypatch.setenv(f"CONNECTOR_{name}", value)
-        monkeypatch.setattr(sys, "argv", ["connector", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code is None or isinstance(ended.value.code, int)
-        return Done(ended.value.code or 0, *capsys.readouterr())
-
-    return in_this_process
+    return runner(monkeypatch, capsys)
 
 
 def process(*arguments: str, stdin: bytes = b"", settings: Settings | None = None) -> Done:
@@ -155,6 +115,11 @@ def test_version_is_printed() -> None:
         ["tail", "--nonsense"],
         ["schemas", "nonsense"],
         ["send"],
+        ["schemas", "diff", "nonsense"],
+        ["schemas", "diff", "--version", "0"],
+        ["schemas", "release", "soon"],
+        ["schemas", "export", "tests"],
+        ["schemas", "export", "README.md"],
         ["send", "nonsense"],
         ["send", "text", "nonsense"],
         ["send", "text", "--header", "no colon"],
@@ -213,6 +178,9 @@ def test_unknown_type_is_told_with_the_known_ones(run: Runner) -> None:
     "arguments",
     [
         ["schemas", "list"],
+        ["schemas", "check", "--registry"],
+        ["schemas", "diff", "--json"],
+        ["schemas", "export", "no-such-folder"],
         ["schemas", "register"],
         ["schemas", "register", "--dry-run", "--json"],
         ["topics", "check"],

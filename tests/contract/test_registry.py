@@ -56,6 +56,11 @@ DIFFERENCES = {
     "empty text as a schema": Difference((422, 42201), (200, None), "Apicurio registers an empty version"),
     "body without a schema": Difference((422, 42201), (500, 0), "Apicurio fails on the missing text"),
     "schema type nobody knows": Difference((422, 42201), (500, 0), "Apicurio fails on the unknown type"),
+    "registering in read-only mode": Difference((422, 42205), (200, None), "Apicurio keeps the mode and heeds it not"),
+    "mode nobody knows": Difference(42204, 42201, "Apicurio has one code for all that is invalid"),
+    "mode of a subject without its own": Difference((404, 40409), (200, "READWRITE"), "Apicurio clears what is not set"),
+    "types of schemas": Difference(["AVRO"], ["AVRO", "JSON", "PROTOBUF"], "the embedded registry keeps Avro alone"),
+    "names by prefix": Difference(True, False, "Apicurio reads over subjectPrefix"),
     "body over 1 MiB": Difference(413, 200, "the embedded registry bounds what it keeps in memory"),
 }
 
@@ -180,6 +185,28 @@ def test_white_space_and_key_order_do_not_count(registry: Registry, subject: str
     assert registry.http.post(f"/subjects/{subject}", json=other_text).json()["version"] == 1
 
 
+@pytest.mark.parametrize("normalize", ["true", "false"])
+def test_spelling_does_not_count_normalized_or_not(
+    registry: Registry, subject: str, schema: dict[str, Any], normalize: str
+) -> None:
+    schema_id = registry.register(subject, schema)
+    full_name = f"{schema['namespace']}.{schema['name']}"
+    long_form = {"type": "record", "name": full_name, "fields": [{"name": "wa_id", "type": {"type": "string"}}]}
+    for path in (f"/subjects/{subject}/versions", f"/subjects/{subject}"):
+        answer = registry.http.post(path, params={"normalize": normalize}, json=body(long_form))
+        assert (answer.status_code, answer.json()["id"]) == (200, schema_id)
+    assert registry.http.get(f"/subjects/{subject}/versions").json() == [1]
+    kept = registry.http.get(f"/subjects/{subject}/versions/1/schema").json()
+    assert kept == schema
+
+
+def test_client_normalizes_what_it_registers_and_looks_up(
+    client: SchemaRegistryClient, subject: str, schema: dict[str, Any]
+) -> None:
+    schema_id = client.register_schema(subject, avro(schema), normalize_schemas=True)
+    assert client.lookup_schema(subject, avro(schema), normalize_schemas=True).schema_id == schema_id
+
+
 def test_changed_doc(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     schema_id = registry.register(subject, schema)
     documented = schema | {"doc": "What a customer ordered."}
@@ -217,6 +244,36 @@ def test_concurrent_registrations_give_one_id_and_one_version(registry: Registry
         ids = set(threads.map(lambda _: registry.register(subject, schema), range(16)))
     assert len(ids) == 1
     assert registry.http.get(f"/subjects/{subject}/versions").json() == [1]
+
+
+def test_concurrent_versions_have_a_number_and_an_id_each(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+    registry.register(subject, schema)
+    registry.set_level(subject, "FULL_TRANSITIVE")
+    others = [with_field(schema, f"later_{number}") for number in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        ids = list(threads.map(lambda other: registry.register(subject, other), others))
+    assert len(set(ids)) == 6
+    numbers = registry.http.get(f"/subjects/{subject}/versions").json()
+    assert numbers == list(range(1, 8))
+    stands = {registry.http.get(f"/subjects/{subject}/versions/{number}").json()["id"] for number in numbers[1:]}
+    assert stands == set(ids)
+
+
+def test_schema_of_an_id_alone(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+    schema_id = registry.register(subject, schema)
+    assert registry.http.get(f"/schemas/ids/{schema_id}/schema").json() == schema
+
+
+def test_names_by_prefix(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+    registry.register(subject, schema)
+    registry.register(f"other-{subject}", schema)
+    names = registry.http.get("/subjects", params={"subjectPrefix": subject}).json()
+    assert subject in names
+    assert (names == [subject]) is registry.expected("names by prefix")
+
+
+def test_types_of_schemas(registry: Registry) -> None:
+    assert sorted(registry.http.get("/schemas/types").json()) == registry.expected("types of schemas")
 
 
 # What is not there
@@ -481,6 +538,48 @@ def test_level_nobody_knows_is_42203(registry: Registry, subject: str) -> None:
 def test_mode_is_readwrite(registry: Registry, subject: str) -> None:
     assert registry.http.get("/mode").json() == {"mode": "READWRITE"}
     assert registry.http.get(f"/mode/{subject}").json() == {"mode": "READWRITE"}
+
+
+def test_mode_is_set_and_cleared_per_subject(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+    registry.register(subject, schema)
+    path = f"/mode/{subject}"
+    assert registry.http.put(path, json={"mode": "READONLY"}).json() == {"mode": "READONLY"}
+    assert registry.http.get(path).json() == {"mode": "READONLY"}
+    assert registry.http.get("/mode").json() == {"mode": "READWRITE"}
+    later = registry.http.post(f"/subjects/{subject}/versions", json=body(with_field(schema, "later")))
+    assert (later.status_code, later.json().get("error_code")) == registry.expected("registering in read-only mode")
+    assert registry.register(subject, schema), "what is there already is told all the same"
+    assert registry.http.delete(path).json() == {"mode": "READONLY"}
+    assert registry.http.get(path).json() == {"mode": "READWRITE"}
+    assert registry.register(subject, with_field(schema, "later"))
+
+
+def test_global_mode_holds_for_subjects_without_their_own(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+    registry.register(subject, schema)
+    try:
+        assert registry.http.put("/mode", json={"mode": "READONLY"}).json() == {"mode": "READONLY"}
+        assert registry.http.get(f"/mode/{subject}").json() == {"mode": "READONLY"}
+    finally:
+        assert registry.http.put("/mode", json={"mode": "READWRITE"}).json() == {"mode": "READWRITE"}
+    assert registry.http.get(f"/mode/{subject}").json() == {"mode": "READWRITE"}
+
+
+def test_mode_that_is_not_set_or_not_known(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+    registry.register(subject, schema)
+    cleared = registry.http.delete(f"/mode/{subject}")
+    told = cleared.json()
+    answer = (cleared.status_code, told.get("mode", told.get("error_code")))
+    assert answer == registry.expected("mode of a subject without its own")
+    unknown = registry.http.put(f"/mode/{subject}", json={"mode": "SOMETIMES"})
+    assert refusal(unknown) == (422, registry.expected("mode nobody knows"))
+
+
+def test_cleared_global_level_is_none(registry: Registry) -> None:
+    before = registry.http.get("/config").json()
+    # It has this level already: another would hold for the other tests of a shared registry.
+    assert before == {"compatibilityLevel": "NONE"}
+    assert registry.http.delete("/config").json() == before
+    assert registry.http.get("/config").json() == before
 
 
 # Deleting

@@ -14,7 +14,6 @@ from confluent_kafka.cimpl import NewTopic
 from msgspec.structs import replace
 
 from connector.errors import KafkaFailed, NoRoom
-from connector.pipeline import produce
 from connector.pipeline.produce import KafkaSink, Outcome, Sink
 from connector.records import KafkaMessage
 from connector.settings import load, producer_properties
@@ -257,14 +256,6 @@ class TestKafkaSink(SinkSuite):
                     await sink.producers.warm_up([topic, "nowhere"], 10)
 
         asyncio.run(run())
-
-
-class TestKafkaSinkThatGathers(TestKafkaSink):
-    """The same where every callback is gathered, as under load, and not sent at once."""
-
-    @pytest.fixture(autouse=True)
-    def _always(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(produce, "_FEW_RECORDS", -1)
 
 
 def record(value: str, key: str = "key") -> KafkaMessage:

@@ -12,6 +12,7 @@ from connector.catalogue import ANY_TYPE, RecordType, data_folder, load
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.mapping import ATTRIBUTES, ROOTS
 from connector.records import REASONS, Json
+from connector.schemas.rules import COMMON_BLOCK
 from tests.callbacks import (
     REJECTED,
     SAMPLES,
@@ -47,44 +48,6 @@ REQUIRED = {"message_id", "message_type", "record_key", "key_source", "received_
 REQUIRED_OF_DEAD_LETTER = {"id", "received_at", "reason", "step"}
 NOT_REACHED_FROM_HERE = {"refused_by_kafka", "internal_error"}
 """The one is Kafka's word, the other a defect of ours."""
-
-COMMON = [
-    "message_id",
-    "message_type",
-    "record_key",
-    "key_source",
-    "wa_id",
-    "user_id",
-    "from_number",
-    "profile_name",
-    "username",
-    "phone_number_id",
-    "display_phone_number",
-    "waba_id",
-    "trace_id",
-    "sent_at",
-    "received_at",
-    "media_url",
-    "ref",
-    "ref1",
-    "ref2",
-    "reply_to",
-    "context_message_id",
-    "context_from",
-    "forwarded",
-    "frequently_forwarded",
-    "referred_catalog_id",
-    "referred_product_retailer_id",
-    "group_id",
-    "referral_source_url",
-    "referral_source_id",
-    "referral_source_type",
-    "referral_headline",
-    "referral_body",
-    "referral_media_type",
-    "referral_media_url",
-    "referral_ctwa_clid",
-]
 
 
 def named(record_type: RecordType) -> str:
@@ -143,10 +106,10 @@ def problems_of(folder: Path) -> tuple[str, ...]:
 
 @every_message_record_type
 def test_common_block_is_the_same_in_every_message_record(record_type: RecordType) -> None:
-    block = record_type.schema["fields"][: len(COMMON)]
+    block = record_type.schema["fields"][: len(COMMON_BLOCK)]
 
-    assert [field["name"] for field in block] == COMMON
-    assert block == MESSAGE_RECORD_TYPES[0].schema["fields"][: len(COMMON)]
+    assert [field["name"] for field in block] == list(COMMON_BLOCK)
+    assert block == MESSAGE_RECORD_TYPES[0].schema["fields"][: len(COMMON_BLOCK)]
 
 
 @every_message_record_type
@@ -314,7 +277,12 @@ def test_every_reason_that_a_callback_can_cause_has_a_sample() -> None:
 def test_new_type_needs_a_schema_and_a_table_and_no_python(folder: Path) -> None:
     other = json.loads((folder / "avro" / "other.avsc").read_text())
     depth = {"name": "depth", "type": ["null", "long"], "default": None, "source": "message.hologram.depth", "doc": "In mm."}
-    schema = {**other, "name": "Hologram", "requires": ["message.hologram"], "fields": [*other["fields"][: len(COMMON)], depth]}
+    schema = {
+        **other,
+        "name": "Hologram",
+        "requires": ["message.hologram"],
+        "fields": [*other["fields"][: len(COMMON_BLOCK)], depth],
+    }
     (folder / "avro" / "hologram.avsc").write_text(json.dumps(schema))
     append(folder, '[hologram]\nfrom = "messages"\ntypes = ["hologram"]\ntopic = "holograms"\nkeyed_by = "wa_id"\n')
 
@@ -349,9 +317,9 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
     for expected in (
         "avro/status.avsc: is missing",
         "avro/other.avsc: is not JSON",
-        "Document.avsc, field message_id: source 'massage.id'",
+        "avro/document.avsc, field message_id: source 'massage.id' must start with one of",
         "avro/order.avsc: is no Avro schema",
-        "Contact.avsc: requires 'contacts'",
+        "avro/contact.avsc: requires 'contacts'",
         "avro/stray.avsc: config/messages.toml has no table [stray]",
         "[dead_letter]: there is no key 'colour'",
         "[video]: from must be one of " + "messages, statuses, contacts, events, dead_letters",
@@ -387,7 +355,7 @@ def test_table_that_contradicts_another_or_itself_is_refused(folder: Path, toml:
 
 def test_catalogue_without_a_table_for_unknown_types_or_for_statuses_is_refused(folder: Path) -> None:
     (folder / "config" / "messages.toml").write_text("top_level = 5\n")
-    for file in (folder / "avro").iterdir():
+    for file in (folder / "avro").glob("*.avsc"):
         file.unlink()
 
     text = "\n".join(problems_of(folder))
@@ -414,7 +382,7 @@ def test_catalogue_that_cannot_be_read_is_refused(folder: Path, toml: str | None
     if toml is not None:
         file.write_text(toml)
 
-    assert problems_of(folder)[0].startswith("config/messages.toml cannot be read")
+    assert problems_of(folder)[0].startswith("config/messages.toml: cannot be read")
 
 
 def test_roots_of_source_paths_are_those_of_the_contract() -> None:

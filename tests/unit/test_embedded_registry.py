@@ -187,7 +187,7 @@ def test_unknown_path_is_404(registry: TestClient, path: str) -> None:
 
 def test_unknown_method_is_405(registry: TestClient) -> None:
     assert refusal(registry.patch("/subjects")) == (405, 405)
-    assert refusal(registry.delete("/config")) == (405, 405)
+    assert refusal(registry.delete("/mode")) == (405, 405)
 
 
 @pytest.mark.parametrize(

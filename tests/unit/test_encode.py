@@ -89,6 +89,15 @@ def test_headers_are_those_of_cloud_events_in_binary_mode() -> None:
     assert len(document.headers) == 7
 
 
+def test_first_of_several_registries_names_the_schema() -> None:
+    urls = "http://registry/apis/ccompat/v7/, http://other"
+    record_type = catalogue().record_types["document"]
+    encoder = Encoder(record_type, 7, urls, 1_000_000, Metrics())
+    record = encode(item_of(message=message(message_type="document")), encoder)
+
+    assert header(record, "ce_dataschema") == "http://registry/apis/ccompat/v7/schemas/ids/7"
+
+
 def test_id_is_128_bits_of_hex_that_hide_the_message_id() -> None:
     (record, _) = messages_of(envelope([message()], [contact()]))
     ce_id = header(record, "ce_id")

@@ -165,6 +165,7 @@ def test_token_must_be_long_and_fit_a_path(loaded: Loading, token: str) -> None:
         f'[kafka.client]\n"sasl.password" = ["{SECRET}"]',
         f'[registry]\nclient = "{SECRET}"',
         f'[registry]\nurl = "http://somebody:{SECRET}@registry"',
+        f'[registry]\nurl = "http://registry, http://somebody:{SECRET}@other"',
         f'[http]\npath = "/{SECRET}/?"',
         f'url_token = "{SECRET}',
         f'url_token = "{SECRET}"\nurl_token = "{SECRET}"',

@@ -1,0 +1,100 @@
+"""`connector schemas export · release`: schemas as files, for review, for a deployment without a registry at hand, for good.
+
+An export is one .avsc per subject and version, and index.json that tells ids and fingerprints. A release is kept in
+avro/released/ and compared with from then on.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from connector.catalogue import Catalogue, data_folder
+from connector.commands import show
+from connector.errors import ConfigurationInvalid
+from connector.registry import Registry
+from connector.schemas.versions import decoded, fingerprint, laid_out, read_released, release_of, write_release
+
+_INDEX = "index.json"
+
+
+class _Exported(NamedTuple):
+    """One version in an export; `version` and `id` are the registry's, None of what comes from avro/released/."""
+
+    record_type: str
+    subject: str
+    version: int | None
+    id: int | None
+    release: str | None
+    fingerprint: str
+    file: str
+    text: str
+
+
+def export(catalogue: Catalogue, folder: Path, registry: Registry | None, target: Path, *, as_json: bool) -> None:
+    """Write every registered version of our subjects into a new folder; without a registry, every released one.
+
+    Raises:
+        ConfigurationInvalid: when the folder holds something, or cannot be written.
+        RegistryFailed: when the registry does not answer; nothing is written.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigurationInvalid([f"{target}: is not empty; name a folder that is, or a new one"])
+    exported = _registered(catalogue, folder, registry) if registry else _released(catalogue, folder)
+    index = [{key: value for key, value in one._asdict().items() if key != "text"} for one in exported]
+    try:
+        for one in exported:
+            file = target / one.file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(laid_out(one.text), encoding="utf-8")
+        target.mkdir(parents=True, exist_ok=True)
+        (target / _INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationInvalid([f"{target}: cannot be written ({error.strerror})"]) from None
+    columns = _Exported._fields[:-1]
+    show.rows(f"{len(index)} versions in {target}", columns, [one[:-1] for one in exported], as_json=as_json)
+
+
+def release(catalogue: Catalogue, folder: Path, version: str, *, as_json: bool) -> None:
+    """Keep the schemas that have changed since the last release in avro/released/, under a version.
+
+    Raises:
+        ConfigurationInvalid: when it is no version, does not follow the last one, or the folder is not to be written.
+    """
+    if folder == data_folder() and folder.name == "_data":
+        raise ConfigurationInvalid(["a release is made in a checkout; set catalogue.folder to one"])
+    changed = write_release(folder, version, {one.name: one.published_text for one in catalogue})
+    rows = [(one.name, version if one.name in changed else _last(folder, one.name)) for one in catalogue]
+    show.rows(f"Release {version}", ("record_type", "last_changed_in"), rows, as_json=as_json)
+
+
+def _last(folder: Path, name: str) -> str:
+    return read_released(folder)[name][-1].label
+
+
+def _registered(catalogue: Catalogue, folder: Path, registry: Registry) -> list[_Exported]:
+    released = read_released(folder)
+    exported = []
+    for record_type in catalogue:
+        for number in registry.versions(record_type.subject):
+            found = registry.version(record_type.subject, number)
+            if found is None:
+                continue
+            schema: Any = decoded(found.text)
+            known = release_of(schema, released.get(record_type.name, ()))
+            place = f"{record_type.subject}/{found.version}.avsc"
+            head = (record_type.name, record_type.subject, found.version, found.schema_id)
+            exported.append(_Exported(*head, known, fingerprint(schema), place, found.text))
+    return exported
+
+
+def _released(catalogue: Catalogue, folder: Path) -> list[_Exported]:
+    released = read_released(folder)
+    return [
+        _Exported(
+            *(record_type.name, record_type.subject, None, None),
+            *(version.label, fingerprint(version.schema)),
+            *(f"{record_type.subject}/{version.label}.avsc", version.text),
+        )
+        for record_type in catalogue
+        for version in released.get(record_type.name, ())
+    ]

@@ -1,0 +1,117 @@
+"""Everything that can be said of our schemas without a server, and against what a registry has.
+
+A folder with avro/ and config/messages.toml in, violations out, all at once. Nothing is changed.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from connector import catalogue as catalogues
+from connector.catalogue import RecordType
+from connector.errors import ConfigurationInvalid, NotAvro
+from connector.pipeline.mapping import published
+from connector.records import Json
+from connector.schemas.compatibility import parse
+from connector.schemas.evolution import evolution_rules
+from connector.schemas.rules import common_block, house_rules
+from connector.schemas.versions import Version, read_released
+from connector.schemas.violation import Violation, merged
+
+
+class Checked(NamedTuple):
+    """What was looked at: how many schemas, how many released versions; and what is wrong."""
+
+    schemas: int
+    released: int
+    violations: list[Violation]
+
+
+def check(folder: Path, prefix: str) -> Checked:
+    """Check the files of a folder: Avro, house rules, and every released version."""
+    violations: list[Violation] = []
+    schemas = dict(_read_schemas(folder, violations))
+    sources = _sources(folder)
+    released = _released(folder, violations)
+    for name, schema in schemas.items():
+        violations += house_rules(name, schema, sources.get(name, ""))
+    violations += common_block({name: schema for name, schema in schemas.items() if sources.get(name) == "messages"})
+    for name, versions in released.items():
+        if name in schemas:
+            violations += against(name, published(schemas[name]), versions)
+        elif not (folder / "avro" / f"{name}.avsc").exists():
+            fault = f"is gone; {versions[-1].label} has it"
+            violations.append(Violation(f"avro/{name}.avsc", "", "record type stays", fault, "put schema and table back"))
+    violations += _of_the_catalogue(folder, prefix, violations)
+    return Checked(len(schemas), sum(map(len, released.values())), merged(violations))
+
+
+def against(name: str, schema: Json, versions: Sequence[Version]) -> Iterator[Violation]:
+    """Yield what a published schema breaks against versions that are out."""
+    text = json.dumps(schema)
+    for version in versions:
+        yield from evolution_rules(f"avro/{name}.avsc", schema, text, version)
+
+
+def against_registered(pairs: Iterable[tuple[RecordType, Sequence[Version]]]) -> list[Violation]:
+    """Return what record types break against the versions that a registry has of them."""
+    found: list[Violation] = []
+    for record_type, versions in pairs:
+        found += against(record_type.name, json.loads(record_type.published_text), versions)
+    return merged(found)
+
+
+def _read_schemas(folder: Path, violations: list[Violation]) -> Iterator[tuple[str, Json]]:
+    """Yield the schemas that are Avro records, by record type; tell what the others are."""
+    for file in sorted((folder / "avro").glob("*.avsc")):
+        where = f"avro/{file.name}"
+        try:
+            text = file.read_text(encoding="utf-8")
+            schema = json.loads(text)
+            parse(json.dumps(published(schema)))
+        except json.JSONDecodeError as error:
+            fault = f"line {error.lineno}, column {error.colno}: {error.msg}"
+            violations.append(Violation(where, "", "json", fault, "mend it there"))
+        except (OSError, UnicodeDecodeError) as error:
+            violations.append(Violation(where, "", "json", str(error), "save it as UTF-8"))
+        except NotAvro as no_schema:
+            violations.append(Violation(where, "", "avro", str(no_schema), "see Avro's specification"))
+        else:
+            if isinstance(schema, dict) and schema.get("type") == "record":
+                yield file.stem, schema
+            else:
+                violations.append(Violation(where, "", "avro", "is no record", 'a schema begins with "type": "record"'))
+
+
+def _sources(folder: Path) -> dict[str, str]:
+    """Return from what each record type is made; what is wrong with the tables is the catalogue's to tell."""
+    try:
+        tables: dict[str, Any] = tomllib.loads((folder / "config" / "messages.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {name: str(table.get("from")) for name, table in tables.items() if isinstance(table, dict)}
+
+
+def _released(folder: Path, violations: list[Violation]) -> dict[str, list[Version]]:
+    try:
+        return read_released(folder)
+    except ConfigurationInvalid as invalid:
+        for problem in invalid.problems:
+            where, _, fault = problem.partition(": ")
+            violations.append(Violation(where, "", "json", fault, ""))
+        return {}
+
+
+def _of_the_catalogue(folder: Path, prefix: str, told: Sequence[Violation]) -> Iterator[Violation]:
+    """Yield what keeps the catalogue from being loaded, unless a better word for it was found before."""
+    known = {violation.schema for violation in told if violation.rule in ("json", "avro", "no enum")}
+    try:
+        catalogues.load(folder, prefix)
+    except ConfigurationInvalid as invalid:
+        for problem in invalid.problems:
+            where, _, fault = problem.partition(": ")
+            file, _, path = where.partition(", field ")
+            if file not in known:
+                yield Violation(file, path, "catalogue", fault, "")

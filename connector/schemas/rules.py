@@ -1,0 +1,146 @@
+"""The house rules: what every schema of ours keeps, beyond being Avro.
+
+A decoded schema that is valid Avro in, violations out. How a schema may change is told in `evolution`.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from connector.records import Json
+from connector.schemas.places import fields_within, records_within
+from connector.schemas.violation import Violation
+
+NAMESPACE: Final = "kaleyra.whatsapp"
+PII_CLASSES: Final = ("phone", "name", "content", "location", "link")
+REQUIRED: Final = ("message_id", "message_type", "record_key", "key_source", "received_at")
+REQUIRED_OF_DEAD_LETTERS: Final = ("id", "received_at", "reason", "step")
+
+COMMON_BLOCK: Final = (
+    *("message_id", "message_type", "record_key", "key_source"),
+    *("wa_id", "user_id", "from_number", "profile_name", "username"),
+    *("phone_number_id", "display_phone_number", "waba_id", "trace_id"),
+    *("sent_at", "received_at"),
+    *("media_url", "ref", "ref1", "ref2", "reply_to"),
+    *("context_message_id", "context_from", "forwarded", "frequently_forwarded"),
+    *("referred_catalog_id", "referred_product_retailer_id"),
+    "group_id",
+    *("referral_source_url", "referral_source_id", "referral_source_type", "referral_headline", "referral_body"),
+    *("referral_media_type", "referral_media_url", "referral_ctwa_clid"),
+)
+"""The fields with which every record of a message begins."""
+
+_PASCAL_CASE: Final = re.compile(r"([A-Z][a-z0-9]*)+")
+_SNAKE_CASE: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+def house_rules(name: str, schema: Json, source: str) -> Iterator[Violation]:
+    """Yield what one schema breaks; `name` is its record type, `source` the `from` of its table, empty without one."""
+    file = f"avro/{name}.avsc"
+    yield from _names(file, name, schema)
+    allowed = {"dead_letters": REQUIRED_OF_DEAD_LETTERS, "": REQUIRED + REQUIRED_OF_DEAD_LETTERS}.get(source, REQUIRED)
+    for path, record in records_within(schema):
+        if not _is_told(record):
+            yield Violation(file, path, "doc", f"record {record['name']} has no doc", "say what one record is")
+    for path, field in fields_within(schema):
+        if not _is_told(field):
+            yield Violation(file, path, "doc", "has no doc", "say what stands in the field, and when it is null")
+        yield from _type(file, path, field, allowed)
+        if field.get("pii", PII_CLASSES[0]) not in PII_CLASSES:
+            fault = f"there is no class {field['pii']!r} of personal data"
+            yield Violation(file, path, "pii", fault, f"known are {', '.join(PII_CLASSES)}")
+
+
+def common_block(schemas: Mapping[str, Json]) -> Iterator[Violation]:
+    """Yield where the schemas of messages, by record type, do not begin with the same fields.
+
+    What most of them say is right: names, order, types, docs and our own attributes.
+    """
+    usual = {}
+    for position, field_name in enumerate(COMMON_BLOCK):
+        counted = Counter(
+            json.dumps(schema["fields"][position], sort_keys=True)
+            for schema in schemas.values()
+            if position < len(schema["fields"]) and schema["fields"][position]["name"] == field_name
+        )
+        usual[field_name] = json.loads(counted.most_common(1)[0][0]) if counted else None
+    for name, schema in schemas.items():
+        yield from _begins_otherwise(f"avro/{name}.avsc", schema["fields"], usual)
+
+
+def _begins_otherwise(file: str, fields: list[Json], usual: Mapping[str, Json | None]) -> Iterator[Violation]:
+    for position, field_name in enumerate(COMMON_BLOCK):
+        stands = fields[position]["name"] if position < len(fields) else "nothing"
+        if stands != field_name:
+            fault = f"{stands} stands where {field_name} belongs"
+            advice = "begin as the other schemas of messages do, in the same order"
+            # The rest is but shifted.
+            yield Violation(file, field_name, "common block", fault, advice)
+            return
+        field, other = fields[position], usual[field_name]
+        if other and field != other:
+            differing = [key for key in {**other, **field} if field.get(key) != other.get(key)]
+            fault = f"its {' and '.join(differing)} differ from the other schemas of messages"
+            yield Violation(file, field_name, "common block", fault, "copy the line from another schema of messages")
+
+
+def _names(file: str, name: str, schema: Json) -> Iterator[Violation]:
+    expected = "".join(part.capitalize() for part in name.split("_"))
+    if schema.get("namespace") != NAMESPACE:
+        yield Violation(file, "", "namespace", f"is {schema.get('namespace')!r}", f"make it {NAMESPACE!r}")
+    if schema["name"] != expected:
+        fault = f"{schema['name']} is not the file's name in PascalCase"
+        yield Violation(file, "", "record name", fault, f"name the record {expected}, or the file otherwise")
+    for path, record in records_within(schema):
+        if path and not _PASCAL_CASE.fullmatch(record["name"]):
+            yield Violation(file, path, "record name", f"{record['name']} is not PascalCase", "rename the record")
+        if path and record.get("namespace", NAMESPACE) != NAMESPACE:
+            yield Violation(file, path, "namespace", f"is {record['namespace']!r}", f"leave it out: it is {NAMESPACE!r}")
+    for path, field in fields_within(schema):
+        if not _SNAKE_CASE.fullmatch(field["name"]):
+            yield Violation(file, path, "field name", f"{field['name']} is not snake_case", "rename the field")
+
+
+def _type(file: str, path: str, field: Json, allowed: tuple[str, ...]) -> Iterator[Violation]:
+    avro = field["type"]
+    if "enum" in _type_names(avro):
+        advice = "make it a string and tell the set in its doc: readers that expect a string break on an enum"
+        yield Violation(file, path, "no enum", "is an enum", advice)
+    elif isinstance(avro, list):
+        if avro[0] != "null" or len(avro) != 2 or field.get("default", "") is not None:
+            advice = 'write "type": ["null", T], "default": null'
+            yield Violation(file, path, "optional", "is not null first, one type, null by default", advice)
+    elif isinstance(avro, dict) and avro.get("type") == "array":
+        if field.get("default") != []:
+            yield Violation(file, path, "optional", "a list is not empty by default", 'add "default": []')
+    elif "default" in field:
+        advice = 'write "type": ["null", T], "default": null: a default of its own hides that nothing was said'
+        yield Violation(file, path, "optional", "has a default and is not nullable", advice)
+    elif field["name"] not in allowed and not _is_always_there(field):
+        advice = 'write "type": ["null", T], "default": null: a required field can never become optional again'
+        yield Violation(file, path, "required", f"is required; only {', '.join(allowed)} may be", advice)
+
+
+def _is_always_there(field: Json) -> bool:
+    """Tell whether the field holds the JSON of a whole item, which no callback can leave out."""
+    return bool(field.get("raw")) and isinstance(field.get("source"), str) and "." not in field["source"]
+
+
+def _type_names(avro: Any) -> set[str]:
+    """Return the names of a type and of those in its union or list; records speak for themselves."""
+    match avro:
+        case str():
+            return {avro}
+        case list():
+            return set().union(*map(_type_names, avro))
+        case {"type": "array", "items": inner} | {"type": "map", "values": inner}:
+            return _type_names(inner)
+        case {"type": inner}:
+            return _type_names(inner)
+    return set()
+
+
+def _is_told(node: Json) -> bool:
+    return isinstance(node.get("doc"), str) and bool(node["doc"].strip())

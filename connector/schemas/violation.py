@@ -1,0 +1,59 @@
+"""One thing that is wrong with a schema, as `connector schemas check` tells it."""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+Rule = Literal[
+    # The file itself, and what the catalogue says of it.
+    "json",
+    "avro",
+    "catalogue",
+    # House rules.
+    "doc",
+    "namespace",
+    "record name",
+    "field name",
+    "optional",
+    "required",
+    "no enum",
+    "common block",
+    "pii",
+    # Against what was released or registered.
+    "full transitive",
+    "field stays",
+    "record type stays",
+    "type stays",
+    "logical type stays",
+    "decimal stays",
+    "name stays",
+]
+
+
+class Violation(NamedTuple):
+    """`schema` is the file, `path` the field in it (empty: the record, or the file), `against` what it was compared with.
+
+    `fault` says what is wrong, `advice` what to do about it; neither ends in a full stop.
+    """
+
+    schema: str
+    path: str
+    rule: Rule
+    fault: str
+    advice: str
+    against: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.schema}, {self.path}" if self.path else self.schema
+        compared = f" (against {self.against})" if self.against else ""
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{place}: {self.rule}: {self.fault}{compared}{advice}"
+
+
+def merged(violations: Iterable[Violation]) -> list[Violation]:
+    """Return the violations with those that differ in `against` alone told once."""
+    found: dict[Violation, list[str]] = {}
+    for violation in violations:
+        against = found.setdefault(violation._replace(against=""), [])
+        if violation.against not in against:
+            against.append(violation.against)
+    return [violation._replace(against=", ".join(filter(None, against))) for violation, against in found.items()]

@@ -1,0 +1,417 @@
+"""`connector schemas check`: each rule once broken, told with schema, field, rule and what to do; and what is let pass."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.catalogue import data_folder, load
+from connector.errors import ConfigurationInvalid
+from connector.pipeline.mapping import published
+from connector.records import Json
+from connector.schemas.check import Checked, check
+from connector.schemas.differences import differences
+from connector.schemas.versions import fingerprint, read_released, release_of, write_release
+from connector.schemas.violation import Rule, Violation
+
+Edit = Callable[[Json], object]
+NULLABLE: dict[str, Any] = {"type": ["null", "string"], "default": None, "source": "message.order.later", "doc": "Later."}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a copy of avro/ and config/ that a test may change."""
+    for name in ("avro", "config"):
+        shutil.copytree(data_folder() / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def released(folder: Path) -> Path:
+    """Return such a copy whose schemas are released as 1.0.0."""
+    release(folder, "1.0.0")
+    return folder
+
+
+def release(folder: Path, version: str) -> list[str]:
+    return write_release(folder, version, {one.name: one.published_text for one in load(folder)})
+
+
+def checked(folder: Path) -> Checked:
+    return check(folder, "kaleyra.whatsapp.")
+
+
+def broken(folder: Path) -> list[tuple[str, str, Rule]]:
+    return [(one.schema, one.path, one.rule) for one in checked(folder).violations]
+
+
+def change(folder: Path, name: str, edit: Edit) -> None:
+    file = folder / "avro" / f"{name}.avsc"
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    edit(schema)
+    file.write_text(json.dumps(schema), encoding="utf-8")
+
+
+def field(schema: Json, name: str) -> Json:
+    (found,) = [one for one in schema["fields"] if one["name"] == name]
+    return dict(found) if not isinstance(found, dict) else found
+
+
+def of_item(edit: Edit) -> Edit:
+    return lambda schema: edit(field(schema, "product_items")["type"]["items"])
+
+
+def add(**attributes: Any) -> Edit:
+    return lambda schema: schema["fields"].append({"name": "later", **NULLABLE, **attributes})
+
+
+def remove(name: str) -> Edit:
+    return lambda schema: schema["fields"].remove(field(schema, name))
+
+
+def reorder(schema: Json) -> None:
+    schema["fields"].append(schema["fields"].pop(-3))
+
+
+def test_our_schemas_keep_all_rules() -> None:
+    assert checked(data_folder()) == Checked(len(list(load())), 0, [])
+
+
+# House rules
+
+ENUM = {"type": "enum", "name": "Kind", "symbols": ["A"]}
+
+
+@pytest.mark.parametrize(
+    ("edit", "path", "rule"),
+    [
+        (lambda schema: schema.pop("doc"), "", "doc"),
+        (lambda schema: field(schema, "text").pop("doc"), "text", "doc"),
+        (lambda schema: field(schema, "text").update(doc=" "), "text", "doc"),
+        (of_item(lambda record: record.pop("doc")), "product_items[]", "doc"),
+        (of_item(lambda record: field(record, "currency").pop("doc")), "product_items[].currency", "doc"),
+        (lambda schema: schema.update(namespace="kaleyra"), "", "namespace"),
+        (lambda schema: schema.pop("namespace"), "", "namespace"),
+        (of_item(lambda record: record.update(namespace="elsewhere")), "product_items[]", "namespace"),
+        (lambda schema: schema.update(name="Orders"), "", "record name"),
+        (of_item(lambda record: record.update(name="order_item")), "product_items[]", "record name"),
+        (lambda schema: field(schema, "text").update(name="orderText"), "orderText", "field name"),
+        (of_item(lambda record: field(record, "currency").update(name="Currency")), "product_items[].Currency", "field name"),
+        (add(type=["string", "null"], default=""), "later", "optional"),
+        (add(type=["null", "string", "long"]), "later", "optional"),
+        (lambda schema: field(schema, "text").pop("default"), "text", "optional"),
+        (lambda schema: field(schema, "product_items").pop("default"), "product_items", "optional"),
+        (add(type="string", default=""), "later", "optional"),
+        (lambda schema: field(schema, "text").update(pii="secret"), "text", "pii"),
+        (add(type=["null", ENUM]), "later", "no enum"),
+        (add(type=ENUM, default="A"), "later", "no enum"),
+    ],
+)
+def test_broken_house_rule_is_told_with_its_field(folder: Path, edit: Edit, path: str, rule: Rule) -> None:
+    change(folder, "order", edit)
+
+    found = [one for one in checked(folder).violations if one.rule != "catalogue"]
+
+    assert [(one.schema, one.path, one.rule) for one in found] == [("avro/order.avsc", path, rule)]
+    assert found[0].advice
+
+
+def test_required_field_is_refused_unless_it_is_one_of_five(folder: Path) -> None:
+    def require(schema: Json) -> None:
+        text = field(schema, "text")
+        text["type"] = "string"
+        del text["default"]
+
+    change(folder, "order", require)
+    change(
+        folder, "dead_letter", lambda schema: schema["fields"].append({"name": "later", **NULLABLE} | {"source": "fault.id"})
+    )
+    (violation,) = checked(folder).violations
+
+    assert (violation.path, violation.rule) == ("text", "required")
+    assert "message_id, message_type, record_key, key_source, received_at" in violation.fault
+
+
+@pytest.mark.parametrize(
+    ("edit", "path", "fault"),
+    [
+        (lambda schema: field(schema, "wa_id").update(doc="Another."), "wa_id", "its doc differ"),
+        (lambda schema: field(schema, "forwarded").update(type=["null", "string"]), "forwarded", "its type differ"),
+        (lambda schema: field(schema, "ref").update(source="extra.ref1"), "ref", "its source differ"),
+        (remove("username"), "username", "phone_number_id stands where username belongs"),
+        (lambda schema: schema["fields"].insert(0, schema["fields"].pop(1)), "message_id", "message_type stands where"),
+        (lambda schema: schema["fields"].__delitem__(slice(30, None)), "referral_headline", "nothing stands where"),
+    ],
+)
+def test_common_block_that_differs_is_told_in_the_schema_that_differs(folder: Path, edit: Edit, path: str, fault: str) -> None:
+    change(folder, "document", edit)
+    (violation,) = checked(folder).violations
+
+    assert (violation.schema, violation.path, violation.rule) == ("avro/document.avsc", path, "common block")
+    assert fault in violation.fault
+
+
+def test_status_need_not_begin_as_messages_do(folder: Path) -> None:
+    change(folder, "status", lambda schema: field(schema, "wa_id").update(doc="Another."))
+
+    assert not checked(folder).violations
+
+
+# Files that are broken
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "fault"),
+    [
+        ('{\n  "type": "record",\n  "name": }', "json", "line 3, column 11"),
+        ("", "json", "line 1, column 1"),
+        ('{"type": "record", "name": "Order"}', "avro", "requires a non-empty fields"),
+        ('{"type": "record", "name": "Order", "fields": [{"name": "a", "type": "Money"}]}', "avro", "'Money' does not resolve"),
+        ('{"type": "record", "name": "Order", "fields": [{"name": "a", "type": ["null", "x.Y"]}]}', "avro", "'x.Y' does not"),
+        ('{"type": "record", "name": "an order", "fields": []}', "avro", "an order"),
+        ('"string"', "avro", "is no record"),
+        ("[]", "avro", "is no record"),
+    ],
+)
+def test_broken_file_is_told_once(folder: Path, text: str, rule: Rule, fault: str) -> None:
+    (folder / "avro" / "order.avsc").write_text(text, encoding="utf-8")
+    (violation,) = checked(folder).violations
+
+    assert (violation.schema, violation.rule) == ("avro/order.avsc", rule)
+    assert fault in violation.fault
+
+
+def test_file_that_is_not_utf_8_is_told_once(folder: Path) -> None:
+    (folder / "avro" / "order.avsc").write_bytes(b'{"type": "\xff"}')
+
+    assert broken(folder) == [("avro/order.avsc", "", "json")]
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("massage.id", "source 'massage.id' must start with one of message, "),
+        ("message..id", "source 'message..id' is no path"),
+        ("message.items[0]", "source 'message.items[0]' is no path"),
+        (".message", "source '.message' is no path"),
+        ("", "source '' is no path"),
+        (["message.id", "id"], "source 'id' must start with one of"),
+        ("item.id", "source 'item.id' must start with one of"),
+        (5, "source 5 is no path"),
+        ({"path": "message.id"}, "is no path"),
+    ],
+)
+def test_source_of_a_wrong_root_or_syntax_is_told_with_its_field(folder: Path, source: Any, fault: str) -> None:
+    change(folder, "order", lambda schema: field(schema, "text").update(source=source))
+    (violation,) = checked(folder).violations
+
+    assert (violation.schema, violation.path, violation.rule) == ("avro/order.avsc", "text", "catalogue")
+    assert fault in violation.fault
+
+
+def test_two_record_types_on_one_topic_are_told(folder: Path) -> None:
+    file = folder / "config" / "messages.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace('topic = "orders"', 'topic = "documents"'), encoding="utf-8")
+    (violation,) = checked(folder).violations
+
+    assert violation.schema == "config/messages.toml"
+    assert violation.fault == "[document] and [order] both claim topic kaleyra.whatsapp.documents; one alone can"
+
+
+def test_table_without_a_schema_and_the_reverse_are_told(folder: Path) -> None:
+    shutil.copy(folder / "avro" / "order.avsc", folder / "avro" / "stray.avsc")
+    change(folder, "stray", lambda schema: schema.update(name="Stray"))
+    (folder / "avro" / "status.avsc").unlink()
+
+    assert [str(one) for one in checked(folder).violations] == [
+        "avro/status.avsc: catalogue: is missing; every table of config/messages.toml needs its schema",
+        "avro/stray.avsc: catalogue: config/messages.toml has no table [stray]; add one or delete the schema",
+    ]
+
+
+def test_tables_that_cannot_be_read_are_told(folder: Path) -> None:
+    (folder / "config" / "messages.toml").write_text("[order", encoding="utf-8")
+    (violation,) = checked(folder).violations
+
+    assert (violation.schema, violation.rule) == ("config/messages.toml", "catalogue")
+    assert violation.fault.startswith("cannot be read: ")
+
+
+# Against what was released
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        add(),
+        of_item(add(source="item.later")),
+        add(type={"type": "array", "items": {"type": "record", "name": "Later", "doc": "L.", "fields": []}}, default=[]),
+        lambda schema: schema.update(doc="Another."),
+        lambda schema: field(schema, "text").update(doc="Another."),
+        lambda schema: field(schema, "text").update(source="message.order.words"),
+        reorder,
+    ],
+)
+def test_compatible_change_passes(released: Path, edit: Edit) -> None:
+    change(released, "order", edit)
+
+    assert broken(released) == []
+
+
+PRICE = "product_items[].item_price"
+
+
+def price(**attributes: Any) -> Edit:
+    return of_item(lambda record: field(record, "item_price")["type"][1].update(attributes))
+
+
+@pytest.mark.parametrize(
+    ("edit", "path", "rule", "fault"),
+    [
+        (remove("text"), "text", "field stays", "is gone, or has another name; it was null or string"),
+        (lambda schema: field(schema, "text").update(name="words"), "text", "field stays", "has another name"),
+        (of_item(remove("currency")), "product_items[].currency", "field stays", "is gone"),
+        (lambda schema: field(schema, "text").update(type=["null", "bytes"]), "text", "type stays", "is bytes, was string"),
+        (lambda schema: field(schema, "text").update(type=["null", "long"]), "text", "type stays", "is long, was string"),
+        (price(scale=8), PRICE, "decimal stays", "scale is 8, was 6"),
+        (price(precision=20), PRICE, "decimal stays", "precision is 20, was 18"),
+        (
+            lambda schema: field(schema, "sent_at").update(type=["null", "long"]),
+            *("sent_at", "logical type stays", "logical type is not there, was timestamp-millis"),
+        ),
+        (
+            lambda schema: field(schema, "sent_at")["type"][1].update(logicalType="timestamp-micros"),
+            *("sent_at", "logical type stays", "is timestamp-micros, was timestamp-millis"),
+        ),
+        (lambda schema: schema.update(namespace="kaleyra"), "", "name stays", "is kaleyra, was kaleyra.whatsapp"),
+        (lambda schema: schema.update(name="Orders"), "", "name stays", "is Orders, was Order"),
+        (of_item(lambda record: record.update(name="Line")), "product_items[]", "name stays", "is Line, was OrderItem"),
+    ],
+)
+def test_change_that_registries_let_pass_or_not_is_refused(
+    released: Path, edit: Edit, path: str, rule: Rule, fault: str
+) -> None:
+    change(released, "order", edit)
+    found = [one for one in checked(released).violations if one.against]
+
+    assert [(one.schema, one.path, one.rule, one.against) for one in found] == [("avro/order.avsc", path, rule, "1.0.0")]
+    assert fault in found[0].fault
+    assert found[0].advice
+
+
+def test_required_field_that_is_new_is_not_fully_transitive(released: Path) -> None:
+    change(
+        released,
+        "contact",
+        lambda schema: schema["fields"].append(
+            {"name": "message_id", "type": "string", "source": "message.id", "pii": "phone", "doc": "Id."}
+        ),
+    )
+    (violation,) = checked(released).violations
+
+    assert (violation.path, violation.rule) == ("message_id", "full transitive")
+    assert "reader field missing default value" in violation.fault
+
+
+def test_every_released_version_counts_and_a_violation_is_told_once(released: Path) -> None:
+    change(released, "order", add())
+    assert release(released, "1.1.0") == ["order"]
+    assert checked(released).released == len(list(load())) + 1
+
+    change(released, "order", remove("text"))
+    change(released, "order", remove("later"))
+    found = {one.path: one.against for one in checked(released).violations}
+
+    assert found == {"text": "1.0.0, 1.1.0", "later": "1.1.0"}
+
+
+def test_released_record_type_stays(released: Path) -> None:
+    (released / "avro" / "order.avsc").unlink()
+
+    assert ("avro/order.avsc", "", "record type stays") in broken(released)
+
+
+# Releases
+
+
+def test_release_keeps_what_changed_in_order_of_versions(released: Path) -> None:
+    assert release(released, "1.9.0") == []
+    change(released, "order", add())
+    assert release(released, "1.10.0") == ["order"]
+    versions = read_released(released)
+
+    assert [version.label for version in versions["order"]] == ["1.0.0", "1.10.0"]
+    assert [version.label for version in versions["document"]] == ["1.0.0"]
+    own = load(released).record_types["order"]
+    assert versions["order"][-1].schema == published(own.schema)
+    assert release_of(published(own.schema), versions["order"]) == "1.10.0"
+
+
+@pytest.mark.parametrize("version", ["0.9.0", "1.0.0"])
+def test_release_follows_the_last_one(released: Path, version: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"does not follow 1\.0\.0"):
+        release(released, version)
+
+
+@pytest.mark.parametrize("version", ["1", "1.0", "v1.0.0", "1.0.0rc1", "01.0.0", "../1.0.0", ""])
+def test_release_needs_three_numbers(folder: Path, version: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match="is no version"):
+        release(folder, version)
+
+
+def test_released_file_that_is_none_is_told(released: Path) -> None:
+    (released / "avro" / "released" / "order" / "1.0.0.avsc").write_text("{", encoding="utf-8")
+    (released / "avro" / "released" / "order" / "latest.avsc").write_text("{}", encoding="utf-8")
+
+    assert broken(released) == [
+        ("avro/released/order/1.0.0.avsc", "", "json"),
+        ("avro/released/order/latest.avsc", "", "json"),
+    ]
+
+
+def test_fingerprint_sees_scale_and_default_and_no_doc() -> None:
+    def schema(**more: Any) -> Json:
+        money = {"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 2}
+        return {"type": "record", "name": "A", "fields": [{"name": "a", "type": money | more}]}
+
+    assert fingerprint(schema()) == fingerprint(schema() | {"doc": "Told."})
+    assert fingerprint(schema()) != fingerprint(schema(scale=4))
+
+
+# Differences
+
+
+def test_differences_tell_old_and_new_by_field() -> None:
+    def schema(*fields: Json, **more: Any) -> Json:
+        return {"type": "record", "name": "A", "namespace": "x", "fields": list(fields), **more}
+
+    def line(*fields: Json) -> Json:
+        return {"name": "lines", "type": {"type": "array", "items": {"type": "record", "name": "L", "fields": list(fields)}}}
+
+    a, b, c = ({"name": name, "type": "string"} for name in "abc")
+    money = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    old = schema(a, b, line(a, b), {"name": "gone", "type": line(a)["type"]})
+    new = schema(b, {**a, "type": ["null", money], "default": None, "doc": "D."}, line({**a, "aliases": ["z"]}, c), name="B")
+
+    assert [tuple(one) for one in differences(old, new)] == [
+        ("", "name", "A", "B"),
+        ("", "order", "a", "b"),
+        ("a", "type", "string", "bytes"),
+        ("a", "null", "none", "first"),
+        ("a", "logical type", None, "decimal"),
+        ("a", "default", None, "null"),
+        ("lines[].a", "aliases", None, '["z"]'),
+        ("lines[].c", "added", None, "string"),
+        ("gone", "removed", "array of record", None),
+        ("lines[].b", "removed", "string", None),
+    ]
+    assert list(differences(old, {**old, "doc": "Told."})) == []
+
+
+def test_violation_is_one_line_with_all_that_is_known() -> None:
+    violation = Violation("avro/a.avsc", "b", "doc", "has no doc", "say what it is", "1.0.0")
+
+    assert str(violation) == "avro/a.avsc, b: doc: has no doc (against 1.0.0); say what it is"
