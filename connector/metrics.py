@@ -77,6 +77,21 @@ class Metrics:
             registry=into,
             multiprocess_mode="livesum",
         )
+        self.schema_ids_from_cache = Gauge(
+            "connector_schema_ids_from_cache",
+            "Workers that began with schema ids from the disk, not confirmed by the registry yet.",
+            registry=into,
+            multiprocess_mode="livesum",
+        )
+        self.schema_ids_wrong = Gauge(
+            "connector_schema_ids_wrong",
+            "Workers that produce nothing, since the registry knows their schema ids as something else.",
+            registry=into,
+            multiprocess_mode="livesum",
+        )
+        self.schema_id_checks = Counter(
+            "connector_schema_id_checks", "Times that the registry was asked about our ids.", ["outcome"], registry=into
+        )
         self._tallies: list[Tally] = []
         self.records_by_topic: dict[str, Tally] = {}
         self.left_out_by = {what: self.tally(self.left_out.labels(what)) for what in _LEFT_OUT}

@@ -181,6 +181,8 @@ class Registry(_Table):
 
     # Without credentials: the URL stands in records' headers. They belong into basic.auth.user.info.
     url: str = Field("http://127.0.0.1:8081", pattern=r"^https?://[^@\s,]+(, *https?://[^@\s,]+)*$")
+    cache_folder: str = ""
+    verify_interval_seconds: PositiveFloat = 120.0
     client: _properties({})  # type: ignore[valid-type]
 
 

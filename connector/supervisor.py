@@ -46,8 +46,11 @@ class Supervisor:
         self._failed = False
         self._data = bind(loaded.http.host, loaded.http.port)
         self._management = bind(loaded.management.host, loaded.management.port)
-        self._metrics_folder = tempfile.mkdtemp(prefix="connector-metrics-")
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_folder
+        # For its workers, and gone with it: their metrics, and unless a setting names a folder, their schema ids.
+        self._own_folder = Path(tempfile.mkdtemp(prefix="connector-"))
+        self._metrics_folder = self._own_folder / "metrics"
+        self._metrics_folder.mkdir()
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics_folder)
 
     def state(self) -> dict[str, Any]:
         """Return readiness over all workers, as `/readyz` shows it."""
@@ -78,7 +81,7 @@ class Supervisor:
             self._data.close()
             server.should_exit = True
             await managing
-            shutil.rmtree(self._metrics_folder, ignore_errors=True)
+            shutil.rmtree(self._own_folder, ignore_errors=True)
         return 1 if self._failed else 0
 
     async def _keep(self, number: int) -> None:
@@ -103,6 +106,7 @@ class Supervisor:
             "connector.worker",
             str(self._data.fileno()),
             str(theirs.fileno()),
+            str(self._own_folder),
             str(self._file or ""),
             pass_fds=(self._data.fileno(), theirs.fileno()),
             # Ctrl-C in a terminal reaches the whole group; the supervisor tells its workers itself.
@@ -122,7 +126,7 @@ class Supervisor:
         for task in (listening, stopping):
             task.cancel()
         writer.close()
-        multiprocess.mark_process_dead(process.pid, self._metrics_folder)  # type: ignore[no-untyped-call]
+        multiprocess.mark_process_dead(process.pid, str(self._metrics_folder))  # type: ignore[no-untyped-call]
         self._children.pop(number)
         return code
 

@@ -27,10 +27,10 @@ _STATE_SECONDS = 0.5
 class Worker:
     """A bridge behind a listener; `run` returns how many records were left."""
 
-    def __init__(self, loaded: Settings, listening: socket.socket) -> None:
+    def __init__(self, loaded: Settings, listening: socket.socket, own_folder: Path | None = None) -> None:
         self._settings = loaded
         self._listening = listening
-        self.bridge = Bridge(loaded)
+        self.bridge = Bridge(loaded, own_folder)
         self._listener = Listener(
             create_app(loaded.http, self.bridge.flow, self.bridge.metrics),
             loaded.http,
@@ -52,9 +52,9 @@ class Worker:
         return left
 
 
-async def work(loaded: Settings, listening: socket.socket, control: socket.socket) -> int:
-    """Run a worker under a supervisor; return its exit code."""
-    worker = Worker(loaded, listening)
+async def work(loaded: Settings, listening: socket.socket, control: socket.socket, own_folder: Path) -> int:
+    """Run a worker under a supervisor, which has a folder for it; return its exit code."""
+    worker = Worker(loaded, listening, own_folder)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
@@ -86,14 +86,15 @@ async def _tell(writer: asyncio.StreamWriter, worker: Worker) -> None:
 
 
 def main() -> None:
-    """Start from the supervisor's arguments: listening socket, control socket, settings file (or an empty text)."""
-    listening_fd, control_fd, file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    """Start from the supervisor's arguments: listening socket, control socket, its folder, settings file (or an empty text)."""
+    listening_fd, control_fd, own_folder, file = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     try:
         loaded = settings.load(Path(file) if file else None)
     except ConfigurationInvalid as invalid:
         sys.exit(f"connector: {invalid}")
     logs.configure(loaded.logs)
-    sys.exit(uvloop.run(work(loaded, socket.socket(fileno=listening_fd), socket.socket(fileno=control_fd))))
+    sockets = socket.socket(fileno=listening_fd), socket.socket(fileno=control_fd)
+    sys.exit(uvloop.run(work(loaded, *sockets, own_folder)))
 
 
 if __name__ == "__main__":

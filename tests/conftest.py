@@ -13,13 +13,13 @@ from typing import TypeVar
 import pytest
 
 from tests.readers import kafkajs, revenue
-from tests.stack.apicurio import ApicurioRegistry
+from tests.stack.apicurio import ApicurioRegistry, OwnApicurio
 from tests.stack.errors import StackUnavailable
 from tests.stack.guarded import GUARDED, credentials
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.process import JavaServer
 
-_REAL_FIXTURES = frozenset({"kafka", "guarded_kafka", "apicurio", "own_kafka"})
+_REAL_FIXTURES = frozenset({"kafka", "guarded_kafka", "apicurio", "own_kafka", "own_apicurio"})
 # Servers by the name of the fixture that started them: those of the run, and those of one test.
 _SHARED = pytest.StashKey[dict[str, JavaServer]]()
 _OWN = pytest.StashKey[list[JavaServer]]()
@@ -59,6 +59,21 @@ def own_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             own.append(broker)
             with _skipped_where_unavailable():
                 return started.enter_context(broker)
+
+        yield start
+
+
+@pytest.fixture
+def own_apicurio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnApicurio]:
+    """Start registries for one test alone, which may stop, kill and freeze them."""
+    own = request.node.stash.setdefault(_OWN, [])
+    with ExitStack() as started:
+
+        def start(*, keeps_data: bool = False) -> ApicurioRegistry:
+            registry = ApicurioRegistry(tmp_path_factory.mktemp("own_apicurio"), keeps_data=keeps_data)
+            own.append(registry)
+            with _skipped_where_unavailable():
+                return started.enter_context(registry)
 
         yield start
 

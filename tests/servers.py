@@ -225,7 +225,11 @@ class TopicsReader:
 
     def rest(self) -> list[ReadRecord]:
         """Return all records that stand in the topics now and were not read yet."""
-        return self.read(sum(map(self._end, self._consumer.assignment())) - self._seen)
+        return self.read(self.count() - self._seen)
+
+    def count(self) -> int:
+        """Return how many records stand in the topics now."""
+        return sum(map(self._end, self._consumer.assignment()))
 
     def close(self) -> None:
         """Leave."""

@@ -77,5 +77,6 @@ def _machine(settings: Settings) -> list[Finding]:
     return [
         *machine.check_privacy(settings),
         machine.check_temporary_folder(),
+        *machine.check_cache_folder(settings.registry.cache_folder),
         machine.check_open_files(settings.http),
     ]

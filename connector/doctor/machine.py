@@ -4,10 +4,12 @@ In go settings and what the machine has; nothing is left behind.
 """
 
 import ipaddress
+import os
 import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from connector.doctor.findings import Finding
@@ -36,6 +38,21 @@ def check_temporary_folder() -> Finding:
         advice = "make one of its folders writable, or name one by TMPDIR"
         return Finding("disk", "error", f"there is no folder for temporary files ({error.strerror})", advice)
     return room(folder, shutil.disk_usage(folder).free)
+
+
+def check_cache_folder(folder: str) -> Iterator[Finding]:
+    """Tell whether schema ids can be kept where the settings say; without that a start needs the registry."""
+    if not folder:
+        return
+    # The bridge makes it, we make nothing: what is to be made needs a parent that takes it.
+    there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        yield Finding("disk", "ok", f"registry.cache_folder {folder} can be written")
+    else:
+        advice = "make it writable for the bridge's user, or name another folder"
+        yield Finding(
+            "disk", "warning", f"registry.cache_folder {folder} cannot be written: a start needs the registry", advice
+        )
 
 
 def room(folder: str, free_bytes: int) -> Finding:

@@ -185,6 +185,16 @@ def test_connector_is_given_the_time_to_drain(tmp_path: Path) -> None:
     assert float(service("connector")["stop_grace_period"].removesuffix("s")) > loaded.shutdown.drain_timeout_seconds
 
 
+def test_schema_ids_outlive_a_container_on_a_volume_that_belongs_to_the_user_of_the_image(tmp_path: Path) -> None:
+    folder = loaded_settings("connector", tmp_path / "token").registry.cache_folder
+    assert service("connector")["volumes"] == [f"connector-data:{folder}"]
+    assert "connector-data" in compose()["volumes"]
+    [user] = arguments_of(stages()[-1], "USER")
+    owner, group = user.split(":")
+    made = [shlex.split(line) for line in arguments_of(stages()[-1], "RUN") if line.startswith("install ")]
+    assert made == [["install", "--directory", "--mode", "0700", "--owner", owner, "--group", group, folder]]
+
+
 def test_every_service_runs_without_capabilities_it_does_not_need() -> None:
     services = compose()["services"]
     assert {name for name, entry in services.items() if entry.get("cap_drop") != ["ALL"]} == set()

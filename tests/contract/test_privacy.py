@@ -122,6 +122,9 @@ def test_running_bridge_writes_nothing_of_it(tmp_path: Path) -> None:
             HTTP__MAX_BODY_BYTES="65536",
             AUTHENTICATION__HEADER_NAME="x-kaleyra",
             AUTHENTICATION__HEADER_VALUE=HEADER_SECRET,
+            REGISTRY__CLIENT__BASIC_AUTH_USER_INFO=f"user:{HEADER_SECRET}",
+            REGISTRY__CACHE_FOLDER=str(tmp_path / "cache"),
+            REGISTRY__VERIFY_INTERVAL_SECONDS="0.5",
         )
         with servers.served(environment, tmp_path) as bridge:
             bridge.wait_until_ready()
@@ -142,16 +145,19 @@ def test_running_bridge_writes_nothing_of_it(tmp_path: Path) -> None:
             dev.stop()
             # Kafka is away now.
             assert send(url, GOOD) == 503
+            away = 'connector_schema_id_checks_total{outcome="no_answer"}'
+            servers.eventually(lambda: away in shown(bridge.addresses.management_url))
             while_ill = shown(bridge.addresses.management_url)
             ended = bridge.stop()
         log = bridge.log()
+    (kept,) = (tmp_path / "cache").iterdir()
     assert "connector_records_total" in while_well
     assert 'connector_dead_letters_total{reason="does_not_fit"}' in while_well
     assert "connector_unconfirmed_records_total" in while_ill
     assert '"ready"' in log, "the log is not the bridge's"
     assert ended.exit_code in (0, 1)
     assert "Traceback" not in log
-    for text in (log, while_well, while_ill):
+    for text in (log, while_well, while_ill, kept.read_text(encoding="utf-8")):
         assert not marks_in(text)
 
 

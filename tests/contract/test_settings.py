@@ -29,6 +29,7 @@ TEXTS = {
     "authentication.url_token": "another-token-0123456789",
     "management.host": "127.0.0.2",
     "registry.url": "http://registry:8081",
+    "registry.cache_folder": "elsewhere",
     "topics.prefix": "other.",
     "catalogue.folder": "elsewhere",
 }

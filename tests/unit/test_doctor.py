@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -100,6 +101,16 @@ def test_disk_that_is_full_is_warned_of() -> None:
     assert machine.room("/tmp", 64 * MIB).state == "ok"
     assert machine.room("/tmp", 15 * MIB).state == "warning"
     assert machine.check_temporary_folder().state == "ok"
+
+
+def test_folder_of_schema_ids_must_be_one_that_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert list(machine.check_cache_folder("")) == []
+    for folder, state in ((tmp_path, "ok"), (tmp_path / "new" / "er", "ok"), (tmp_path / "file", "warning")):
+        (finding,) = machine.check_cache_folder(str(folder))
+        assert finding.state == state
+        assert str(folder) in finding.found
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_temporary_folder_that_cannot_be_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

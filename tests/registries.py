@@ -1,0 +1,85 @@
+"""The registry of `connector dev` in a thread of the test, at an address that it keeps: it counts, loses its data, goes away.
+
+For what a bridge makes of a registry's moods; how registries answer is the contract suite's.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from typing import Final, Self
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from connector.catalogue import RecordType
+from connector.embedded.registry import create_registry
+from connector.registry import Registry
+from tests.stack.ports import free_ports
+
+_SECONDS: Final = 10.0
+
+
+class EmbeddedRegistry:
+    """A registry that a test controls. As a context manager: started, then stopped.
+
+    `requests` are the method and path of all that it was asked; `intruder` answers in its place, as a proxy may.
+    """
+
+    def __init__(self) -> None:
+        (self._port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.requests: list[tuple[str, str]] = []
+        self.intruder: ASGIApp | None = None
+        self._registry: ASGIApp = create_registry()
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen; what was registered is still there."""
+        listening = socket.create_server(("127.0.0.1", self._port))
+        config = uvicorn.Config(
+            self._answer, log_config=None, interface="asgi3", lifespan="off", ws="none", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
+        self._thread.start()
+        deadline = time.monotonic() + _SECONDS
+        while not self._server.started:
+            assert time.monotonic() < deadline, "the registry does not start"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Listen no more: connections are refused."""
+        if self._server and self._thread:
+            self._server.should_exit = True
+            self._thread.join(_SECONDS)
+            assert not self._thread.is_alive()
+            self._server = self._thread = None
+
+    def lose_data(self) -> None:
+        """Forget everything, as a registry in memory does when it is started anew."""
+        self._registry = create_registry()
+
+    def take_data(self, other: Self) -> None:
+        """Know what another one knows, at one stroke."""
+        self._registry = other._registry
+
+    def register(self, record_types: Iterable[RecordType]) -> None:
+        """Register schemas in this order: ids are given one after the other."""
+        registry = Registry(self.url)
+        for record_type in record_types:
+            registry.register(record_type)
+        registry.close()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.requests.append((scope["method"], scope["path"]))
+        app = self.intruder or self._registry
+        await app(scope, receive, send)
