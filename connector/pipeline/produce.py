@@ -7,7 +7,7 @@ batch: one bad record fails all that travel with it.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -61,10 +61,18 @@ class Sink(Protocol):
 class _Delivery:
     """The records of one callback under way: counts the reports down, keeps the errors and what was not sent."""
 
-    __slots__ = ("errors", "finished", "messages", "pending", "unsent")
+    __slots__ = ("_finish", "errors", "finished", "messages", "pending", "size_bytes", "unsent")
 
-    def __init__(self, messages: Sequence[KafkaMessage], finished: "asyncio.Future[None]") -> None:
+    def __init__(
+        self,
+        messages: Sequence[KafkaMessage],
+        size_bytes: int,
+        finished: "asyncio.Future[None]",
+        finish: "Callable[[_Delivery], None]",
+    ) -> None:
         self.messages = messages
+        self.size_bytes = size_bytes
+        self._finish = finish
         self.pending = len(messages)
         self.finished = finished
         self.errors: list[tuple[KafkaError, str | None, bytes | None]] = []
@@ -84,8 +92,10 @@ class _Delivery:
 
     def _count_down(self, records: int) -> None:
         self.pending -= records
-        if not self.pending and not self.finished.done():
-            self.finished.set_result(None)
+        if not self.pending:
+            self._finish(self)
+            if not self.finished.done():
+                self.finished.set_result(None)
 
 
 class KafkaSink:
@@ -98,6 +108,7 @@ class KafkaSink:
         self.producers = Producers(properties)
         self._max_records = int(properties["queue.buffering.max.messages"])
         self._max_bytes = int(properties["queue.buffering.max.kbytes"]) * 1024
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._polling: asyncio.TimerHandle | None = None
         self._gathered: list[_Delivery] = []
         self._outstanding = 0
@@ -111,6 +122,7 @@ class KafkaSink:
 
     def start(self) -> None:
         """Make the producer and begin to poll it on the running event loop."""
+        self._loop = asyncio.get_running_loop()
         self.producers.start()
         self._polling = asyncio.get_running_loop().call_later(_IDLE_POLL_SECONDS, self._poll)
 
@@ -159,24 +171,26 @@ class KafkaSink:
         return left
 
     async def _enqueue(self, producer: Producer, messages: Sequence[KafkaMessage], size_bytes: int) -> list[Failure]:
-        delivery = _Delivery(messages, asyncio.get_running_loop().create_future())
+        loop = self._loop
+        assert loop is not None
+        delivery = _Delivery(messages, size_bytes, loop.create_future(), self._finish)
         if not self._outstanding:
             self._poll_in(_POLL_SECONDS)
         self._outstanding += len(messages)
         self._outstanding_bytes += size_bytes
         if producer is self.producers.main:
             if not self._gathered:
-                asyncio.get_running_loop().call_soon(self._hand_over)
+                loop.call_soon(self._hand_over)
             self._gathered.append(delivery)
         else:
             self._produce(producer, delivery)
-        try:
-            # A cancelled request changes nothing: the reports still come, to nobody.
-            await delivery.finished
-        finally:
-            self._outstanding -= len(messages)
-            self._outstanding_bytes -= size_bytes
+        # A request that is cancelled here changes nothing: the reports still come, to nobody.
+        await delivery.finished
         return delivery.unsent + self._failures(delivery) if delivery.errors or delivery.unsent else []
+
+    def _finish(self, delivery: _Delivery) -> None:
+        self._outstanding -= len(delivery.messages)
+        self._outstanding_bytes -= delivery.size_bytes
 
     def _hand_over(self) -> None:
         """Hand over what the callbacks of one turn of the event loop have brought.

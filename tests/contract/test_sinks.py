@@ -170,6 +170,22 @@ class TestKafkaSink(SinkSuite):
         assert isinstance(third, NoRoom)
         assert {value[:1] for _, _, value in there} == {b"0", b"1"}
 
+    def test_room_of_a_request_that_is_cancelled_comes_back_when_its_records_have_arrived(self) -> None:
+        async def send(sink: Sink, topic: str) -> None:
+            assert isinstance(sink, KafkaSink)
+            sending = asyncio.create_task(sink.send(on(topic, [record(f"{part}") for part in range(ROOM)])))
+            await asyncio.sleep(0)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            assert sink.outstanding_records == ROOM
+            with pytest.raises(NoRoom):
+                await sink.send(on(topic, [record("one more")]))
+            while sink.outstanding_records:  # noqa: ASYNC110 - the sink tells nobody
+                await asyncio.sleep(0.01)
+
+        _, there = self.use(send)
+        assert len(there) == ROOM
+
     def test_room_comes_back(self) -> None:
         async def send(sink: Sink, topic: str) -> None:
             for index in range(5):
