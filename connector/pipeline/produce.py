@@ -31,6 +31,10 @@ _BESIDE_VALUE_BYTES: Final = 512
 """What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
 _POLL_SECONDS: Final = 0.001
 _IDLE_POLL_SECONDS: Final = 0.1
+_FEW_RECORDS: Final = 64
+_GATHER_SECONDS: Final = 0.004
+"""With few records under way, what a turn of the event loop brings is handed over at its end. With more, it is gathered for so
+long: the client's thread is woken once for all of it, and Kafka gets larger batches."""
 _SILENT_SECONDS: Final = 60.0
 _log: Final = logging.getLogger("connector.produce")
 
@@ -180,7 +184,7 @@ class KafkaSink:
         self._outstanding_bytes += size_bytes
         if producer is self.producers.main:
             if not self._gathered:
-                loop.call_soon(self._hand_over)
+                loop.call_later(0 if self._outstanding <= _FEW_RECORDS else _GATHER_SECONDS, self._hand_over)
             self._gathered.append(delivery)
         else:
             self._produce(producer, delivery)
@@ -193,11 +197,7 @@ class KafkaSink:
         self._outstanding_bytes -= delivery.size_bytes
 
     def _hand_over(self) -> None:
-        """Hand over what the callbacks of one turn of the event loop have brought.
-
-        Each record may wake the client's thread, which takes the core from us: so it is woken once for all of them. Under
-        load a turn has many callbacks, else it has one, which does not wait.
-        """
+        """Hand the gathered callbacks over to the client, in the order in which they came."""
         gathered, self._gathered = self._gathered, []
         for delivery in gathered:
             if self.producers.main is None:
