@@ -125,6 +125,16 @@ def test_one_object_where_a_list_is_meant_is_a_list_of_one() -> None:
     assert callback.statuses == [status()]
 
 
+def test_list_that_php_has_written_as_an_object_is_a_list() -> None:
+    numbered = {"1": message(id="wamid.A"), "2": message(id="wamid.B")}
+
+    callback = decode(raw(envelope(numbered, {"0": contact()}, {})))
+
+    assert [one["id"] for one in callback.messages] == ["wamid.A", "wamid.B"]
+    assert callback.contacts == [contact()]
+    assert callback.statuses == []
+
+
 def test_envelope_that_is_json_text_is_read() -> None:
     whole = json.loads(envelope([message()]))
     whole["meta_object"] = json.dumps(whole["meta_object"])

@@ -6,7 +6,7 @@ What stands in a value beside messages, statuses and contacts goes its way by `f
 from typing import Any, Final
 
 from connector.errors import Misfit, NotDecodable
-from connector.pipeline.conversions import as_object, kind_of
+from connector.pipeline.conversions import as_object, kind_of, listed
 from connector.pipeline.dialects.fields import EMPTY_NEWS, News, read_news
 from connector.records import EMPTY, Callback, Json
 
@@ -70,5 +70,5 @@ def _list(value: Json, name: str) -> list[Any]:
     if part is None or part == "":
         return []
     if part.__class__ is dict:
-        return [part]
+        return listed(part)
     raise Misfit(name, f"is {kind_of(part)} where a list is meant")
