@@ -25,7 +25,7 @@ def read_envelope(root: Json, envelope: Json, surrogates: int) -> Callback:
     """
     value, field = envelope["value"], envelope.get("field")
     # Nearly all are of this field. Only what is not, errors of the account, and keys not known there need a closer look.
-    is_usual = field == "messages" and not value.get("errors") and value.keys() <= KNOWN
+    is_usual = field == "messages" and not value.get("errors") and KNOWN.issuperset(value)
     news = EMPTY_NEWS if is_usual else read_news(value, field)
     extra = root.get(EXTRA)
     if extra.__class__ is str:
