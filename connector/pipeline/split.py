@@ -120,7 +120,7 @@ def _message(index: int, message: Any, people: People, make: _Make) -> Item:
     contact = people.match(number, user_id, "message", message, by_position=not is_system)
     key = _system_key(message, contact) if is_system else _message_key(contact, number, user_id)
     identity: tuple[Any, ...] = ("message", message.get("id"))
-    reaction, fault = message.get("reaction"), None
+    reaction = message.get("reaction")
     if "entry" in message:
         # Of another field (`dialects.fields`): the events of one call share its id.
         identity += (message,)
@@ -128,7 +128,7 @@ def _message(index: int, message: Any, people: People, make: _Make) -> Item:
         identity += (reaction.get("message_id"), reaction.get("emoji") or None, message.get("timestamp"))
         if not reaction.get("message_id") and message.get("type") == "reaction":
             # It would read as a reaction that was taken back, and from nothing.
-            fault = Fault("missing", "split", f"messages[{index}].reaction.message_id is missing")
+            make = partial(make, fault=Fault("missing", "split", f"messages[{index}].reaction.message_id is missing"))
     return make(
         source="messages",
         index=index,
@@ -137,7 +137,6 @@ def _message(index: int, message: Any, people: People, make: _Make) -> Item:
         contact=contact,
         key=key,
         identity=identity,
-        fault=fault,
     )
 
 

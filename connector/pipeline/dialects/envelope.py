@@ -31,10 +31,11 @@ def read_envelope(root: Json, envelope: Json, surrogates: int) -> Callback:
     if extra.__class__ is str:
         extra, more = _out_of_quotes(extra)
         surrogates += more
-    alone = len(root) == 1 + (extra is not None)
-    beside = EMPTY if alone else {name: part for name, part in root.items() if name not in (ENVELOPE, EXTRA)}
-    if not beside.keys().isdisjoint(_LISTS):
-        value, beside = _joined(value, beside)
+    beside = EMPTY
+    if len(root) > 1 + (extra is not None):
+        beside = {name: part for name, part in root.items() if name not in (ENVELOPE, EXTRA)}
+        if "messages" in root or "statuses" in root or "contacts" in root:
+            value, beside = _joined(value, beside)
     return _callback(value, extra, beside, news, surrogates)
 
 
