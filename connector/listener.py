@@ -32,6 +32,7 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self.header_bytes = 0
+            self.is_at_line = True
             self.reading: str | None = "headers"
             self.since = self.loop.time()
             if len(self.connections) > http.max_connections:
@@ -44,7 +45,12 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
                 self.reading, self.since = "headers", self.loop.time()
             if self.reading != "body":
                 self.header_bytes += len(data)
+            is_line_whole = True
+            if self.is_at_line:
+                data, is_line_whole = _with_plain_target(data)
             super().data_received(data)
+            # A request that began in the middle of this data is left as it is.
+            self.is_at_line = not is_line_whole or self.reading is None
             if self.reading == "headers" and self.header_bytes > _MAX_HEADER_BYTES:
                 self.refuse(_HEADERS_TOO_LARGE)
 
@@ -83,6 +89,21 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
             return now - self.since > limit
 
     return BoundedProtocol
+
+
+def _with_plain_target(data: bytes) -> tuple[bytes, bool]:
+    """Percent-encode what is no ASCII in the request line that begins or goes on here; return whether its end is here too.
+
+    httptools refuses such bytes, and templates of GET callbacks do put a person's text into the query as it is.
+    """
+    # Blank lines may come before it.
+    start = len(data) - len(data.lstrip(b"\r\n")) if data[:1] in (b"\r", b"\n") else 0
+    end = data.find(b"\n", start)
+    line = data if end < 0 else data[:end]
+    if line.isascii():
+        return data, end >= 0
+    plain = b"".join(b"%%%02X" % byte if byte >= 0x80 else bytes((byte,)) for byte in line)
+    return plain + data[len(line) :], end >= 0
 
 
 class Listener(Server):

@@ -209,10 +209,21 @@ def to_binary(value: Any, path: str) -> bytes:
     raise Misfit(path, f"is {kind_of(value)} where bytes are meant")
 
 
+def listed(value: Json) -> list[Json]:
+    """Return an object that stands where a list is meant as that list.
+
+    It is the only element, or a list that PHP has written with its indexes (`{"1": {...}, "2": {...}}`): then its values, in
+    their order. An empty one is an empty list.
+    """
+    if all(name.isdigit() and part.__class__ is dict for name, part in value.items()):
+        return list(value.values())
+    return [value]
+
+
 def to_elements(value: Any, path: str) -> list[Json]:
-    """Return the list at `path` as objects; one object is a list of one, `""` and `{}` are an empty list."""
+    """Return the list at `path` as objects; one object is a list of one (see `listed`), `""` is an empty list."""
     if value.__class__ is dict:
-        return [value] if value else []
+        return listed(value)
     if value == "":
         return []
     if value.__class__ is not list:

@@ -39,7 +39,7 @@ def decode(raw: RawCallback, renamed_keys: Mapping[str, str] = EMPTY) -> Callbac
 def _from_pairs(raw: RawCallback, renamed_keys: Mapping[str, str], refused: NotDecodable) -> Received:
     """Return the keys of a form, or of a query that came without a body; else what was wrong with the body stands."""
     if raw.query and not raw.body.strip():
-        # The server reads the request line as Latin-1.
+        # The listener has percent-encoded what was no ASCII; other servers read the request line as Latin-1.
         return Received("query", _renamed(read_pairs(raw.query.encode("latin-1", "replace"), "the query"), renamed_keys), 0)
     if refused.reason == "not_json" and raw.body.strip() and raw.content_type.lower().startswith(_FORM):
         return Received("form", _renamed(read_pairs(raw.body.strip(), "the form"), renamed_keys), 0)

@@ -29,7 +29,7 @@ def comparable(value: Any) -> str | None:
     text = value if value.__class__ is str else text_of(value)
     if text is None or text.isalnum():
         return text
-    return text.replace("+", "").replace(" ", "") or None
+    return "".join(text.replace("+", "").split()) or None
 
 
 class People:

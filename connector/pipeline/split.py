@@ -9,10 +9,23 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from connector.pipeline.conversions import kind_of
-from connector.pipeline.people import People, text_of
+from connector.pipeline.dialects.events import MAY_NAME_SOMEBODY
+from connector.pipeline.people import People, comparable, text_of
 from connector.records import EMPTY, Callback, Fault, Item, Json, RawCallback, Source
 
-_OF_ONE_ITEM: Final = ("media_url", "ref", "ref1", "ref2", "reply_to", "message_id")
+_OF_ONE_ITEM: Final = (
+    "media_url",
+    "ref",
+    "ref1",
+    "ref2",
+    "reply_to",
+    "message_id",
+    "price",
+    "error_code",
+    "error",
+    "enable_url_tracking_body",
+    "enable_url_tracking_button",
+)
 """Keys of `extra_info` that belong to one message or status: with several, nobody knows to which."""
 
 _OF_ONE_STATUS: Final = ("status", "message_id")
@@ -93,7 +106,8 @@ def _facts(callback: Callback, raw: RawCallback) -> Json:
 def _first_key(rules: Iterable[tuple[str, Any]]) -> Json:
     for source, value in rules:
         text = value if value.__class__ is str else text_of(value)
-        if text:
+        # Blanks alone, or a plus, are no id.
+        if text and (text.isalnum() or comparable(text)):
             return {"value": text, "source": source}
     return _EMPTY_KEY
 
@@ -112,6 +126,9 @@ def _message(index: int, message: Any, people: People, make: _Make) -> Item:
         identity += (message,)
     elif reaction.__class__ is dict:
         identity += (reaction.get("message_id"), reaction.get("emoji") or None, message.get("timestamp"))
+        if not reaction.get("message_id") and message.get("type") == "reaction":
+            # It would read as a reaction that was taken back, and from nothing.
+            make = partial(make, fault=Fault("missing", "split", f"messages[{index}].reaction.message_id is missing"))
     return make(
         source="messages",
         index=index,
@@ -125,7 +142,7 @@ def _message(index: int, message: Any, people: People, make: _Make) -> Item:
 
 def _message_key(contact: Json, number: Any, user_id: Any) -> Json:
     wa_id = contact.get("wa_id")
-    if wa_id and wa_id.__class__ is str:
+    if wa_id.__class__ is str and wa_id.isalnum():
         # Nearly every message: no need to make a list of the rules.
         return {"value": wa_id, "source": "wa_id"}
     return _first_key((("wa_id", wa_id), ("from", number), ("user_id", contact.get("user_id")), ("from_user_id", user_id)))
@@ -153,7 +170,7 @@ def _status(index: int, status: Any, people: People, make: _Make, beside: Json) 
     recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
     member, member_user_id = _participant(status)
     of_member: tuple[tuple[str, Any], ...] = ()
-    if status.get("recipient_type") == "group":
+    if member or member_user_id or status.get("recipient_type") == "group":
         # The recipient is the group; the person is who takes part in it.
         contact = people.match(member or recipient, member_user_id or user_id, "status", status)
         of_member = (("recipient_participant_id", member), ("recipient_participant_user_id", member_user_id))
@@ -240,14 +257,18 @@ def _event(index: int, callback: Callback, raw: RawCallback, people: People, mak
             ("waba_id", callback.extra.get("waba_id")),
         )
     )
-    told = f"events[{index}] names no number, no template and no account of the business"
+    fault = None
+    if MAY_NAME_SOMEBODY in event:
+        fault = Fault("too_deep", "split", f"events[{index}] is nested too deep to be searched for people")
+    elif key is _EMPTY_KEY:
+        fault = Fault("no_key", "split", f"events[{index}] names no number, no template and no account of the business")
     return make(
         source="events",
         index=index,
         event=event,
         key=key,
         identity=("event", raw.method, raw.query, people.body_digest(), index),
-        fault=Fault("no_key", "split", told) if key is _EMPTY_KEY else None,
+        fault=fault,
     )
 
 

@@ -284,6 +284,44 @@ def test_get_is_a_callback_too(serve: Serving) -> None:
     assert serve.sink.messages
 
 
+RAW_GET = f"GET {PATH}?from=39333&type=text&created_at=1763720000&body=caffè HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("pieces", [1, 2, len(RAW_GET)])
+@pytest.mark.parametrize("before", [b"", b"\r\n"])
+def test_query_that_is_not_percent_encoded_is_read_all_the_same(serve: Serving, pieces: int, before: bytes) -> None:
+    client = serve().connect()
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sent = before + RAW_GET
+    size = -(-len(sent) // pieces)
+    for start in range(0, len(sent), size):
+        client.send(sent[start : start + size])
+        time.sleep(0.001 if pieces > 1 else 0)
+
+    assert client.answer().status == 200
+    assert client.send(RAW_GET).answer().status == 200
+    assert {written.topic for written in serve.sink.messages} == {"kaleyra.whatsapp.texts"}
+    assert all("caffè".encode() in written.value for written in serve.sink.messages)
+
+
+def test_body_and_headers_that_are_no_ascii_stay_as_they_are(serve: Serving) -> None:
+    body = envelope([message(text={"body": "caffè"})])
+    client = serve().connect().send(post(body, "X-Name: è") + post(body, "X-Name: è")[:60])
+
+    assert client.answer().status == 200
+    client.send(post(body, "X-Name: è")[60:])
+    assert client.answer().status == 200
+    assert all("caffè".encode() in written.value for written in serve.sink.messages)
+
+
+@pytest.mark.parametrize("target", [f"{PATH}/é", f"{PATH}é"])
+def test_path_that_is_no_ascii_is_refused_as_any_other(serve: Serving, target: str) -> None:
+    request = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
+
+    assert serve(TOKEN_ONLY).ask(request).status in (401, 404)
+    assert not serve.sink.messages
+
+
 def test_query_that_is_too_long_is_414(serve: Serving) -> None:
     assert serve().ask(post(path=f"{PATH}?{'q' * 9000}")).status == 414
     assert not serve.sink.messages
@@ -552,7 +590,7 @@ def test_offered_upgrade_is_ignored(serve: Serving) -> None:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"POST http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
         b"CONNECT bridge:443 HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /callbacks/kaleyra/\xc3\xa9 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"P\xc3\xa9ST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
         b"POST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
         b"POST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",
     ],

@@ -125,6 +125,26 @@ def test_one_object_where_a_list_is_meant_is_a_list_of_one() -> None:
     assert callback.statuses == [status()]
 
 
+def test_messages_and_statuses_beside_the_envelope_are_read_with_those_in_it() -> None:
+    root = json.loads(envelope([message()], status="sent"))
+
+    callback = decode(raw(body_of({**root, "messages": [message(id="wamid.B")], "statuses": {"id": "x"}, "contacts": "x"})))
+
+    assert [one["id"] for one in callback.messages] == [message()["id"], "wamid.B"]
+    assert callback.statuses == [{"id": "x"}]
+    assert callback.root == {"status": "sent", "contacts": "x"}
+
+
+def test_list_that_php_has_written_as_an_object_is_a_list() -> None:
+    numbered = {"1": message(id="wamid.A"), "2": message(id="wamid.B")}
+
+    callback = decode(raw(envelope(numbered, {"0": contact()}, {})))
+
+    assert [one["id"] for one in callback.messages] == ["wamid.A", "wamid.B"]
+    assert callback.contacts == [contact()]
+    assert callback.statuses == []
+
+
 def test_envelope_that_is_json_text_is_read() -> None:
     whole = json.loads(envelope([message()]))
     whole["meta_object"] = json.dumps(whole["meta_object"])

@@ -23,6 +23,9 @@ from tests.callbacks import (
     contact,
     envelope,
     message,
+    messages_of,
+    on,
+    outcome,
     quality_notice,
     raw,
     status,
@@ -44,11 +47,12 @@ ROWS: list[tuple[str, list[RawCallback]]] = [
     ("meta's verification", [by_query(VERIFICATION)]),
     ("meta's own body", [raw(body_of(META_BODY))]),
     ("on-premises", [raw(body_of({"messages": [message()]})), raw(body_of({"statuses": [status()]}))]),
-    ("quality notice", [by_query(quality_notice()), raw(body_of(quality_notice()))]),
-    ("template status", [carry(template_status()) for carry in FLAT]),
     ("v1 message", [carry(v1_message()) for carry in FLAT] + [by_query(v1_message(**{"from": ABSENT}))]),
     ("v1 status", [carry(v1_status()) for carry in FLAT]),
-    ("on-premises, contacts alone", [raw(body_of({"contacts": [contact()]}))]),
+    ("quality notice", [by_query(quality_notice()), raw(body_of(quality_notice()))]),
+    ("template status", [carry(template_status()) for carry in FLAT]),
+    ("v1 message of nobody", [carry(v1_message(**{"from": "", "mobile": ""})) for carry in FLAT]),
+    ("on-premises, contacts alone or nothing", [raw(body_of({"contacts": [contact()]}))]),
 ]
 
 
@@ -74,6 +78,30 @@ def refusal_of(request: RawCallback, **renamed_keys: str) -> NotDecodable:
 def test_row_of_the_table_is_recognised(row: str, requests: list[RawCallback]) -> None:
     for request in requests:
         assert first_that_fits(request) == row
+
+
+FILLED: list[tuple[str, Json]] = [
+    ("v1 status", v1_status(type="text")),
+    ("v1 status", v1_status(type="", message_template_id="777")),
+    ("v1 status", v1_status(**{"type": "<type>", "from": "", "price": "0.01"})),
+    ("v1 message", v1_message(id="<id>", status="<status>")),
+    ("v1 message", v1_message(current_limit="")),
+    ("v1 message", v1_message(current_limit="TIER_10K", message_template_id="777")),
+    ("v1 message", v1_message(messages=[], statuses={})),
+    ("quality notice", quality_notice(**{"from": "", "type": "<type>", "id": "", "status": "<status>"})),
+    ("template status", template_status(**{"from": "<from>", "type": "", "current_limit": "<current_limit>"})),
+]
+
+
+@pytest.mark.parametrize(("row", "keys"), FILLED)
+def test_only_keys_that_are_filled_tell_what_a_callback_is(row: str, keys: Json) -> None:
+    assert first_that_fits(raw(body_of(keys))) == row
+
+
+def test_notice_that_says_something_of_a_person_is_none() -> None:
+    refused = refusal_of(raw(body_of({"from": NUMBER, "body": "segreto", "current_limit": "TIER_10K"})))
+
+    assert refused.reason == "unknown_shape"
 
 
 def test_every_row_of_the_table_has_its_test() -> None:
@@ -143,6 +171,20 @@ def test_what_comes_from_meta_directly_says_what_to_do(request_: RawCallback) ->
 
 
 # V2 in quotes.
+
+
+@pytest.mark.parametrize("extra", ["[]", " [] ", "", " ", "<extra_info>", "{}", " {}"])
+def test_quoted_extra_info_may_be_empty(extra: str) -> None:
+    whole = json.loads(envelope([message()]))["meta_object"]
+
+    assert decode(raw(body_of({"meta_object": json.dumps(whole), "extra_info": extra}))).extra == {}
+    assert decode(raw(body_of({"meta_object": whole, "extra_info": extra}))).extra == {}
+
+
+def test_quoted_extra_info_may_stand_beside_an_envelope_that_is_none() -> None:
+    whole = json.loads(envelope([message()]))["meta_object"]
+
+    assert decode(raw(body_of({"meta_object": whole, "extra_info": "\n" + json.dumps(EXTRA)}))).extra == EXTRA
 
 
 def test_quoted_envelope_may_have_a_quoted_extra_info() -> None:
@@ -281,6 +323,31 @@ def test_type_of_v1_cannot_take_the_place_of_another_key() -> None:
     assert decode(by_query(v1_message(type="id"))).messages[0]["id"].startswith("v1:")
 
 
+@pytest.mark.parametrize("kind", ["reaction", "button", "interactive", "order", "location"])
+def test_message_of_v1_without_what_its_type_needs_is_no_record_of_that_type(kind: str) -> None:
+    assert outcome(messages_of(body_of(v1_message(type=kind, body="x", name="")))) == ["dead-letters/missing"]
+
+
+@pytest.mark.parametrize("kind", ["system", "request_welcome", "contacts"])
+def test_message_of_v1_whose_record_would_leave_its_text_out_is_a_dead_letter(kind: str) -> None:
+    assert refusal_of(raw(body_of(v1_message(type=kind)))).reason == "unknown_shape"
+
+
+@pytest.mark.parametrize("kind", ["from", "id", "hologram"])
+def test_message_of_v1_of_a_type_not_documented_keeps_its_text_as_it_came(kind: str) -> None:
+    (record,) = on("others", messages_of(body_of(v1_message(type=kind, body="Ciao"))))
+
+    assert record["message_type"] == kind
+    assert '"body":"Ciao"' in record["payload"]
+
+
+@CARRIERS
+@pytest.mark.parametrize("number", [" 39333", "+39333"])
+def test_plus_of_a_number_that_was_read_as_a_blank_is_a_plus(carry: Any, number: str) -> None:
+    assert decode(carry(v1_message(**{"from": number}))).messages[0]["from"] == "+39333"
+    assert decode(carry(v1_status(mobile=number))).statuses[0]["recipient_id"] == "+39333"
+
+
 def test_unfilled_placeholder_is_no_value() -> None:
     keys = {name: f"<{name}>" for name in v1_message()}
 
@@ -304,7 +371,7 @@ def id_of(**changes: Any) -> str:
 
 
 def test_id_of_a_v1_message_is_of_what_was_said_by_whom_and_when() -> None:
-    assert id_of() == id_of() == id_of(name="Giulia 🌻") == id_of(custom_response="true", message="x") == id_of(extra="1")
+    assert id_of() == id_of() == id_of(name="Giulia 🌻") == id_of(trace_id="1")
     others = [
         {"body": "Ciao!"},
         {"created_at": "1763720001"},
@@ -315,6 +382,9 @@ def test_id_of_a_v1_message_is_of_what_was_said_by_whom_and_when() -> None:
         {"media_url": "https://media.example/2"},
         {"body": "", "reply_to": "Ciao"},
         {"location": "{}"},
+        {"message": "x"},
+        {"custom_response": "true"},
+        {"extra": "1"},
     ]
     assert len({id_of(), *(id_of(**changes) for changes in others)}) == len(others) + 1
     assert len(id_of()) == len("v1:") + 32
@@ -362,6 +432,7 @@ def test_v1_status_names_its_recipient_by_phone_number_too() -> None:
         ("", "Not delivered", [{"code": None, "title": "Not delivered"}]),
         ("<error_code>", "<error>", None),
         ("E-17", "", None),
+        ("0", "", [{"code": "0", "title": None}]),
     ],
 )
 def test_error_of_a_v1_status_is_one_of_its_errors_and_stays_beside_it(error_code: str, error: str, errors: Any) -> None:
@@ -372,6 +443,14 @@ def test_error_of_a_v1_status_is_one_of_its_errors_and_stays_beside_it(error_cod
     filled = {"error_code": error_code, "error": error}
     for name, value in filled.items():
         assert callback.extra.get(name) == (value if value[:1] != "<" and value else None)
+
+
+@CARRIERS
+def test_code_of_no_error_on_a_status_that_is_not_failed_is_no_error(carry: Any) -> None:
+    callback = decode(carry(v1_status(error_code="0", error="Success")))
+
+    assert "errors" not in callback.statuses[0]
+    assert callback.extra["error"] == "Success"
 
 
 # Notices about templates and numbers.

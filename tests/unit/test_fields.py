@@ -34,6 +34,8 @@ from tests.callbacks import (
 )
 
 BUSINESS = METADATA["display_phone_number"]
+PRINTED = {**METADATA, "display_phone_number": "+1 555-078-3881"}
+BUSINESS_DIGITS = "15550783881"
 PREFERENCE = {"wa_id": NUMBER, "category": "marketing_messages", "value": "stop", "timestamp": 1763720300}
 CALL = {"id": "wacid.A", "from": NUMBER, "to": BUSINESS, "event": "connect", "timestamp": "1763720310"}
 ECHO = {
@@ -141,6 +143,59 @@ def test_each_object_that_names_a_person_is_a_message_with_that_object_as_it_cam
     assert {one["type"] for one in callback.messages} == {field}
 
 
+OF_PEOPLE: list[tuple[str, Json, list[tuple[Any, Any]]]] = [
+    ("groups", {"wa_ids": [NUMBER, f"+{OTHER_NUMBER}"]}, [(NUMBER, None), (f"+{OTHER_NUMBER}", None)]),
+    ("groups", {"n": {"participants": [int(NUMBER), USER_ID]}}, [(NUMBER, None), (None, USER_ID)]),
+    (
+        "groups",
+        {"users": [{"phone_number": NUMBER}, {"phone": "+39 333-555 (0143)"}]},
+        [(NUMBER, None), ("+39 333-555 (0143)", None)],
+    ),
+    ("x", {"x": {"sender": NUMBER}}, [(NUMBER, None)]),
+    ("x", {"x": [{"person": {"phone": NUMBER}}]}, [(NUMBER, None)]),
+    ("x", {"x": {"user_id": "IT.ENT.13490000000000001"}}, [(None, "IT.ENT.13490000000000001")]),
+    (
+        "smb_message_echoes",
+        {"metadata": PRINTED, "message_echoes": [{"from": BUSINESS_DIGITS, "to": NUMBER}]},
+        [(NUMBER, None)],
+    ),
+    ("smb_message_echoes", {"message_echoes": [{"from": BUSINESS_DIGITS, "to": NUMBER}]}, [(NUMBER, None)]),
+    (
+        "history",
+        {
+            "metadata": PRINTED,
+            "history": [{"threads": [{"id": NUMBER, "messages": [{"from": BUSINESS_DIGITS, "type": "text"}]}]}],
+        },
+        [(NUMBER, None)],
+    ),
+    ("history", {"history": [{"threads": [{"id": NUMBER, "messages": []}]}]}, [(NUMBER, None)]),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "expected"), OF_PEOPLE)
+def test_people_are_found_however_they_are_named_and_nothing_of_them_is_left_for_an_event(
+    field: str, value: Json, expected: list[tuple[Any, Any]]
+) -> None:
+    callback = read(field, **value)
+
+    assert [(one.get("from"), one.get("from_user_id")) for one in callback.messages] == expected
+    assert callback.events == ()
+
+
+def test_number_in_a_list_of_numbers_has_itself_as_its_entry() -> None:
+    first, _second = read("groups", groups={"group_id": "g", "wa_ids": [NUMBER, OTHER_NUMBER]}).messages
+
+    assert (first["entry"], first["within"]) == ({"wa_ids": [NUMBER]}, {"group_id": "g"})
+
+
+def test_what_is_left_of_a_thread_does_not_name_whose_it_was() -> None:
+    thread = {"id": NUMBER, "messages": [{"type": "text"}], "alerts": [{"n": 1}]}
+
+    (event,) = read("history", history=[{"threads": [thread]}]).events
+
+    assert event["payload"] == {"history": [{"threads": [{"alerts": [{"n": 1}]}]}]}
+
+
 def test_hand_over_names_its_person_as_the_sender_and_the_business_as_the_recipient() -> None:
     callback = read("messaging_handovers", **HANDOVER)
 
@@ -161,6 +216,11 @@ def test_hand_over_names_its_person_as_the_sender_and_the_business_as_the_recipi
         ("smb_message_echoes", {"metadata": METADATA, "message_echoes": [{"from": BUSINESS}]}),
         ("calls", {"metadata": METADATA, "calls": [{"from": BUSINESS, "to": METADATA["phone_number_id"]}]}),
         ("calls", {"metadata": METADATA, "calls": [{"from": "", "to": None, "user_id": {}}]}),
+        ("phone_number_quality_update", {"event": "TIER_CHANGE", "from": "TIER_1K", "to": "TIER_10K"}),
+        ("analytics", {"period": {"from": "1763720000", "to": "1763806400"}, "n": 1}),
+        ("analytics", {"range": {"from": "2026-01-01", "to": "2026-01-31"}, "counts": {"from": 17, "to": 9999}}),
+        ("flows", {"answers": [{"input": "voglio un rimborso", "user_id": "not an id"}]}),
+        ("calls", {"metadata": PRINTED, "calls": [{"from": BUSINESS_DIGITS}]}),
         (5, {"n": 1}),
     ],
 )
@@ -226,12 +286,14 @@ def test_long_texts_and_many_facts_around_people_are_not_repeated_with_each() ->
     assert callback.events[0]["payload"]["around"] == {**facts, "text": "x" * 1000}
 
 
-def test_nested_deeper_than_it_is_searched_is_an_event() -> None:
+def test_what_is_nested_deeper_than_it_is_searched_is_a_dead_letter_and_no_event_of_the_account() -> None:
     value: Any = {"wa_id": NUMBER}
     for _ in range(20):
         value = [value]
 
-    assert read("deep", metadata=METADATA, deep=value).events[0]["payload"] == {"metadata": METADATA, "deep": value}
+    records = messages_of(field_value("deep", {"metadata": METADATA, "deep": value, "list": [PREFERENCE]}))
+
+    assert outcome(records) == ["others", "dead-letters/too_deep"]
 
 
 def test_messages_statuses_and_contacts_of_another_field_go_their_own_way() -> None:
@@ -254,6 +316,24 @@ def test_errors_of_a_value_are_one_event_and_its_siblings_go_their_way(field: An
     assert event["type"] == (field if field == "standby" else "errors")
     assert event["errors"] == ERRORS
     assert event["payload"] == {"metadata": METADATA, "errors": ERRORS}
+
+
+def test_another_fields_own_messages_make_no_event_of_the_number_they_came_to() -> None:
+    assert read("standby", messaging_product="whatsapp", metadata=METADATA, messages=[message()]).events == ()
+
+
+@pytest.mark.parametrize("field", ["messages", None])
+def test_lists_that_the_field_messages_does_not_have_go_their_way_too(field: Any) -> None:
+    value = {"messages": [message()], "calls": [CALL], "flags": {"n": 1}, "errors": ERRORS, "plain": "x", "none": []}
+
+    callback = read(field, metadata=METADATA, **value)
+
+    assert callback.messages[0] == message()
+    assert [(one["type"], one["entry"]) for one in callback.messages[1:]] == [("calls", CALL)]
+    assert [(event["type"], event["payload"]) for event in callback.events] == [
+        ("errors", {"metadata": METADATA, "errors": ERRORS}),
+        ("flags", {"metadata": METADATA, "flags": {"n": 1}}),
+    ]
 
 
 @pytest.mark.parametrize("errors", [[], {}, "", None, 0])

@@ -53,6 +53,8 @@ def system(number: Any = NUMBER, **news: Any) -> Json:
         (message(ABSENT), [contact(wa_id=NUMBER), contact(wa_id="1")], (None, None)),
         (message(ABSENT), [], (None, None)),
         (message(""), [], (None, None)),
+        (message(" "), [contact(wa_id=" + ")], (None, None)),
+        (message("\t", from_user_id=USER_ID), [contact(wa_id=" ")], (USER_ID, "from_user_id")),
         (message(None, from_user_id=""), [contact(wa_id=[])], (None, None)),
         (message(ABSENT), [contact("Giulia", ABSENT, username="giulia.prova")], (None, None)),
     ],
@@ -127,7 +129,8 @@ def test_system_message_takes_no_contact_by_position() -> None:
         (status(GROUP, recipient_type="group"), [], (GROUP, "recipient_id")),
         (status(ABSENT), [contact(wa_id=ABSENT, user_id=USER_ID)], (USER_ID, "user_id")),
         (status(ABSENT), [contact(wa_id=ABSENT, user_id=USER_ID), contact()], (None, None)),
-        (status(NUMBER, recipient_participant_id=OTHER_NUMBER), [], (NUMBER, "recipient_id")),
+        (status(GROUP, recipient_participant_id=NUMBER), [], (NUMBER, "recipient_participant_id")),
+        (status(" + "), [], (None, None)),
         (status(ABSENT), [], (None, None)),
         (status(""), [contact(wa_id="")], (None, None)),
     ],
@@ -249,6 +252,22 @@ def test_what_extra_info_says_of_one_event_is_taken_from_several_and_counted(mes
 
 def _shared_extra() -> Json:
     return {name: EXTRA[name] for name in ("trace_id", "waba_id")}
+
+
+def test_price_and_error_beside_several_statuses_are_nobodys_and_counted() -> None:
+    beside = {"price": "0.01", "error_code": "470", "error": "x", "enable_url_tracking_body": True}
+
+    parts = split_of(callback_of((), (), [status("1"), status("2")], {**beside, "waba_id": "347"}))
+
+    assert all(item.extra == {"waba_id": "347"} for item in parts.items)
+    assert parts.ambiguous_extras == len(beside)
+
+
+def test_reaction_to_no_message_is_not_one_that_was_taken_back() -> None:
+    (item,) = items_of([message(message_type="reaction", reaction={})])
+
+    assert item.fault is not None
+    assert (item.fault.reason, item.fault.detail) == ("missing", "messages[0].reaction.message_id is missing")
 
 
 def test_what_extra_info_says_of_the_only_event_stays_with_it() -> None:

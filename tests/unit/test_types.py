@@ -467,6 +467,8 @@ def is_required(root: Any, path: tuple[Any, ...]) -> bool:
         return True
     (event,) = root["meta_object"]["value"][listed]
     inner = path[4:] if path[:3] == way else None
+    if inner == ("reaction", "message_id"):
+        return True
     if not inner or len(inner) > 1:
         return False
     others_name_it = root["extra_info"].get("message_id") if listed == "statuses" else None

@@ -6,12 +6,14 @@ What stands in a value beside messages, statuses and contacts goes its way by `f
 from typing import Any, Final
 
 from connector.errors import Misfit, NotDecodable
-from connector.pipeline.conversions import as_object, kind_of
-from connector.pipeline.dialects.fields import EMPTY_NEWS, News, read_news
+from connector.pipeline.conversions import as_object, kind_of, listed
+from connector.pipeline.dialects.fields import EMPTY_NEWS, KNOWN, News, read_news
+from connector.pipeline.reading import read_json
 from connector.records import EMPTY, Callback, Json
 
 ENVELOPE: Final = "meta_object"
 EXTRA: Final = "extra_info"
+_LISTS: Final = ("messages", "statuses", "contacts")
 _BESIDE_VALUE: Final = frozenset({"contacts", "messages", "statuses", "metadata", "errors", EXTRA})
 
 
@@ -22,12 +24,29 @@ def read_envelope(root: Json, envelope: Json, surrogates: int) -> Callback:
         NotDecodable: when one of its parts is of another kind, or there is nothing in it.
     """
     value, field = envelope["value"], envelope.get("field")
-    # Nearly all are of this field. Only what is not, and errors of the account, need a closer look.
-    news = EMPTY_NEWS if field == "messages" and not value.get("errors") else read_news(value, field)
+    # Nearly all are of this field. Only what is not, errors of the account, and keys not known there need a closer look.
+    is_usual = field == "messages" and not value.get("errors") and KNOWN.issuperset(value)
+    news = EMPTY_NEWS if is_usual else read_news(value, field)
     extra = root.get(EXTRA)
-    alone = len(root) == 1 + (extra is not None)
-    beside = EMPTY if alone else {name: part for name, part in root.items() if name not in (ENVELOPE, EXTRA)}
+    if extra.__class__ is str:
+        extra, more = _out_of_quotes(extra)
+        surrogates += more
+    beside = EMPTY
+    if len(root) > 1 + (extra is not None):
+        beside = {name: part for name, part in root.items() if name not in (ENVELOPE, EXTRA)}
+        if "messages" in root or "statuses" in root or "contacts" in root:
+            value, beside = _joined(value, beside)
     return _callback(value, extra, beside, news, surrogates)
+
+
+def _joined(value: Json, beside: Json) -> tuple[Json, Json]:
+    """Return a value with the messages, statuses and contacts that stand beside its envelope, and what is left there."""
+    lists = {name: beside[name] for name in _LISTS if beside.get(name).__class__ in (list, dict)}
+    try:
+        joined = {name: _list(value, name) + _list(lists, name) for name in lists}
+    except Misfit as misfit:
+        raise NotDecodable("unknown_shape", str(misfit)) from None
+    return {**value, **joined}, {name: part for name, part in beside.items() if name not in lists}
 
 
 def read_bare(root: Json, surrogates: int) -> Callback:
@@ -39,6 +58,15 @@ def read_bare(root: Json, surrogates: int) -> Callback:
     beside = {name: part for name, part in root.items() if name not in _BESIDE_VALUE}
     errors: Json = {name: root[name] for name in ("metadata", "errors") if name in root}
     return _callback(root, root.get(EXTRA), beside, read_news(errors, None), surrogates)
+
+
+def _out_of_quotes(extra: str) -> tuple[Any, int]:
+    """Return what `extra_info` holds as JSON text, and its lone surrogates; a placeholder that was not filled is nothing."""
+    text = extra.strip()
+    if not text or (text[0] == "<" and text[-1] == ">"):
+        return None, 0
+    # What is no JSON stays text, which is refused as every extra_info that is no object.
+    return read_json(text.encode("utf-8", "surrogatepass"), EXTRA) if text[0] in "{[" else (extra, 0)
 
 
 def _callback(value: Json, extra: Any, root: Json, news: News, surrogates: int) -> Callback:
@@ -70,5 +98,5 @@ def _list(value: Json, name: str) -> list[Any]:
     if part is None or part == "":
         return []
     if part.__class__ is dict:
-        return [part]
+        return listed(part)
     raise Misfit(name, f"is {kind_of(part)} where a list is meant")

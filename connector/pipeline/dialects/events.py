@@ -1,4 +1,4 @@
-"""What is said of the account and of nobody in it: an object as received in, an event of one shape out."""
+"""What is said of the account and, as far as it was searched, of nobody: an object in, an event of one shape out."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -14,6 +14,10 @@ _TEXTS: Final = (
     "message_template_language",
     "reason",
 )
+
+
+MAY_NAME_SOMEBODY: Final = "may_name_somebody"
+"""Marks an event that was not searched to its bottom: it must not be told where nobody expects a person."""
 
 
 def event_of(kind: str, said: Json) -> Json:

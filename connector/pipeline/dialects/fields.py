@@ -5,29 +5,46 @@ One rule for every field, known (`user_preferences`, `calls`, `smb_message_echoe
 - The outermost object that names a person is one message `{"id", "type": field, "timestamp", "from", "from_user_id",
   "entry": the object as received, "within": the plain facts of the objects around it}`; absent ones are left out. `from` is
   the person, whoever of the two wrote or called: the business's own number is nobody.
-- All that names nobody is one event, with what is left of the value as its payload.
+- A number or user id in a list of them (`wa_ids`, `participants`) is one message too, with `{"wa_ids": [it]}` as its entry.
+- All that names nobody, as far as the names below tell, is one event, with what is left of the value as its payload.
+- What is nested too deep to be searched makes its event one that may not be told (`MAY_NAME_SOMEBODY`).
 
 https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/overview
 """
 
+import re
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from connector.pipeline.dialects.events import event_of
+from connector.pipeline.dialects.events import MAY_NAME_SOMEBODY, event_of
 from connector.pipeline.encode import digest
-from connector.pipeline.people import comparable, text_of
+from connector.pipeline.people import text_of
 from connector.records import EMPTY, Json
 
 MESSAGES: Final = "messages"
+KNOWN: Final = frozenset({"messaging_product", "metadata", "contacts", "messages", "statuses", "errors"})
+"""What a value of the field `messages` has; all else is news."""
 _OWN_WAY: Final = frozenset({"messages", "statuses", "contacts"})
 _NOT_SEARCHED: Final = frozenset({"metadata", "messaging_product", "errors"})
 _BUSINESS: Final = ("phone_number_id", "display_phone_number")
 
-_NUMBERS: Final = ("wa_id", "from", "recipient_id", "to", "input")
+_NUMBERS: Final = ("wa_id", "from", "recipient_id", "to", "input", "sender", "recipient", "participant")
+_NUMBERS_OF_ECHOES: Final = ("wa_id", "to", "recipient_id", "from", "input", "sender", "recipient", "participant")
+"""The business writes, and whoever else wrote is not whom it is about."""
 _USER_IDS: Final = ("user_id", "from_user_id", "recipient_user_id", "to_user_id")
-_SOMEBODY: Final = ("contact", "sender", "recipient", "user", "customer")
+_SOMEBODY: Final = ("contact", "sender", "recipient", "user", "customer", "person", "participant")
 """Objects that stand for the person of the object around them; only there a `phone_number` is a person's."""
-_NUMBERS_OF_SOMEBODY: Final = (*_NUMBERS, "phone_number", "phone")
+_PEOPLE: Final = frozenset({"wa_ids", "user_ids", "participants", "users", "members", "recipients", "customers"})
+"""Lists of such objects, or of plain numbers and user ids."""
+_OF_SOMEBODY: Final = ("phone_number", "phone")
+_TIMES: Final = frozenset({"period", "time_range", "date_range"})
+"""`from` and `to` are times in these."""
+
+_NOT_OF_THE_NUMBER: Final = str.maketrans("", "", "+ -.()\u00a0")
+_NUMBER: Final = re.compile(r"[0-9]{5,20}", re.ASCII)
+_SMALLEST_NUMBER: Final = 10_000
+_DATE: Final = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_BUSINESS_SCOPED: Final = re.compile(r"[A-Z]{2}(\.ENT)?\.[A-Za-z0-9]+|[0-9]+", re.ASCII)
 
 _DEEPEST: Final = 8
 """Containers in containers that are searched; `history` has six."""
@@ -50,25 +67,44 @@ EMPTY_NEWS: Final = News([], (), EMPTY)
 
 
 def read_news(value: Json, field: Any) -> News:
-    """Return what a value says beside messages, statuses and contacts. Without a field of its own that is only `errors`."""
+    """Return what a value says beside messages, statuses and contacts.
+
+    Without a field of its own that is `errors`, and each list or object that has no place there, as if of a field of its name.
+    """
     kind = text_of(field)
     if kind is not None and kind != MESSAGES:
         return _of_field(kind, value)
-    if not value.get("errors"):
+    news = []
+    if value.get("errors"):
+        said: Json = {name: value[name] for name in ("metadata", "errors") if name in value}
+        news.append(News([], (event_of("errors", said),), EMPTY))
+    about = {name: value[name] for name in ("metadata",) if name in value}
+    news += (
+        _of_field(name, {**about, name: part})
+        for name, part in value.items()
+        if name not in KNOWN and part and isinstance(part, dict | list)
+    )
+    if not news:
         return EMPTY_NEWS
-    return News([], (event_of("errors", {name: value[name] for name in ("metadata", "errors") if name in value}),), EMPTY)
+    messages = [message for part in news for message in part.messages]
+    return News(messages, tuple(event for part in news for event in part.events), EMPTY)
 
 
 def _of_field(kind: str, value: Json) -> News:
     business = _business(value)
-    search = _Search({comparable(number) for number in business.values()})
+    numbers = _NUMBERS_OF_ECHOES if kind.endswith("_echoes") else _NUMBERS
+    search = _Search(numbers, {_digits(number) for number in business.values()})
     said = {name: part for name, part in value.items() if name not in _OWN_WAY}
     left = search.take({name: part for name, part in said.items() if name not in _NOT_SEARCHED}) or {}
     messages = [_message(kind, *found) for found in search.found]
-    if messages:
-        left |= {name: value[name] for name in ("errors",) if value.get(name)}
+    if messages or any(value.get(name) for name in _OWN_WAY):
+        # What only says whose number it was is no event beside what was said.
+        left = {**left, **{name: value[name] for name in ("errors",) if value.get(name)}}
         said = left and {**{name: value[name] for name in ("metadata",) if name in value}, **left}
-    return News(messages, (event_of(kind, said),) if said else (), business)
+    if not said:
+        return News(messages, (), business)
+    event = event_of(kind, said)
+    return News(messages, (event | {MAY_NAME_SOMEBODY: True} if search.is_cut_off else event,), business)
 
 
 def _business(value: Json) -> Json:
@@ -83,21 +119,33 @@ class _Person(NamedTuple):
 
 
 class _Search:
-    """Takes objects that name a person out of a value; `found` holds each with the facts around it and the person."""
+    """Takes objects that name a person out of a value.
 
-    def __init__(self, nobody: set[str | None]) -> None:
+    `found` holds each with the facts around it and the person; `is_cut_off` tells that something was nested too deep.
+    """
+
+    def __init__(self, numbers: tuple[str, ...], nobody: set[str | None]) -> None:
+        self._numbers = numbers
         self._nobody = nobody
         self.found: list[tuple[Json, Json, _Person]] = []
+        self.is_cut_off = False
 
-    def take(self, part: Any, around: Json = EMPTY, depth: int = 0) -> Any:
-        """Return what is left of a part without the people in it: itself when there are none, None when nothing is left."""
-        if not isinstance(part, dict | list) or depth > _DEEPEST or len(self.found) > _MOST_PEOPLE:
+    def take(self, part: Any, around: Json = EMPTY, depth: int = 0, name: str = "", owner: _Person | None = None) -> Any:
+        """Return what is left of a part without the people in it: itself when there are none, None when nothing is left.
+
+        `name` is where it stands; `owner` is whose it is, where it does not say so itself.
+        """
+        if not isinstance(part, dict | list) or len(self.found) > _MOST_PEOPLE:
+            return part
+        if depth > _DEEPEST:
+            self.is_cut_off = self.is_cut_off or bool(part)
             return part
         before = len(self.found)
         if isinstance(part, list):
-            left: Any = [rest for element in part if (rest := self.take(element, around, depth + 1)) is not None]
+            elements = (self._of_list(element, around, depth + 1, name, owner) for element in part)
+            left: Any = [rest for rest in elements if rest is not None]
         else:
-            person = self._person(part)
+            person = self._person(part, name) or owner
             if person:
                 self.found.append((part, around, person))
                 return None
@@ -106,32 +154,65 @@ class _Search:
             return part
         return left or None
 
+    def _of_list(self, element: Any, around: Json, depth: int, name: str, owner: _Person | None) -> Any:
+        if name in _PEOPLE and not isinstance(element, dict | list):
+            number = self._number(element)
+            user_id = None if number or name == "wa_ids" else _user_id(element)
+            if number or user_id:
+                self.found.append(({name: [element]}, around, _Person(number, user_id)))
+                return None
+        return self.take(element, around, depth, name, owner)
+
     def _of_object(self, part: Json, around: Json, depth: int) -> Json | None:
         facts = dict(islice(((name, fact) for name, fact in part.items() if _is_plain(fact)), _MOST_FACTS))
         told = {**around, **facts}
-        left = {name: self.take(inner, told, depth + 1) for name, inner in part.items() if name not in facts}
+        # A thread of `history` is somebody's, whoever wrote in it.
+        of_thread = self._number(part.get("id")) if part.get("messages").__class__ is list else None
+        left: Json = {}
+        for name, inner in part.items():
+            if name not in facts:
+                owner = _Person(of_thread, None) if of_thread and name == "messages" else None
+                left[name] = inner if name in _TIMES else self.take(inner, told, depth + 1, name, owner)
         kept = {name: rest for name, rest in left.items() if rest is not None}
+        if of_thread:
+            del facts["id"]
         return {**facts, **kept} if kept else None
 
-    def _person(self, part: Json) -> _Person | None:
-        person = self._named(part, _NUMBERS)
-        for name in _SOMEBODY:
-            if person is None and part.get(name).__class__ is dict:
-                person = self._named(part[name], _NUMBERS_OF_SOMEBODY)
+    def _person(self, part: Json, name: str) -> _Person | None:
+        person = self._named(part, (*self._numbers, *_OF_SOMEBODY) if name in _PEOPLE else self._numbers)
+        for somebody in _SOMEBODY:
+            if person is None and part.get(somebody).__class__ is dict:
+                person = self._named(part[somebody], (*self._numbers, *_OF_SOMEBODY))
+        if person is None and part.get("messages") == [] and (number := self._number(part.get("id"))):
+            person = _Person(number, None)
         return person
 
     def _named(self, part: Json, numbers: tuple[str, ...]) -> _Person | None:
-        texts = (text_of(part.get(name)) for name in numbers)
-        number = next((text for text in texts if text and comparable(text) not in self._nobody), None)
+        number = next((text for name in numbers if (text := self._number(part.get(name)))), None)
         user_id = next((text for name in _USER_IDS if (text := _user_id(part.get(name)))), None)
         return _Person(number, user_id) if number or user_id else None
+
+    def _number(self, value: Any) -> str | None:
+        digits = _digits(value)
+        return None if digits is None or digits in self._nobody else text_of(value)
+
+
+def _digits(value: Any) -> str | None:
+    """Return the digits of what looks like a number of somebody's, however it is printed; None for what does not."""
+    if value.__class__ is int:
+        return str(value) if _SMALLEST_NUMBER <= value < 10**20 else None
+    if value.__class__ is not str or _DATE.match(value):
+        return None
+    digits = value.translate(_NOT_OF_THE_NUMBER)
+    return digits if _NUMBER.fullmatch(digits) else None
 
 
 def _user_id(value: Any) -> str | None:
     """Return a user id; of a change (`{"previous", "current"}`) the one that earlier records have."""
     if value.__class__ is dict:
         value = value.get("previous") or value.get("current")
-    return text_of(value)
+    text = text_of(value)
+    return text if text and _BUSINESS_SCOPED.fullmatch(text) else None
 
 
 def _is_plain(part: Any) -> bool:

@@ -10,39 +10,38 @@ from typing import Any, Final
 from connector.errors import NotDecodable
 from connector.pipeline.dialects.events import event_of
 from connector.pipeline.encode import digest
-from connector.pipeline.people import text_of
+from connector.pipeline.people import comparable, text_of
 from connector.pipeline.reading import read_json
 from connector.records import EMPTY, PROFILE_KEYS, Callback, Json
 
 _MEDIA: Final = frozenset({"image", "video", "audio", "voice", "document", "sticker"})
+_WITHOUT_CONTENT: Final = ("system", "request_welcome")
 _WRITTEN_BY_PEOPLE: Final = frozenset({"body", "name", "message", "reason", "error", "custom_response", "other_info"})
 """Here a person may write `<3>`: only a placeholder that Kaleyra documents is taken for one."""
-_OF_ITSELF: Final = (
-    "from",
-    "mobile",
-    "wanumber",
-    "type",
-    "created_at",
-    "body",
-    "mime_type",
-    "media_url",
-    "reply_to",
-    "location",
-    "contacts",
-)
-"""What makes a message itself, for one without an id: what its sender said, to whom and when."""
+_NUMBERS: Final = frozenset({"from", "mobile", "wanumber", "phone_number", "display_phone_number"})
+_OF_DELIVERY: Final = frozenset({"name", "trace_id", "callback_profile_id", "company_id"})
+"""What may differ when the same message comes again; all else makes a message itself, for one without an id."""
+OF_A_PERSON: Final = ("from", "mobile", "phone_number", "body", "name", "media_url", "location", "contacts")
+"""No notice of the account has these."""
+_NOT_FAILED_CODE: Final = "0"
+_FAILED: Final = frozenset({"failed", "0", "not-sent", "not_sent", "undelivered"})
 
 
 def read_message(keys: Json, surrogates: int) -> Callback:
     """Read an incoming message of v1.
 
     https://developers.kaleyra.io/docs/create-callback-profile-for-incoming-whatsapp-messages
+
+    Raises:
+        NotDecodable: when it is of a type whose record would leave its text out.
     """
     said = _filled(keys)
-    identity = digest(("v1", *(said.get(name) for name in _OF_ITSELF)))
+    identity = digest(("v1", *sorted((name, part) for name, part in said.items() if name not in _OF_DELIVERY)))
     kind, number, mobile = (said.pop(name, None) for name in ("type", "from", "mobile"))
+    if kind in _WITHOUT_CONTENT or (kind == "contacts" and kind not in said):
+        raise NotDecodable("unknown_shape", "a record of this message's type would not hold what v1 says of it")
     message = {
-        **_content(text_of(kind) or "text", said),
+        **_content(text_of(kind) or "", said),
         "id": said.pop("id", None) or f"v1:{identity}",
         "type": kind,
         "timestamp": said.pop("created_at", None),
@@ -61,12 +60,18 @@ def read_message(keys: Json, surrogates: int) -> Callback:
 
 
 def _content(kind: str, said: Json) -> Json:
-    """Take what a message says and return it where a message of its type has it."""
+    """Take what a message says and return it where a message of its type has it.
+
+    Only for the types that v1 documents. Of any other nothing is invented: what was said stands beside its type, as it came.
+    """
     content: Json = {name: _json_or_text(said.pop(name)) for name in ("location", "contacts") if name in said}
     body, mime_type = said.pop("body", None), said.pop("mime_type", None)
     # Absent ones stay, as null: the content of a message that says no more than its media_url is there all the same.
-    own = {"mime_type": mime_type, "caption": body} if kind in _MEDIA else {"body": body}
-    return {kind: own, **content}
+    if kind in _MEDIA:
+        return {**content, kind: {"mime_type": mime_type, "caption": body}}
+    if kind == "text":
+        return {**content, kind: {"body": body}}
+    return {**content, "body": body, "mime_type": mime_type}
 
 
 def read_status(keys: Json, surrogates: int) -> Callback:
@@ -79,6 +84,8 @@ def read_status(keys: Json, surrogates: int) -> Callback:
     # Both stay in `extra` too: Kaleyra's codes need not be numbers, which WhatsApp's are.
     code = text_of(said.get("error_code")) or ""
     error = {"code": code if code.isascii() and code.isdigit() else None, "title": said.get("error")}
+    if code == _NOT_FAILED_CODE and (text_of(said.get("status")) or "").casefold() not in _FAILED:
+        error = {}
     status = {
         "id": said.pop("id", None),
         "status": said.pop("status", None),
@@ -134,7 +141,23 @@ def _metadata(said: Json) -> Json:
 
 def _filled(keys: Json) -> Json:
     """Return the keys that have a value."""
-    return {name: value for name, value in keys.items() if not (value is None or value == "" or _is_placeholder(name, value))}
+    values = ((name, value_of(name, value)) for name, value in keys.items())
+    return {name: value for name, value in values if value is not None}
+
+
+def value_of(name: str, value: Any) -> Any:
+    """Return the value of a key of a profile, None for no value.
+
+    The `+` of a number that was not encoded is a blank once the form is read; a number of blanks alone is none.
+    """
+    if value is None or value == "" or _is_placeholder(name, value):
+        return None
+    if name in _NUMBERS and value.__class__ is str and not value.isalnum():
+        if comparable(value) is None:
+            return None
+        if value[0] == " ":
+            return "+" + value.strip()
+    return value
 
 
 def _is_placeholder(name: str, value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, Never
 
 from connector.errors import NotDecodable
 from connector.pipeline.dialects import envelope, profiles
-from connector.pipeline.dialects.envelope import ENVELOPE, EXTRA
+from connector.pipeline.dialects.envelope import ENVELOPE
 from connector.pipeline.reading import read_json
 from connector.records import Callback, Json
 
@@ -60,6 +60,15 @@ def _has_container(*names: str) -> Callable[[Received], bool]:
     return lambda received: any(received.keys.get(name).__class__ in (list, dict) for name in names)
 
 
+def _has_filled_container(*names: str) -> Callable[[Received], bool]:
+    return lambda received: any(part.__class__ in (list, dict) and part for name in names if (part := received.keys.get(name)))
+
+
+def _is_filled(received: Received, *names: str) -> bool:
+    """Return whether all these keys have a value: a template's keys are there, filled or not."""
+    return all(profiles.value_of(name, received.keys.get(name)) is not None for name in names)
+
+
 def _is_v2(received: Received) -> bool:
     outer = received.keys.get(ENVELOPE)
     return outer.__class__ is dict and outer.get("value").__class__ is dict
@@ -72,15 +81,11 @@ def _is_in_quotes(received: Received) -> bool:
 def _read_quoted(received: Received) -> Callback:
     """Read an envelope that a profile's template has put in quotes, or a form in one of its fields."""
     keys, surrogates = dict(received.keys), received.replaced_surrogates
-    for name in (ENVELOPE, EXTRA):
-        text = keys.get(name)
-        if name == ENVELOPE or (text.__class__ is str and text[:1] == "{"):
-            keys[name], more = read_json(keys[name].encode("utf-8", "surrogatepass"), name)
-            surrogates += more
-    inner = received._replace(keys=keys, replaced_surrogates=surrogates)
+    keys[ENVELOPE], more = read_json(keys[ENVELOPE].encode("utf-8", "surrogatepass"), ENVELOPE)
+    inner = received._replace(keys=keys, replaced_surrogates=surrogates + more)
     if not _is_v2(inner):
         raise NotDecodable("unknown_shape", _NO_VALUE)
-    return envelope.read_envelope(keys, keys[ENVELOPE], surrogates)
+    return envelope.read_envelope(keys, keys[ENVELOPE], surrogates + more)
 
 
 def _refuse_meta(_received: Received) -> Never:
@@ -93,7 +98,24 @@ def is_verification(query: str) -> bool:
 
 
 def _is_v1_message(received: Received) -> bool:
-    return "type" in received.keys and ("from" in received.keys or "mobile" in received.keys)
+    if not _is_filled(received, "type"):
+        return False
+    return _is_filled(received, "from") or (_is_filled(received, "mobile") and not _is_filled(received, "status"))
+
+
+def _is_v1_status(received: Received) -> bool:
+    return _is_filled(received, "id", "status")
+
+
+def _is_notice(name: str) -> Callable[[Received], bool]:
+    """Return the test for a notice of the account, which has this key and says nothing of a person."""
+    return lambda received: (
+        _is_filled(received, name) and not any(_is_filled(received, of_person) for of_person in profiles.OF_A_PERSON)
+    )
+
+
+def _is_message_of_nobody(received: Received) -> bool:
+    return _is_filled(received, "type") and ("from" in received.keys or "mobile" in received.keys)
 
 
 DIALECTS: Final = (
@@ -103,20 +125,31 @@ DIALECTS: Final = (
     Dialect("meta's own body", _has("object", "entry"), _refuse_meta),
     Dialect(
         "on-premises",
-        _has_container("messages", "statuses"),
+        _has_filled_container("messages", "statuses"),
         lambda got: envelope.read_bare(got.keys, got.replaced_surrogates),
     ),
-    Dialect("quality notice", _has("current_limit"), lambda got: profiles.read_quality(got.keys, got.replaced_surrogates)),
+    # What a person said, or what became of a message, before notices: a template may have the keys of several.
+    Dialect("v1 message", _is_v1_message, lambda got: profiles.read_message(got.keys, got.replaced_surrogates)),
+    Dialect("v1 status", _is_v1_status, lambda got: profiles.read_status(got.keys, got.replaced_surrogates)),
+    Dialect(
+        "quality notice",
+        _is_notice("current_limit"),
+        lambda got: profiles.read_quality(got.keys, got.replaced_surrogates),
+    ),
     Dialect(
         "template status",
-        _has("message_template_id"),
+        _is_notice("message_template_id"),
         lambda got: profiles.read_template_status(got.keys, got.replaced_surrogates),
     ),
-    Dialect("v1 message", _is_v1_message, lambda got: profiles.read_message(got.keys, got.replaced_surrogates)),
-    Dialect("v1 status", _has("id", "status"), lambda got: profiles.read_status(got.keys, got.replaced_surrogates)),
+    # It has no key, and its dead letter says so.
     Dialect(
-        "on-premises, contacts alone",
-        _has_container("contacts"),
+        "v1 message of nobody",
+        _is_message_of_nobody,
+        lambda got: profiles.read_message(got.keys, got.replaced_surrogates),
+    ),
+    Dialect(
+        "on-premises, contacts alone or nothing",
+        _has_container("messages", "statuses", "contacts"),
         lambda got: envelope.read_bare(got.keys, got.replaced_surrogates),
     ),
 )
