@@ -6,6 +6,7 @@ tables are joined with dots, and underscores of environment names are dots.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,6 +48,13 @@ RESERVED: Final = (
 
 ENVELOPE_BYTES: Final = 65536
 """What a record may have beyond the body of its callback: headers, the other fields of a dead letter."""
+
+_SERVICE_LINK: Final = re.compile(
+    r"CONNECTOR_(?:[A-Z0-9]+_)*?(?:"
+    r"SERVICE_HOST=.*|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT=(?:tcp|udp|sctp)://.*|"
+    r"PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:=(?:tcp|udp|sctp)://.*|_ADDR=.*|_PORT=[0-9]+|_PROTO=(?:tcp|udp|sctp)))"
+)
+"""What Kubernetes puts into the environment for a Service named `connector` or `connector-…`; none of it is a setting."""
 
 PASS_THROUGH: Final = ("KAFKA__CLIENT__", "KAFKA__PRODUCER__", "KAFKA__CONSUMER__", "REGISTRY__CLIENT__")
 
@@ -351,7 +359,7 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> di
     known = environment_names()
     variables: dict[str, str] = {}
     for name, value in environment.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(f"{name}={value}"):
             continue
         plain = name.removesuffix("_FILE")
         if plain not in known and not plain.removeprefix(PREFIX).startswith(PASS_THROUGH):

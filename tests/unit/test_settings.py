@@ -241,6 +241,29 @@ def test_unknown_variable_is_refused(loaded: Loading, name: str) -> None:
     assert problem.startswith(f"CONNECTOR_{name}: there is no such setting")
 
 
+def test_what_kubernetes_says_of_a_service_of_our_name_is_no_setting(loaded: Loading) -> None:
+    links = {
+        "CONNECTOR_PORT": "tcp://10.96.0.7:8080",
+        "CONNECTOR_SERVICE_HOST": "10.96.0.7",
+        "CONNECTOR_SERVICE_PORT": "8080",
+        "CONNECTOR_SERVICE_PORT_HTTP": "8080",
+        "CONNECTOR_PORT_8080_TCP": "tcp://10.96.0.7:8080",
+        "CONNECTOR_PORT_8080_TCP_ADDR": "10.96.0.7",
+        "CONNECTOR_PORT_8080_TCP_PORT": "8080",
+        "CONNECTOR_PORT_8080_TCP_PROTO": "tcp",
+        "CONNECTOR_MANAGEMENT_SERVICE_HOST": "10.96.0.8",
+    }
+    assert loaded("", base={**BASE, **links}) == loaded("")
+
+
+@pytest.mark.parametrize(
+    "name", ["PORT", "HTTP_PORT", "SERVICE_PORTS", "PORT_8080", "SERVICE_PORT__HTTP_", "HTTP__SERVICE_HOST"]
+)
+def test_what_only_looks_like_a_service_link_is_refused(loaded: Loading, name: str) -> None:
+    (problem,) = loaded.problems("", base={**BASE, f"CONNECTOR_{name}": "tcp"})
+    assert problem.startswith(f"CONNECTOR_{name}: there is no such setting")
+
+
 def test_properties_may_be_written_with_dots_quotes_or_tables(loaded: Loading) -> None:
     found = loaded(
         """
