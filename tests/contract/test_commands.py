@@ -297,6 +297,32 @@ def test_explain_shows_people_what_it_shows_scripts(run: Runner) -> None:
         assert record["key"] in done.stdout
 
 
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x85\x7f\r\b"
+
+
+def hostile_file(folder: Path) -> Path:
+    unknown = message(message_type="document", document={"id": "1", f"x{HOSTILE}": 1})
+    whole = message(id="wamid.2", text={"body": f"one\n\ttwo{HOSTILE}"})
+    file = folder / "callback.json"
+    file.write_bytes(envelope([whole, unknown, {**message(id="wamid.3"), "from": f"39{HOSTILE}"}]))
+    return file
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["people", "scripts"])
+def test_what_strangers_write_does_not_steer_the_terminal(arguments: tuple[str, ...], run: Runner, tmp_path: Path) -> None:
+    done = run("explain", str(hostile_file(tmp_path)), *arguments)
+    assert done.exit_code == 0
+    assert "owned" in done.stdout, "it is shown"
+    found = {character for character in done.stdout if ord(character) < 32 or 127 <= ord(character) < 160}
+    assert found <= {"\n", "\t"}
+    assert all(written in done.stdout for written in (("\\u001b", "\\u009b") if arguments else ("\\x1b", "\\x9b", "\\x7f")))
+
+
+def test_json_says_exactly_what_was_sent(run: Runner, tmp_path: Path) -> None:
+    records = run("explain", str(hostile_file(tmp_path)), "--json").json()["records"]
+    assert f"one\n\ttwo{HOSTILE}" in [record["value"].get("text") or record["value"].get("body") for record in records]
+
+
 def test_explain_reads_stdin() -> None:
     done = process("explain", "-", "--json", stdin=envelope([message()]))
     assert done.exit_code == 0
