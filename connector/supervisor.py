@@ -44,8 +44,8 @@ class Supervisor:
         self._children: dict[int, _Child] = {}
         self._stopping = asyncio.Event()
         self._failed = False
-        self._data = bind(loaded.http.host, loaded.http.port)
-        self._management = bind(loaded.management.host, loaded.management.port)
+        self._data = bind(loaded.http.host, loaded.http.port, "http.port", "http.host")
+        self._management = bind(loaded.management.host, loaded.management.port, "management.port", "management.host")
         self._metrics_folder = tempfile.mkdtemp(prefix="connector-metrics-")
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = self._metrics_folder
 

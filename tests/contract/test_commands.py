@@ -14,6 +14,7 @@ from typer.main import get_command
 
 from connector import __version__
 from connector.cli import app
+from connector.commands.dev import program_to_type
 from connector.invented.callbacks import TYPES
 from tests.callbacks import SAMPLES, envelope, message
 from tests.commands import Done, Runner, Settings, runner
@@ -124,6 +125,10 @@ def test_version_is_printed() -> None:
         ["send", "text", "nonsense"],
         ["send", "text", "--header", "no colon"],
         ["send", "text", "--header", "X: é"],
+        ["send", "text", "--header", "X Y: z"],
+        ["send", "text", "--header", ": x"],
+        ["send", "text", "--header", "X"],
+        ["send", "text", "--header", "X: a\nY: b"],
         ["send", "text", "--url", "bridge"],
         ["send", "text", "--url", "http://127.0.0.1:70000/x"],
         ["explain", "no/such/file"],
@@ -218,8 +223,7 @@ def test_bridge_that_is_away_is_1_in_words(run: Runner) -> None:
     url = f"http://127.0.0.1:{port}/callbacks/kaleyra"
     done = run("send", "text", "--count", "3", "--url", url)
     assert done.exit_code == 1
-    (problem,) = done.problems()
-    assert url in problem
+    assert done.problems() == [f"nothing listens at {url}; is the bridge running? (make run, connector serve)"]
     assert "3 x " in done.stdout
     assert run("send", "text", "--count", "3", "--url", url, "--json").json()["sent"] == 3
     mixed = run(
@@ -227,6 +231,27 @@ def test_bridge_that_is_away_is_1_in_words(run: Runner) -> None:
     )
     # Two are broken, and three of the twelve are sent twice.
     assert (mixed.json()["sent"], mixed.json()["seed"]) == (15, 7)
+
+
+@pytest.mark.parametrize(
+    ("called", "typed"),
+    [("{folder}/.venv/bin/connector", ".venv/bin/connector"), ("/else/where/connector", "/else/where/connector")],
+)
+def test_dev_says_what_to_type_as_it_was_called(
+    called: str, typed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [called.format(folder=tmp_path)])
+    monkeypatch.setenv("PATH", "")
+    assert program_to_type() == typed
+
+
+def test_dev_says_the_name_alone_when_it_is_in_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = tmp_path / "connector"
+    script.touch(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program_to_type() == "connector"
 
 
 # explain
