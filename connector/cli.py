@@ -234,7 +234,8 @@ def topics_create(*, config: Config = None, dry_run: DryRun = False, as_json: As
 
 def _require_startable(loaded: Settings) -> None:
     """Try the catalogue and every client property, and tell all that is wrong at once."""
-    problems = check_properties(settings_of.producer_properties(loaded))
+    found = check_properties(settings_of.producer_properties(loaded))
+    problems = [settings_of.in_its_table(loaded, problem) for problem in found]
     for made in (_catalogue, _registry):
         try:
             made(loaded)

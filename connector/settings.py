@@ -183,6 +183,13 @@ class Kafka(_Table):
     producer: _properties(_PRODUCER)  # type: ignore[valid-type]
     consumer: _properties({})  # type: ignore[valid-type]
 
+    @field_validator("client")
+    @classmethod
+    def _brokers_are_named(cls, value: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+        if not str(value["bootstrap.servers"]).strip(", "):
+            raise ValueError("bootstrap.servers is empty: name the brokers, as kafka1:9092,kafka2:9092")
+        return value
+
 
 class Registry(_Table):
     """The schema registry."""
@@ -284,8 +291,10 @@ class _Environment(EnvSettingsSource):
 
 
 def load_for_tools(file: Path | None = None) -> Settings:
-    """Read the settings for commands that let nobody in: who may call need not be said."""
-    return load(file, {**os.environ, f"{PREFIX}AUTHENTICATION__ALLOW_ANYONE": "true"})
+    """Read the settings for commands that let nobody in: who may call need not be said, nor be right."""
+    who = {name for name in environment_names() if name.startswith(f"{PREFIX}AUTHENTICATION__")}
+    others = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in who}
+    return _load(file, others, authentication={"allow_anyone": True})
 
 
 def load(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -294,10 +303,15 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
     Raises:
         ConfigurationInvalid: with every problem found, in words.
     """
+    return _load(file, os.environ if environment is None else environment)
+
+
+def _load(file: Path | None, environment: Mapping[str, str], **instead: Any) -> Settings:
+    """Read the settings, with tables `instead` of the file's."""
     problems: list[str] = []
     # Without the table its default would be made, and fail, apart from all the others.
-    given = {"authentication": {}, **(_read_toml(file, problems) if file else {})}
-    variables = _read_environment(os.environ if environment is None else environment, problems)
+    given = {"authentication": {}, **(_read_toml(file, problems) if file else {}), **instead}
+    variables = _read_environment(environment, problems)
     try:
         settings = Settings(**given, environment=variables)  # type: ignore[call-arg]
     except ValidationError as invalid:
@@ -321,6 +335,15 @@ def producer_properties(settings: Settings) -> dict[str, str | int | float | boo
         "delivery.timeout.ms": int(settings.kafka.delivery_timeout_seconds * 1000),
         "message.max.bytes": max_message_bytes(settings),
     }
+
+
+def in_its_table(settings: Settings, problem: str) -> str:
+    """Return what is wrong with the producer's property (`kafka: name: ...`) with the table that it stands in."""
+    name = problem.removeprefix("kafka: ").partition(": ")[0]
+    for table, properties in (("producer", settings.kafka.producer), ("client", settings.kafka.client)):
+        if name in properties:
+            return problem.replace("kafka: ", f"kafka.{table}: ", 1)
+    return problem
 
 
 def max_message_bytes(settings: Settings) -> int:

@@ -50,7 +50,7 @@ def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as
     loaded = _with_embedded(given, broker.bootstrap_servers, registry_url)
     problems = check_properties(settings_of.producer_properties(loaded))
     if problems:
-        raise ConfigurationInvalid(problems)
+        raise ConfigurationInvalid([settings_of.in_its_table(loaded, problem) for problem in problems])
     logs.configure(Logs(level="warning", format=loaded.logs.format))
     stack = _Stack(loaded, broker, listening, registry_socket, management_socket)
     uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))

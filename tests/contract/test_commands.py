@@ -68,6 +68,19 @@ def nobody() -> Settings:
     }
 
 
+def test_ctrl_c_while_it_still_imports_is_130_without_a_traceback() -> None:
+    pressed = (
+        "import runpy, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'confluent_kafka': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "runpy.run_module('connector', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", pressed], cwd=ROOT, capture_output=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 # Help
 
 
