@@ -22,9 +22,12 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 .PHONY: install
 install: $(INSTALLED) ## a virtual environment in .venv, from the lock file
 
+# Not from the environment, where PORT is often another program's.
+PORT = 8080
+
 .PHONY: run
-run: $(INSTALLED) ## broker, registry and bridge in one process; shows records of every type; Ctrl-C ends it
-	$(BIN)/connector dev --demo
+run: $(INSTALLED) ## broker, registry and bridge in one process; Ctrl-C ends it; on another port: make run PORT=18080
+	$(BIN)/connector dev --demo --port $(PORT)
 
 .PHONY: test
 test: $(INSTALLED) ## all tests; those on the real Kafka and registry need Maven (make stack)

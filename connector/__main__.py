@@ -1,5 +1,17 @@
-"""`python -m connector`."""
+"""`python -m connector`, and the console script: Ctrl-C ends it without a traceback also while it still imports."""
 
-from connector.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        from connector.cli import main as run  # noqa: PLC0415 - takes a second, in which somebody may press Ctrl-C
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """Watches the share of dead letters: a bad release must not drain a day into the dead-letter topic unnoticed.
 
 In go the totals of callbacks' records, once a second; out comes the share over the last minute, and whether it is too high.
+What is on goes off below half of the share that turned it on, or without any dead letter: near the share it does not flap.
 It stops nothing: a dead letter is safe, and what to do about it is a person's decision.
 """
 
@@ -30,5 +31,8 @@ class DeadLetterAlarm:
         total = records - first_records + letters
         self.share = letters / total if total else 0.0
         before = self.is_on
-        self.is_on = letters >= self._settings.alarm_at_least and self.share > self._settings.alarm_share
+        if before:
+            self.is_on = letters > 0 and self.share >= self._settings.alarm_share / 2
+        else:
+            self.is_on = letters >= self._settings.alarm_at_least and self.share > self._settings.alarm_share
         return self.is_on != before

@@ -153,8 +153,13 @@ class Bridge:
         counts = {topic: tally.count for topic, tally in self.metrics.records_by_topic.items()}
         letters = counts.pop(self.catalogue.dead_letter.topic, 0)
         if self._alarm.read(sum(counts.values()), letters):
-            name, level = ("dead_letters_alarm", "error") if self._alarm.is_on else ("dead_letters_alarm_over", "warning")
-            event(name, level, share=round(self._alarm.share, 4), see="the reasons in connector_dead_letters_total")
+            if self._alarm.is_on:
+                event(
+                    "dead_letters_alarm", share=round(self._alarm.share, 4), see="the reasons in connector_dead_letters_total"
+                )
+            else:
+                # Without the share: by now it is of records that have nothing to do with what was wrong.
+                event("dead_letters_alarm_over", "warning")
             self.metrics.dead_letter_alarm.set(self._alarm.is_on)
 
 

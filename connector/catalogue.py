@@ -98,7 +98,9 @@ def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.") -> Catal
     try:
         entries = tomllib.loads((folder / "config" / "messages.toml").read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationInvalid([f"config/messages.toml: cannot be read: {error}"]) from None
+        where = f"{error.strerror} in {folder}" if isinstance(error, OSError) else error
+        advice = "catalogue.folder names the folder that config/ and avro/ stand in"
+        raise ConfigurationInvalid([f"config/messages.toml: cannot be read: {where}; {advice}"]) from None
     record_types = {}
     for name, entry in entries.items():
         record_type = _read_record_type(folder, name, entry, prefix, problems)

@@ -98,13 +98,16 @@ def send(  # noqa: PLR0913 - an argument an option
     types: Annotated[list[str] | None, typer.Argument(help=f"Types to send: {', '.join(TYPES)}.", metavar="[TYPE]...")] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Send every type.")] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="How many callbacks; without it one of each type.")] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many callbacks, broken ones and duplicates not counted; without it one of each type."),
+    ] = None,
     rate: Annotated[float, typer.Option(min=0, help="Callbacks per second; 0 is as fast as it goes.")] = 0,
     url: Annotated[str, typer.Option(help="The bridge's callback URL.")] = "http://127.0.0.1:8080/callbacks/kaleyra",
     header: Annotated[list[str] | None, typer.Option(help="A header to send, as 'Name: value'.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Send the same again; without it by the clock.")] = None,
-    malformed: Annotated[bool, typer.Option("--malformed", help="Mix in bodies that are broken.")] = False,
-    duplicates: Annotated[bool, typer.Option("--duplicates", help="Send some of them twice.")] = False,
+    malformed: Annotated[bool, typer.Option("--malformed", help="Mix in bodies that are broken, on top of the count.")] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Send some of them twice, on top of the count.")] = False,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Send them out of order.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -112,10 +115,7 @@ def send(  # noqa: PLR0913 - an argument an option
     if not types and not every:
         raise ConfigurationInvalid([f"say which types to send ({', '.join(TYPES)}), or --all"])
     kinds = TYPES if every else tuple(types or ())
-    pairs = [text.partition(":") for text in header or ()]
-    if any(not (colon and name.isascii() and value.isascii()) for name, colon, value in pairs):
-        raise ConfigurationInvalid(["--header needs the form 'Name: value', in ASCII"])
-    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    headers = send_command.headers_of(header or ())
     load = send_command.Load(
         kinds=kinds,
         count=count or len(kinds),
@@ -251,7 +251,8 @@ def topics_create(*, config: Config = None, dry_run: DryRun = False, alter: Alte
 
 def _require_startable(loaded: Settings) -> None:
     """Try the catalogue and every client property, and tell all that is wrong at once."""
-    problems = check_properties(settings_of.producer_properties(loaded))
+    found = check_properties(settings_of.producer_properties(loaded))
+    problems = [settings_of.in_its_table(loaded, problem) for problem in found]
     for made in (_catalogue, _registry):
         try:
             made(loaded)

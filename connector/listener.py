@@ -5,6 +5,7 @@ Deadlines are swept once a second over all connections: no timer per request.
 """
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,8 +144,8 @@ class Listener(Server):
         return await super().on_tick(counter)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Bind a listening socket; port 0 takes a free one.
+def bind(host: str, port: int, port_setting: str = "the port", host_setting: str = "the host") -> socket.socket:
+    """Bind a listening socket; port 0 takes a free one. The last two say, in an error, where another can be given.
 
     Raises:
         ConfigurationInvalid: when the address cannot be had, in one line.
@@ -154,9 +155,14 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen(_BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listening.close()
-        raise ConfigurationInvalid([f"{host}:{port} cannot be listened on: {error.strerror}; choose another port"]) from None
+        fault = error.strerror if isinstance(error, OSError) else "is no name of a host"
+        if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES):
+            advice = f"choose another port by {port_setting}"
+        else:
+            advice = f"give an address of this machine by {host_setting}, as 0.0.0.0 or 127.0.0.1"
+        raise ConfigurationInvalid([f"{host}:{port} cannot be listened on: {fault}; {advice}"]) from None
     listening.settimeout(0)
     return listening
 

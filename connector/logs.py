@@ -4,6 +4,7 @@ The loggers of the libraries come out the same way, and only what this package n
 """
 
 import logging
+import re
 import sys
 import time
 import traceback
@@ -14,6 +15,12 @@ from typing import Any, Final, TextIO
 import structlog
 
 from connector.settings import Logs
+
+_CLIENTS: Final = ("connector.produce", "connector.consume", "connector.topics")
+"""The loggers that librdkafka's own lines come by."""
+
+_REPEATED: Final = ("%s [%s] %s", "kafka_error", "read_failed")
+"""Its lines (facility, client, text), and ours that come as often."""
 
 _logger: Final = structlog.stdlib.get_logger("connector")
 
@@ -42,6 +49,8 @@ def configure(settings: Logs) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
+    for name in _CLIENTS:
+        logging.getLogger(name).filters[:] = [Once()]
     # URLs hold the token; these would write them at info and debug.
     for name in ("uvicorn.access", "httpx2", "httpcore2", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -71,6 +80,44 @@ class Seldom:
         if now >= self._next:
             event(self._name, self._level, times=self._times, **facts)
             self._next, self._times = now + self._seconds, 0
+
+
+class Once(logging.Filter):
+    """Lets the same line pass once in `seconds`; `left_out` says how many were kept back since.
+
+    While Kafka is away librdkafka repeats itself many times a second. Lines are the same when they differ only in its
+    client's name, in plain numbers and in what stands in brackets, which are times and counts.
+    """
+
+    _MOST_LINES = 1000
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._lines: dict[tuple[str, ...], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is new, or due again."""
+        if record.msg not in _REPEATED:
+            return True
+        line = (record.levelname, _same(record), str(getattr(record, "error", "")))
+        now = time.monotonic()
+        due, left_out = self._lines.get(line, (0.0, 0))
+        if now < due:
+            self._lines[line] = (due, left_out + 1)
+            return False
+        if len(self._lines) >= self._MOST_LINES:
+            self._lines.clear()
+        self._lines[line] = (now + self._seconds, 0)
+        if left_out:
+            record.left_out = left_out
+        return True
+
+
+def _same(record: logging.LogRecord) -> str:
+    """Return what a line has in common with its repetitions."""
+    text = re.sub(r" \(.*\)|\[\w+#\w+-\d+\]", "", record.getMessage())
+    return re.sub(r"(?<= )\d+(?=[\s,]|$)", "0", text)
 
 
 def fault_location(error: BaseException) -> str:

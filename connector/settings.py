@@ -6,6 +6,7 @@ tables are joined with dots, and underscores of environment names are dots.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,6 +48,13 @@ RESERVED: Final = (
 
 ENVELOPE_BYTES: Final = 65536
 """What a record may have beyond the body of its callback: headers, the other fields of a dead letter."""
+
+_SERVICE_LINK: Final = re.compile(
+    r"CONNECTOR_(?:[A-Z0-9]+_)*?(?:"
+    r"SERVICE_HOST=.*|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT=(?:tcp|udp|sctp)://.*|"
+    r"PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:=(?:tcp|udp|sctp)://.*|_ADDR=.*|_PORT=[0-9]+|_PROTO=(?:tcp|udp|sctp)))"
+)
+"""What Kubernetes puts into the environment for a Service named `connector` or `connector-…`; none of it is a setting."""
 
 PASS_THROUGH: Final = ("KAFKA__CLIENT__", "KAFKA__PRODUCER__", "KAFKA__CONSUMER__", "REGISTRY__CLIENT__")
 
@@ -175,6 +183,13 @@ class Kafka(_Table):
     producer: _properties(_PRODUCER)  # type: ignore[valid-type]
     consumer: _properties({})  # type: ignore[valid-type]
 
+    @field_validator("client")
+    @classmethod
+    def _brokers_are_named(cls, value: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+        if not str(value["bootstrap.servers"]).strip(", "):
+            raise ValueError("bootstrap.servers is empty: name the brokers, as kafka1:9092,kafka2:9092")
+        return value
+
 
 class Registry(_Table):
     """The schema registry."""
@@ -279,8 +294,10 @@ class _Environment(EnvSettingsSource):
 
 
 def load_for_tools(file: Path | None = None) -> Settings:
-    """Read the settings for commands that let nobody in: who may call need not be said."""
-    return load(file, {**os.environ, f"{PREFIX}AUTHENTICATION__ALLOW_ANYONE": "true"})
+    """Read the settings for commands that let nobody in: who may call need not be said, nor be right."""
+    who = {name for name in environment_names() if name.startswith(f"{PREFIX}AUTHENTICATION__")}
+    others = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in who}
+    return _load(file, others, authentication={"allow_anyone": True})
 
 
 def load(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -289,10 +306,15 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
     Raises:
         ConfigurationInvalid: with every problem found, in words.
     """
+    return _load(file, os.environ if environment is None else environment)
+
+
+def _load(file: Path | None, environment: Mapping[str, str], **instead: Any) -> Settings:
+    """Read the settings, with tables `instead` of the file's."""
     problems: list[str] = []
     # Without the table its default would be made, and fail, apart from all the others.
-    given = {"authentication": {}, **(_read_toml(file, problems) if file else {})}
-    variables = _read_environment(os.environ if environment is None else environment, problems)
+    given = {"authentication": {}, **(_read_toml(file, problems) if file else {}), **instead}
+    variables = _read_environment(environment, problems)
     try:
         settings = Settings(**given, environment=variables)  # type: ignore[call-arg]
     except ValidationError as invalid:
@@ -316,6 +338,15 @@ def producer_properties(settings: Settings) -> dict[str, str | int | float | boo
         "delivery.timeout.ms": int(settings.kafka.delivery_timeout_seconds * 1000),
         "message.max.bytes": max_message_bytes(settings),
     }
+
+
+def in_its_table(settings: Settings, problem: str) -> str:
+    """Return what is wrong with the producer's property (`kafka: name: ...`) with the table that it stands in."""
+    name = problem.removeprefix("kafka: ").partition(": ")[0]
+    for table, properties in (("producer", settings.kafka.producer), ("client", settings.kafka.client)):
+        if name in properties:
+            return problem.replace("kafka: ", f"kafka.{table}: ", 1)
+    return problem
 
 
 def max_message_bytes(settings: Settings) -> int:
@@ -354,7 +385,7 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> di
     known = environment_names()
     variables: dict[str, str] = {}
     for name, value in environment.items():
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(f"{name}={value}"):
             continue
         plain = name.removesuffix("_FILE")
         if plain not in known and not plain.removeprefix(PREFIX).startswith(PASS_THROUGH):

@@ -44,8 +44,8 @@ class Supervisor:
         self._children: dict[int, _Child] = {}
         self._stopping = asyncio.Event()
         self._failed = False
-        self._data = bind(loaded.http.host, loaded.http.port)
-        self._management = bind(loaded.management.host, loaded.management.port)
+        self._data = bind(loaded.http.host, loaded.http.port, "http.port", "http.host")
+        self._management = bind(loaded.management.host, loaded.management.port, "management.port", "management.host")
         # For its workers, and gone with it: their metrics, and unless a setting names a folder, their schema ids.
         self._own_folder = Path(tempfile.mkdtemp(prefix="connector-"))
         self._metrics_folder = self._own_folder / "metrics"

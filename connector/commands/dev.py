@@ -1,13 +1,17 @@
 """`connector dev`: broker, registry and bridge in one process, for trying things: no Kafka, no Java, no Docker.
 
 It authenticates nobody and keeps nothing. Topics and schemas are made, the addresses printed, then every record as it
-arrives. Ctrl-C ends it.
+arrives. After the demo's records the addresses are printed again. Ctrl-C ends it.
 """
 
 import asyncio
 import json
+import os
+import shlex
+import shutil
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import httpx2
@@ -30,6 +34,8 @@ from connector.settings import Logs, Settings
 from connector.worker import Worker
 
 _HOST = "127.0.0.1"
+_QUIET_SECONDS = 0.5
+_SAMPLE = "tests/samples/document/full.json"
 
 
 def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
@@ -37,14 +43,14 @@ def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as
     given = settings_of.load_for_tools(file)
     if ready_file and not ready_file.parent.is_dir():
         raise ConfigurationInvalid([f"{ready_file}: there is no such folder; give --ready-file one that exists"])
-    listening = bind(_HOST, port)
+    listening = bind(_HOST, port, "--port")
     registry_socket, management_socket = bind(_HOST, 0), bind(_HOST, 0)
     broker = EmbeddedBroker()
     registry_url = f"http://{_HOST}:{registry_socket.getsockname()[1]}"
     loaded = _with_embedded(given, broker.bootstrap_servers, registry_url)
     problems = check_properties(settings_of.producer_properties(loaded))
     if problems:
-        raise ConfigurationInvalid(problems)
+        raise ConfigurationInvalid([settings_of.in_its_table(loaded, problem) for problem in problems])
     logs.configure(Logs(level="warning", format=loaded.logs.format))
     stack = _Stack(loaded, broker, listening, registry_socket, management_socket)
     uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))
@@ -73,6 +79,7 @@ class _Stack:
     ) -> None:
         self._settings = loaded
         self._broker = broker
+        self._last_shown = 0.0
         self._sockets = (registry_socket, management_socket)
         self._worker = Worker(loaded, listening)
         bridge = self._worker.bridge
@@ -106,6 +113,9 @@ class _Stack:
             await asyncio.to_thread(_write_whole, ready_file, json.dumps(self._addresses))
         if demo and not stopping.is_set():
             await self._send_one_of_each()
+            if not as_json:
+                await self._wait_until_quiet(stopping)
+                self._print_addresses(as_json=False)
         await stopping.wait()
         self._worker.stop()
         await working
@@ -129,6 +139,7 @@ class _Stack:
         while not stopping.is_set():
             for record in await asyncio.to_thread(list, reader.records(0.1)):
                 tail.print_record(record, as_json=as_json)
+                self._last_shown = asyncio.get_running_loop().time()
         await asyncio.to_thread(reader.close)
 
     async def _send_one_of_each(self) -> None:
@@ -136,19 +147,50 @@ class _Stack:
             for number, kind in enumerate(TYPES):
                 await send(client, self._addresses["callback_url"], callback(kind, number))
 
+    async def _wait_until_quiet(self, stopping: asyncio.Event) -> None:
+        """Wait until no record was shown for a moment: what is printed then stays in sight."""
+        loop = asyncio.get_running_loop()
+        self._last_shown = loop.time()
+        while loop.time() - self._last_shown < _QUIET_SECONDS and not stopping.is_set():  # noqa: ASYNC110 - a silence has no event
+            await asyncio.sleep(0.05)
+
     def _print_addresses(self, *, as_json: bool) -> None:
         if as_json:
             show.as_json(self._addresses)
             return
         rows = [(name.replace("_", " "), address) for name, address in self._addresses.items()]
         show.table("The bridge is ready (everybody may call, nothing is kept; Ctrl-C ends it)", ("what", "where"), rows)
-        show.out.print("Try it, from a second terminal:\n")
-        show.out.print(
-            f"  connector send document --url {self._addresses['callback_url']}\n"
-            f"  curl -i {self._addresses['callback_url']} --data @tests/samples/document/full.json\n",
-            soft_wrap=True,
-            highlight=False,
+        show.out.print("Try it, from a second terminal in this folder:\n")
+        program, url = program_to_type(), self._addresses["callback_url"]
+        sent = f"@{_SAMPLE}" if Path(_SAMPLE).is_file() else "'from=393335550142&type=text&body=Ciao'"
+        lines = (
+            f"{program} send document --url {url}",
+            f"curl -i {url} --data {sent}",
+            f"export CONNECTOR_KAFKA__CLIENT__BOOTSTRAP_SERVERS={self._addresses['bootstrap_servers']}",
+            f"export CONNECTOR_REGISTRY__URL={self._addresses['registry_url']}",
+            f"{program} tail orders --from-beginning",
         )
+        for line in lines:
+            show.out.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
+        show.out.print()
+
+
+def program_to_type() -> str:
+    """Return what to type, from this folder, to run this program once more."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(_from_here(Path(sys.executable)))} -m connector"
+    found = shutil.which(called.name)
+    if found and Path(found).exists() and called.exists() and Path(found).samefile(called):
+        return called.name
+    return shlex.quote(_from_here(called))
+
+
+def _from_here(file: Path) -> str:
+    """Return a path as it is said from the current folder: relative where it lies within."""
+    whole = Path(os.path.abspath(file))  # noqa: PTH100 - a link is kept: it is what makes an environment's Python its own
+    here = Path.cwd()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
 
 
 def _write_whole(file: Path, text: str) -> None:

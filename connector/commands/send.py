@@ -1,11 +1,13 @@
 """`connector send`: invented callbacks to a running bridge; simulator and load generator."""
 
 import asyncio
+import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Final
 
 import httpx2
 from rich.progress import Progress
@@ -16,6 +18,7 @@ from connector.invented.callbacks import TYPES, callbacks, shuffled, with_duplic
 from connector.invented.event import Invented
 
 _CONCURRENCY = 32
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -62,6 +65,8 @@ def run(load: Load, url: str, headers: Mapping[str, str], *, as_json: bool) -> N
     else:
         told = ", ".join(f"{number} x {status}" for status, number in sorted(answers.items()))
         show.out.print(f"{sent} callbacks of seed {load.seed} in {seconds:.1f} s: {told}")
+    if "ConnectError" in answers:
+        raise OtherSideFailed(f"nothing listens at {url}; is the bridge running? (make run, connector serve)")
     if set(answers) - {"200"}:
         raise OtherSideFailed(f"{url} did not answer 200 to all of them")
 
@@ -73,6 +78,20 @@ async def send(
     target = f"{url}{'&' if '?' in url else '?'}{callback.query}" if callback.query else url
     kind = {"content-type": "application/json"} if callback.body else {}
     return await client.request(callback.method, target, content=callback.body, headers={**kind, **headers})
+
+
+def headers_of(texts: Iterable[str]) -> dict[str, str]:
+    """Return headers given as `Name: value`.
+
+    Raises:
+        ConfigurationInvalid: when one is none.
+    """
+    pairs = [text.partition(":") for text in texts]
+    headers = {name.strip(): value.strip() for name, _, value in pairs}
+    are_values = all(value.isascii() and value.isprintable() for value in headers.values())
+    if not (all(colon for _, colon, _ in pairs) and all(map(_HEADER_NAME.fullmatch, headers)) and are_values):
+        raise ConfigurationInvalid(["--header needs the form 'Name: value', in ASCII, the name without blanks"])
+    return headers
 
 
 def _require_address(url: str) -> None:

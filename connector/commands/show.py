@@ -1,10 +1,11 @@
 """How the commands show things: tables and colours on a terminal, plain lines or JSON for scripts."""
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +13,20 @@ from rich.text import Text
 
 out = Console()
 err = Console(stderr=True)
+
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS_IN_JSON: Final = re.compile(r"[\x7f-\x9f]")
+
+
+def visible(text: str) -> str:
+    """Return text with its control characters written out: what a stranger sends must not steer the terminal."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def _json_text(value: Any) -> str:
+    """Return JSON on one line; `json` leaves the control characters past ASCII as they are."""
+    text = json.dumps(plain(value), ensure_ascii=False)
+    return _CONTROLS_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def plain(value: Any) -> Any:
@@ -36,31 +51,33 @@ def as_json(value: Any) -> None:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(plain(value), ensure_ascii=False), flush=True)  # noqa: T201 - the output for scripts
+    print(_json_text(value), flush=True)  # noqa: T201 - the output for scripts
 
 
 def record(topic: str, key: str | None, value: dict[str, Any] | None) -> None:
     """Print one decoded record: topic and key, then the fields that have a value."""
-    head = Text.assemble((topic, "bold cyan"), "  key ", (key if key is not None else "null", "bold green"))
+    head = Text.assemble((visible(topic), "bold cyan"), "  key ", (visible(key) if key is not None else "null", "bold green"))
     out.print(head)
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, part in (value or {}).items():
         if part not in (None, []):
-            shown = json.dumps(plain(part), ensure_ascii=False) if isinstance(part, list) else str(plain(part))
-            grid.add_row(f"  {name}", Text(shown))
+            shown = _json_text(part) if isinstance(part, list) else visible(str(plain(part)))
+            grid.add_row(Text(f"  {visible(name)}"), Text(shown))
     out.print(grid)
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """Print a table; None is a dash, states are coloured."""
-    shown = Table(title=title, title_justify="left")
+    # Not the table's own title, which is folded at the table's width.
+    out.print(Text(visible(title), style="bold"), soft_wrap=True)
+    shown = Table()
     for column in columns:
         shown.add_column(column, overflow="fold")
     styles = {"ok": "green", "registered": "green", "missing": "red", "error": "red", "warning": "yellow", "unknown": "dim"}
     for row in rows:
-        cells = ["-" if cell is None else str(cell) for cell in row]
+        cells = ["-" if cell is None else visible(str(cell)) for cell in row]
         shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
     out.print(shown)
 
@@ -81,4 +98,4 @@ def rows(title: str, names: tuple[str, ...], values: list[tuple[Any, ...]], *, a
 
 def problem(text: str) -> None:
     """Print one problem on stderr."""
-    err.print(Text.assemble(("connector: ", "bold red"), text), soft_wrap=True)
+    err.print(Text.assemble(("connector: ", "bold red"), visible(text)), soft_wrap=True)

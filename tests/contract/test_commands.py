@@ -14,6 +14,7 @@ from typer.main import get_command
 
 from connector import __version__
 from connector.cli import app
+from connector.commands.dev import program_to_type
 from connector.invented.callbacks import TYPES
 from tests.callbacks import SAMPLES, envelope, message
 from tests.commands import Done, Runner, Settings, runner
@@ -65,6 +66,19 @@ def nobody() -> Settings:
         "KAFKA__CLIENT__BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka}",
         "REGISTRY__URL": f"http://127.0.0.1:{registry}",
     }
+
+
+def test_ctrl_c_while_it_still_imports_is_130_without_a_traceback() -> None:
+    pressed = (
+        "import runpy, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'confluent_kafka': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "runpy.run_module('connector', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", pressed], cwd=ROOT, capture_output=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 # Help
@@ -124,6 +138,10 @@ def test_version_is_printed() -> None:
         ["send", "text", "nonsense"],
         ["send", "text", "--header", "no colon"],
         ["send", "text", "--header", "X: é"],
+        ["send", "text", "--header", "X Y: z"],
+        ["send", "text", "--header", ": x"],
+        ["send", "text", "--header", "X"],
+        ["send", "text", "--header", "X: a\nY: b"],
         ["send", "text", "--url", "bridge"],
         ["send", "text", "--url", "http://127.0.0.1:70000/x"],
         ["explain", "no/such/file"],
@@ -219,8 +237,7 @@ def test_bridge_that_is_away_is_1_in_words(run: Runner) -> None:
     url = f"http://127.0.0.1:{port}/callbacks/kaleyra"
     done = run("send", "text", "--count", "3", "--url", url)
     assert done.exit_code == 1
-    (problem,) = done.problems()
-    assert url in problem
+    assert done.problems() == [f"nothing listens at {url}; is the bridge running? (make run, connector serve)"]
     assert "3 x " in done.stdout
     assert run("send", "text", "--count", "3", "--url", url, "--json").json()["sent"] == 3
     mixed = run(
@@ -228,6 +245,27 @@ def test_bridge_that_is_away_is_1_in_words(run: Runner) -> None:
     )
     # Two are broken, and three of the twelve are sent twice.
     assert (mixed.json()["sent"], mixed.json()["seed"]) == (15, 7)
+
+
+@pytest.mark.parametrize(
+    ("called", "typed"),
+    [("{folder}/.venv/bin/connector", ".venv/bin/connector"), ("/else/where/connector", "/else/where/connector")],
+)
+def test_dev_says_what_to_type_as_it_was_called(
+    called: str, typed: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [called.format(folder=tmp_path)])
+    monkeypatch.setenv("PATH", "")
+    assert program_to_type() == typed
+
+
+def test_dev_says_the_name_alone_when_it_is_in_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    script = tmp_path / "connector"
+    script.touch(0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program_to_type() == "connector"
 
 
 # explain
@@ -296,6 +334,32 @@ def test_explain_shows_people_what_it_shows_scripts(run: Runner) -> None:
     for record in run("explain", str(sample), "--json").json()["records"]:
         assert record["topic"] in done.stdout
         assert record["key"] in done.stdout
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x85\x7f\r\b"
+
+
+def hostile_file(folder: Path) -> Path:
+    unknown = message(message_type="document", document={"id": "1", f"x{HOSTILE}": 1})
+    whole = message(id="wamid.2", text={"body": f"one\n\ttwo{HOSTILE}"})
+    file = folder / "callback.json"
+    file.write_bytes(envelope([whole, unknown, {**message(id="wamid.3"), "from": f"39{HOSTILE}"}]))
+    return file
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["people", "scripts"])
+def test_what_strangers_write_does_not_steer_the_terminal(arguments: tuple[str, ...], run: Runner, tmp_path: Path) -> None:
+    done = run("explain", str(hostile_file(tmp_path)), *arguments)
+    assert done.exit_code == 0
+    assert "owned" in done.stdout, "it is shown"
+    found = {character for character in done.stdout if ord(character) < 32 or 127 <= ord(character) < 160}
+    assert found <= {"\n", "\t"}
+    assert all(written in done.stdout for written in (("\\u001b", "\\u009b") if arguments else ("\\x1b", "\\x9b", "\\x7f")))
+
+
+def test_json_says_exactly_what_was_sent(run: Runner, tmp_path: Path) -> None:
+    records = run("explain", str(hostile_file(tmp_path)), "--json").json()["records"]
+    assert f"one\n\ttwo{HOSTILE}" in [record["value"].get("text") or record["value"].get("body") for record in records]
 
 
 def test_explain_reads_stdin() -> None:

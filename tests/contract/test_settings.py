@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,8 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from connector import settings
+from connector.errors import ConfigurationInvalid
+from connector.listener import bind
 from connector.settings import PASS_THROUGH, PREFIX, Settings, environment_names
 
 ROOT = Path(__file__).parents[2]
@@ -212,4 +215,19 @@ def test_serve_says_which_port_cannot_be_had(tmp_path: Path) -> None:
     done = serve("--config", str(file), **ANYBODY)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("connector: 192.0.2.1:1 cannot be listened on")
+    assert "http.host" in done.stderr, "the port is not what is wrong"
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "192.0.2.1"])
+def test_host_that_cannot_be_had_is_told_by_its_setting(host: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"by management\.host, as") as caught:
+        bind(host, 0, "management.port", "management.host")
+    assert "port by" not in str(caught.value)
+
+
+def test_port_that_is_taken_is_told_by_its_setting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigurationInvalid, match=rf"^127\.0\.0\.1:{port} .* choose another port by http\.port$"):
+            bind("127.0.0.1", port, "http.port", "http.host")

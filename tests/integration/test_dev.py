@@ -266,7 +266,7 @@ def test_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
     dev = Dev(tmp_path)
     try:
         # For people: the addresses in a table, and what to type next.
-        until(lambda: "curl -i" in dev.stdout)
+        until(lambda: "tail orders" in dev.stdout)
         assert all(address in dev.stdout for address in dev.addresses.values())
         os.killpg(dev.process.pid, number)
         assert dev.process.wait(STOP_SECONDS) == 0
@@ -274,6 +274,23 @@ def test_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
         assert not dev.stderr
         with pytest.raises(ConnectionRefusedError), request(dev.addresses["callback_url"], b"{}"):
             pass
+    finally:
+        dev.end()
+
+
+def test_addresses_stand_below_the_demo_and_what_they_say_to_type_works(tmp_path: Path) -> None:
+    dev = Dev(tmp_path, "--demo")
+    try:
+        until(lambda: dev.stdout.count("tail orders") == 2, 60)
+        above, _, below = dev.stdout.rpartition("The bridge is ready")
+        assert "kaleyra.whatsapp.orders" in above
+        assert "kaleyra.whatsapp." not in below
+        assert above.endswith("\n"), "the title is a line"
+        assert " (everybody may call, nothing is kept; Ctrl-C ends it)\n" in below
+        *exports, tail = [line.strip() for line in below.splitlines() if "export " in line or "tail orders" in line]
+        typed = "\n".join([*exports, f"{tail} --count 1 --json"])
+        done = subprocess.run(["sh", "-c", typed], cwd=ROOT, env=environment(), capture_output=True, timeout=60, check=False)
+        assert json.loads(done.stdout)["topic"] == "kaleyra.whatsapp.orders", done.stderr
     finally:
         dev.end()
 
@@ -288,4 +305,5 @@ def test_port_in_use_is_told_in_a_line(tmp_path: Path) -> None:
             dev.end()
     (line,) = dev.stderr.splitlines()
     assert line.startswith(f"connector: 127.0.0.1:{port} cannot be listened on")
+    assert line.endswith("by --port")
     assert not (tmp_path / "ready.json").exists()

@@ -42,3 +42,32 @@ def test_share_of_one_switches_it_off() -> None:
     watched = alarm(share=1)
     assert not watched.read(0, 1000)
     assert not watched.is_on
+
+
+def test_does_not_flap_while_the_share_swings_around_its_bound() -> None:
+    watched = alarm()
+    told, records, letters = 0, 0, 0
+    for second in range(300):
+        # Of a hundred a second, between 6 and 14 dead letters a minute long.
+        bad = 14 if second // 60 % 2 == 0 else 6
+        records, letters = records + 100 - bad, letters + bad
+        told += watched.read(records, letters)
+    assert (told, watched.is_on) == (1, True)
+
+
+def test_goes_off_below_half_of_the_share() -> None:
+    watched = alarm()
+    assert watched.read(80, 20)
+    assert not watched.read(380, 20), "exactly half"
+    assert watched.read(381, 20)
+    assert not watched.is_on
+
+
+def test_few_dead_letters_keep_on_what_is_on() -> None:
+    watched = alarm()
+    watched.read(0, 50)
+    for _ in range(58):
+        watched.read(0, 50)
+    assert not watched.read(0, 51)
+    assert not watched.read(0, 51)
+    assert watched.is_on, "one of one in the last minute"

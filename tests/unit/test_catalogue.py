@@ -383,7 +383,9 @@ def test_catalogue_that_cannot_be_read_is_refused(folder: Path, toml: str | None
     if toml is not None:
         file.write_text(toml)
 
-    assert problems_of(folder)[0].startswith("config/messages.toml: cannot be read")
+    (problem,) = problems_of(folder)
+    assert problem.startswith("config/messages.toml: cannot be read")
+    assert "catalogue.folder" in problem
 
 
 def test_roots_of_source_paths_are_those_of_the_contract() -> None:

@@ -128,6 +128,36 @@ def test_tools_need_nobody_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_for_tools().authentication.allow_anyone
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("URL_TOKEN", "short"), ("HEADER_NAME", "x y"), ("ALLOW_ANYONE_FILE", "/no/such/file"), ("URL_TOKEN_FILE", "/no")],
+)
+def test_tools_do_not_mind_who_may_call(name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for known in settings.environment_names():
+        monkeypatch.delenv(known, raising=False)
+    monkeypatch.setenv(f"CONNECTOR_AUTHENTICATION__{name}", value)
+    file = tmp_path / "connector.toml"
+    file.write_text('[authentication]\nurl_token = "short"\n', encoding="utf-8")
+    assert load_for_tools(file).authentication.allow_anyone
+    monkeypatch.setenv("CONNECTOR_AUTHENTICATION__URL_TOKENS", "x")
+    with pytest.raises(ConfigurationInvalid, match="there is no such setting"):
+        load_for_tools()
+
+
+@pytest.mark.parametrize("given", ["", " ", ",", " , "])
+def test_brokers_must_be_named(loaded: Loading, given: str) -> None:
+    (problem,) = loaded.problems("", KAFKA__CLIENT__BOOTSTRAP_SERVERS=given)
+    assert problem.startswith("kafka.client: bootstrap.servers is empty")
+
+
+@pytest.mark.parametrize("table", ["client", "producer"])
+def test_wrong_property_is_told_with_its_table(loaded: Loading, table: str) -> None:
+    found = loaded(f"[kafka.{table}]\nlinger = 1")
+    (problem,) = check_properties(producer_properties(found))
+    assert settings.in_its_table(found, problem).startswith(f"kafka.{table}: linger: No such configuration property")
+    assert settings.in_its_table(found, "kafka: they do not go together") == "kafka: they do not go together"
+
+
 @pytest.mark.parametrize("given", ['header_name = "x"', 'header_value = "x"'])
 def test_header_needs_name_and_value(loaded: Loading, given: str) -> None:
     (problem,) = loaded.problems(f"[authentication]\n{given}")
@@ -238,6 +268,29 @@ def test_value_and_file_of_it_are_one_too_many(loaded: Loading, tmp_path: Path) 
 @pytest.mark.parametrize("name", ["HTTP", "KAFKA", "KAFKA__CLIENT", "HTTP__PORT__X", "HTTPS__PORT", "http__port", "X"])
 def test_unknown_variable_is_refused(loaded: Loading, name: str) -> None:
     (problem,) = loaded.problems("", base={**BASE, f"CONNECTOR_{name}": "1"})
+    assert problem.startswith(f"CONNECTOR_{name}: there is no such setting")
+
+
+def test_what_kubernetes_says_of_a_service_of_our_name_is_no_setting(loaded: Loading) -> None:
+    links = {
+        "CONNECTOR_PORT": "tcp://10.96.0.7:8080",
+        "CONNECTOR_SERVICE_HOST": "10.96.0.7",
+        "CONNECTOR_SERVICE_PORT": "8080",
+        "CONNECTOR_SERVICE_PORT_HTTP": "8080",
+        "CONNECTOR_PORT_8080_TCP": "tcp://10.96.0.7:8080",
+        "CONNECTOR_PORT_8080_TCP_ADDR": "10.96.0.7",
+        "CONNECTOR_PORT_8080_TCP_PORT": "8080",
+        "CONNECTOR_PORT_8080_TCP_PROTO": "tcp",
+        "CONNECTOR_MANAGEMENT_SERVICE_HOST": "10.96.0.8",
+    }
+    assert loaded("", base={**BASE, **links}) == loaded("")
+
+
+@pytest.mark.parametrize(
+    "name", ["PORT", "HTTP_PORT", "SERVICE_PORTS", "PORT_8080", "SERVICE_PORT__HTTP_", "HTTP__SERVICE_HOST"]
+)
+def test_what_only_looks_like_a_service_link_is_refused(loaded: Loading, name: str) -> None:
+    (problem,) = loaded.problems("", base={**BASE, f"CONNECTOR_{name}": "tcp"})
     assert problem.startswith(f"CONNECTOR_{name}: there is no such setting")
 
 
