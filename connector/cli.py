@@ -82,15 +82,17 @@ def dev(
 
 @app.command()
 def explain(
-    file: Annotated[Path, typer.Argument(help="A callback's body; - reads stdin.")],
+    file: Annotated[Path | None, typer.Argument(help="A callback's body; - reads stdin.")] = None,
     *,
+    query: Annotated[str | None, typer.Option(help="Explain a GET with this query, as 'a=b&c=d', instead of a body.")] = None,
+    form: Annotated[bool, typer.Option("--form", help="The body is a form.")] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a callback would become, without any server."""
     loaded = settings_of.load_for_tools(config)
     logs.configure(loaded.logs)
-    explain_command.run(_catalogue(loaded), file, loaded.callbacks.renamed_keys, as_json=as_json)
+    explain_command.run(_catalogue(loaded), explain_command.callback_of(file, query, is_form=form), loaded, as_json=as_json)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """uvicorn's HTTP protocol with bounds in time and number, since the listener is public.
 
-Headers and body must arrive within their deadlines, idle connections are closed, and connections past the limit get 503.
+Headers and body must arrive within their deadlines, headers are bounded however they come, idle connections are closed, and
+connections past the limit get 503.
 Deadlines are swept once a second over all connections: no timer per request.
 """
 
@@ -24,6 +25,10 @@ _TOO_MANY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nre
 _HEADERS_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+class _HeadersTooLarge(Exception):
+    """Ends the parser's work on a request that is refused."""
+
+
 def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a class in a closure, each method simple
     """Return the protocol class with the bounds of the settings."""
 
@@ -34,6 +39,7 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
             super().connection_made(transport)
             self.header_bytes = 0
             self.is_at_line = True
+            self.parsed_header_bytes = 0
             self.reading: str | None = "headers"
             self.since = self.loop.time()
             if len(self.connections) > http.max_connections:
@@ -57,7 +63,17 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
+            self.parsed_header_bytes = 0
             self.reading, self.since = "headers", self.loop.time()
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            # What comes in one read with its end, or behind another request, is only counted here. Trailers too.
+            self.parsed_header_bytes += len(name) + len(value)
+            if self.parsed_header_bytes > _MAX_HEADER_BYTES:
+                if not self.is_answering():
+                    self.refuse(_HEADERS_TOO_LARGE)
+                raise _HeadersTooLarge
+            super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
@@ -67,6 +83,16 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
         def on_message_complete(self) -> None:
             super().on_message_complete()
             self.reading = None
+
+        def send_400_response(self, msg: str) -> None:
+            if self.transport.is_closing():
+                # Refused already, with an answer of its own.
+                return
+            if self.reading != "body" and self.is_answering():
+                # Garbage behind a whole request: that is answered for what it is, and nothing follows.
+                self.cycle.keep_alive = False
+                return
+            super().send_400_response(msg)
 
         def refuse(self, answer: bytes) -> None:
             """Answer, unless an answer is under way, and close."""

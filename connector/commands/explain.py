@@ -4,23 +4,26 @@ import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import fastavro
 
 from connector.catalogue import Catalogue
 from connector.commands import show
-from connector.errors import ConfigurationInvalid, NotDecodable
+from connector.commands.unmapped import unmapped
+from connector.errors import ConfigurationInvalid
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
-from connector.pipeline.decode import decode
+from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.produce import Outcome
-from connector.pipeline.split import split
-from connector.records import EMPTY, Item, KafkaMessage, RawCallback
+from connector.records import EMPTY, KafkaMessage, RawCallback
+from connector.settings import Settings
 
-_MAX_BYTES = 8 * 1024 * 1024
+_JSON: Final = "application/json"
+_FORM: Final = "application/x-www-form-urlencoded"
+_MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 class _Nowhere:
@@ -30,9 +33,11 @@ class _Nowhere:
         raise NotImplementedError
 
 
-def explain(catalogue: Catalogue, body: bytes, renamed_keys: Mapping[str, str] = EMPTY) -> dict[str, Any]:
-    """Return what a body becomes: `records`, `dead_letters`, and the paths that no schema maps in `unmapped`."""
-    raw = RawCallback("POST", "", "application/json", body, time.time_ns() // 1_000_000)
+def explain(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, str] = EMPTY) -> dict[str, Any]:
+    """Return what a callback becomes: `records`, `dead_letters`, the paths that no schema maps in `unmapped`, and `left_out`.
+
+    `left_out` counts what goes into no record on purpose.
+    """
     ids = {record_type.name: 0 for record_type in catalogue}
     metrics = Metrics()
     by_name = encoders(catalogue, ids, "http://registry", _MAX_BYTES, metrics)
@@ -46,26 +51,78 @@ def explain(catalogue: Catalogue, body: bytes, renamed_keys: Mapping[str, str] =
             headers = {name: content.decode() for name, content in message.headers if name != "ce_dataschema"}
             key = message.key.decode() if message.key is not None else None
             records.append({"topic": message.topic, "key": key, "value": value, "headers": headers})
-    return {"records": records, "dead_letters": dead_letters, "unmapped": _unmapped(catalogue, raw, renamed_keys)}
+    # Record times are clamped to when a callback is received, which is now only here.
+    left_out = {what: tally.count for what, tally in metrics.left_out_by.items() if what != "clamped_times"}
+    return {
+        "records": records,
+        "dead_letters": dead_letters,
+        "unmapped": unmapped(catalogue, raw, renamed_keys),
+        "left_out": left_out,
+    }
 
 
-def run(catalogue: Catalogue, file: Path, renamed_keys: Mapping[str, str], *, as_json: bool) -> None:
-    """Explain a file, or stdin for `-`."""
+def posted(body: bytes, content_type: str = _JSON) -> RawCallback:
+    """Return the callback that a body is when it is sent by POST."""
+    return RawCallback("POST", "", content_type, body, time.time_ns() // 1_000_000)
+
+
+def got(query: str) -> RawCallback:
+    """Return the callback that a query is when it is sent by GET."""
+    as_received = query.removeprefix("?").encode().decode("latin-1")
+    return RawCallback("GET", as_received, "", b"", time.time_ns() // 1_000_000)
+
+
+def callback_of(file: Path | None, query: str | None, *, is_form: bool) -> RawCallback:
+    """Return the callback that is to be explained: a file with its body, stdin for `-`, or a query.
+
+    Raises:
+        ConfigurationInvalid: when it is neither or both, or cannot be read.
+    """
+    if query is not None and file is None and not is_form:
+        return got(query)
+    if query is not None or file is None:
+        raise ConfigurationInvalid(
+            ["say what to explain: a file with a callback's body (- for stdin, --form if it is a form), or --query 'a=b&c=d'"]
+        )
     try:
         body = Path("/dev/stdin").read_bytes() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise ConfigurationInvalid([f"{file}: cannot be read ({error.strerror}); give a file with a callback's body"]) from None
-    told = explain(catalogue, body, renamed_keys)
+    return posted(body, _FORM if is_form else _JSON)
+
+
+def run(catalogue: Catalogue, raw: RawCallback, loaded: Settings, *, as_json: bool) -> None:
+    """Explain a callback."""
+    refused = _refused(raw, loaded.http.max_body_bytes)
+    if refused:
+        told: dict[str, Any] = {"records": [], "dead_letters": [], "unmapped": [], "left_out": {}}
+    else:
+        told = explain(catalogue, raw, loaded.callbacks.renamed_keys)
     if as_json:
-        show.as_json(told)
+        show.as_json({**told, "refused": refused})
         return
     for record in told["records"]:
         show.record(record["topic"], record["key"], record["value"])
     if told["dead_letters"]:
         rows = [(letter["reason"], letter["step"], letter["detail"]) for letter in told["dead_letters"]]
         show.table("Dead letters", ("reason", "step", "detail"), rows)
+    left_out = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in told["left_out"].items() if count)
+    if not (told["records"] or told["dead_letters"]):
+        reason = refused or (f"left out: {left_out}" if left_out else "there is nothing to make a record of")
+        show.line(f"nothing: {reason}")
+    elif left_out:
+        show.line(f"left out: {left_out}")
     if told["unmapped"]:
         show.table("Keys that no schema maps", ("path",), [(path,) for path in told["unmapped"]])
+
+
+def _refused(raw: RawCallback, max_body_bytes: int) -> str | None:
+    """Return the answer of a callback that would never be read."""
+    if len(raw.body) > max_body_bytes:
+        return f"413, its body has {len(raw.body)} bytes and http.max_body_bytes is {max_body_bytes}"
+    if raw.method == "GET" and is_verification(raw.query):
+        return f"400, {FOR_META}"
+    return None
 
 
 def _decoded(catalogue: Catalogue, message: KafkaMessage) -> dict[str, Any]:
@@ -73,42 +130,3 @@ def _decoded(catalogue: Catalogue, message: KafkaMessage) -> dict[str, Any]:
     record = fastavro.schemaless_reader(io.BytesIO(message.value[5:]), record_type.parsed, None)
     assert isinstance(record, dict)
     return record
-
-
-def _unmapped(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, str]) -> list[str]:
-    """Return the paths of a callback that no source path of its records takes."""
-    try:
-        callback = decode(raw, renamed_keys)
-    except NotDecodable:
-        return []
-    mapped: set[str] = set()
-    raw_paths: set[str] = set()
-    present: set[str] = set()
-    for item in split(callback, raw).items:
-        mapping = catalogue.of(item.source, item.message_type).mapping
-        mapped |= mapping.paths
-        raw_paths |= mapping.raw_paths
-        present |= _leaves(item)
-    # One object where a list is meant is taken too.
-    plain = {path.replace("[]", "") for path in mapped}
-    return sorted(path for path in present if path.replace("[]", "") not in plain and not _is_within(path, raw_paths))
-
-
-def _is_within(path: str, roots: set[str]) -> bool:
-    return any(path == root or path.startswith((f"{root}.", f"{root}[")) for root in roots)
-
-
-def _leaves(item: Item) -> set[str]:
-    named = ("message", "status", "contact", "event", "metadata", "extra")
-    roots = {name: getattr(item, name) for name in named}
-    found: set[str] = set()
-    pending: list[tuple[str, Any]] = [(name, value) for name, value in roots.items() if value is not EMPTY]
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, dict):
-            pending += [(f"{path}.{name}", part) for name, part in value.items()]
-        elif isinstance(value, list):
-            pending += [(f"{path}[]", part) for part in value]
-        elif value not in (None, ""):
-            found.add(path)
-    return found

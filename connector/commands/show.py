@@ -68,6 +68,11 @@ def record(topic: str, key: str | None, value: dict[str, Any] | None) -> None:
     out.print(grid)
 
 
+def line(text: str) -> None:
+    """Print one line as it stands."""
+    out.print(Text(visible(text)), soft_wrap=True)
+
+
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """Print a table; None is a dash, states are coloured."""
     # Not the table's own title, which is folded at the table's width.

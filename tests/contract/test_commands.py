@@ -1,5 +1,6 @@
 """The command line: help for everything, answers in words, and the exit codes 0, 1 and 2. Nothing here needs a server."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from connector import __version__
 from connector.cli import app
 from connector.commands.dev import program_to_type
 from connector.invented.callbacks import TYPES
-from tests.callbacks import SAMPLES, envelope, message
+from tests.callbacks import SAMPLES, contact, envelope, message
 from tests.commands import Done, Runner, Settings, runner
 from tests.stack.ports import free_ports
 
@@ -145,6 +146,8 @@ def test_version_is_printed() -> None:
         ["send", "text", "--url", "bridge"],
         ["send", "text", "--url", "http://127.0.0.1:70000/x"],
         ["explain", "no/such/file"],
+        ["explain", "README.md", "--query", "a=b"],
+        ["explain", "--query", "a=b", "--form"],
         ["explain", "tests"],
         ["explain", "README.md", "--config", "no/such/file"],
         ["dev", "--port", "0", "--ready-file", "no/such/folder/ready.json"],
@@ -275,7 +278,7 @@ def test_explain_shows_the_records_as_json(run: Runner) -> None:
     done = run("explain", str(SAMPLES_FOLDER / "order" / "fractional.json"), "--json")
     assert done.exit_code == 0
     told = done.json()
-    assert list(told) == ["records", "dead_letters", "unmapped"]
+    assert list(told) == ["records", "dead_letters", "unmapped", "left_out", "refused"]
     assert told["dead_letters"] == []
     assert all(list(record) == ["topic", "key", "value", "headers"] for record in told["records"])
     by_topic = {record["topic"]: record for record in told["records"]}
@@ -334,6 +337,64 @@ def test_explain_shows_people_what_it_shows_scripts(run: Runner) -> None:
     for record in run("explain", str(sample), "--json").json()["records"]:
         assert record["topic"] in done.stdout
         assert record["key"] in done.stdout
+
+
+def explained(run: Runner, folder: Path, body: bytes, *arguments: str) -> Any:
+    (folder / "callback").write_bytes(body)
+    done = run("explain", str(folder / "callback"), "--json", *arguments)
+    assert done.exit_code == 0
+    return done.json()
+
+
+def test_explain_takes_a_query_or_a_form(run: Runner, tmp_path: Path) -> None:
+    pairs = "from=393335550142&type=text&body=Perch%C3%A9"
+    by_query = run("explain", "--query", f"?{pairs}", "--json").json()
+    by_form = explained(run, tmp_path, pairs.encode(), "--form")
+    for told in (by_query, by_form):
+        assert [(record["topic"], record["value"]["body"]) for record in told["records"]] == [
+            ("kaleyra.whatsapp.texts", "Perché")
+        ]
+    assert explained(run, tmp_path, pairs.encode())["dead_letters"][0]["reason"] == "not_json"
+
+
+def test_explain_says_what_is_left_out_and_when_nothing_comes_of_a_callback(run: Runner, tmp_path: Path) -> None:
+    told = explained(run, tmp_path, envelope(contacts=[contact(None)]))
+    assert (told["records"], told["dead_letters"]) == ([], [])
+    assert told["left_out"]["contacts_without_profile"] == 1
+    assert "nothing: left out: 1 contacts without profile" in run("explain", str(tmp_path / "callback")).stdout
+    two = envelope([message(), message(id="wamid.2")], extra={"ref": "x", "media_url": "y"})
+    assert explained(run, tmp_path, two)["left_out"]["ambiguous_extra_info"] == 2
+    assert "left out: 2 ambiguous extra info" in run("explain", str(tmp_path / "callback")).stdout
+
+
+def test_explain_says_what_would_not_be_read(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / "callback").write_bytes(envelope([message(text={"body": "x" * 2000})]))
+    settings = {"HTTP__MAX_BODY_BYTES": "1024"}
+    told = run("explain", str(tmp_path / "callback"), "--json", settings=settings).json()
+    assert told["records"] == []
+    assert told["refused"].startswith("413, its body has ")
+    assert "nothing: 413, " in run("explain", str(tmp_path / "callback"), settings=settings).stdout
+    assert run("explain", "--query", "hub.mode=subscribe", "--json").json()["refused"].startswith("400, ")
+
+
+def test_explain_shows_unmapped_keys_wherever_they_stand(run: Runner, tmp_path: Path) -> None:
+    value = {"messages": [message()], "contacts": [contact(None, age=1)], "news": {"of": 1}, "messaging_product": "whatsapp"}
+    body = {"meta_object": {"value": value, "field": "messages", "version": 3}, "extra_info": {"shoe": 44}, "beside": 1}
+    told = explained(run, tmp_path, json.dumps(body).encode())
+    assert told["unmapped"] == ["callback.beside", "contact.age", "extra.shoe", "meta_object.version", "value.news.of"]
+
+
+def test_explain_shows_a_key_that_only_another_types_schema_maps(run: Runner, tmp_path: Path) -> None:
+    strange = message(id="wamid.2", document={"filename": "x.pdf"})
+    told = explained(run, tmp_path, envelope([message(message_type="document"), strange]))
+    assert told["unmapped"] == ["message.document.filename"]
+
+
+@pytest.mark.parametrize("text", ["Ciao", ["Ciao"], {"body": {"it": "Ciao"}}])
+def test_explain_does_not_call_unmapped_what_a_dead_letter_is_about(text: Any, run: Runner, tmp_path: Path) -> None:
+    told = explained(run, tmp_path, envelope([message(text=text)]))
+    assert [letter["reason"] for letter in told["dead_letters"]] == ["does_not_fit"]
+    assert told["unmapped"] == []
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x85\x7f\r\b"

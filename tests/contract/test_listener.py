@@ -409,6 +409,34 @@ def test_giant_headers_are_refused(serve: Serving, headers: list[str]) -> None:
     assert serve.is_healthy()
 
 
+@pytest.mark.parametrize(
+    "headers", [["X-Long: " + "x" * 70_000], [f"X-{number}: {'x' * 1000}" for number in range(70)]], ids=["one", "many"]
+)
+def test_giant_headers_are_refused_also_when_they_come_at_once(serve: Serving, headers: list[str]) -> None:
+    client = serve().connect().send(post(BODY, *headers))
+    assert client.answer().status == 431
+    assert client.is_closed()
+    assert not serve.sink.messages
+    client = serve.connect().send(post(BODY) + post(BODY, *headers))
+    assert client.answer().status == 200, "that of the whole callback before them"
+    assert client.is_closed()
+    assert len(serve.sink.messages) == 1
+    assert serve.is_healthy()
+
+
+def test_headers_up_to_the_bound_go_through(serve: Serving) -> None:
+    assert serve().ask(post(BODY, "X-Long: " + "x" * 60_000)).status == 200
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_garbage_behind_whole_callbacks_does_not_change_their_answers(serve: Serving, count: int) -> None:
+    client = serve().connect().send(post(BODY) * count + b"\x16garbage\r\n\r\n")
+    assert [client.answer().status for _ in range(count)] == [200] * count
+    assert client.is_closed()
+    assert len(serve.sink.messages) == count
+    assert serve.is_healthy()
+
+
 def test_giant_target_is_refused(serve: Serving) -> None:
     assert serve().ask(f"POST {PATH}/{'t' * 100_000}".encode()).status in (400, 414, 431)
     assert serve.is_healthy()

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connector.commands.explain import explain
+from connector.commands.explain import explain, posted
 from connector.records import KafkaMessage
 from tests import servers
 from tests.callbacks import REJECTED, SAMPLES, decoded, envelope, flow, message, order, raw, sample_name
@@ -92,7 +92,7 @@ def test_sample_arrives_as_the_pure_part_says(bridge: Bridge, sample: Path) -> N
 @pytest.mark.parametrize("sample", SAMPLES + REJECTED, ids=sample_name)
 def test_sample_arrives_as_explain_tells(bridge: Bridge, sample: Path) -> None:
     body = sample.read_bytes()
-    told = explain(bridge.catalogue, body)
+    told = explain(bridge.catalogue, posted(body))
     found = bridge.carry(body)
     letters = [record for record in found if record.topic == bridge.catalogue.dead_letter.topic]
     records = [record for record in found if record.topic != bridge.catalogue.dead_letter.topic]
