@@ -79,9 +79,10 @@ class Flow:
         return acknowledge(outcome)
 
     def _count(self, messages: Sequence[KafkaMessage], outcome: Outcome) -> None:
-        failed = [failure.message for failure in outcome.refused + outcome.unconfirmed]
+        # By identity: a callback may have thousands, and all of them may have failed.
+        failed = {id(failure.message) for failure in outcome.refused + outcome.unconfirmed}
         for message in messages:
-            if not failed or message not in failed:
+            if not failed or id(message) not in failed:
                 self._acknowledged[message.topic].count += 1
 
     def messages_of(self, raw: RawCallback) -> Sequence[KafkaMessage]:

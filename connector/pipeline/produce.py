@@ -227,13 +227,13 @@ class KafkaSink:
 
     def _failures(self, delivery: _Delivery) -> list[Failure]:
         """Find the records that errors belong to, by topic and value: a report carries no reference of ours."""
-        left = list(delivery.messages)
-        failures = []
-        for error, topic, value in delivery.errors:
-            message = next(message for message in left if message.topic == topic and message.value == value)
-            left.remove(message)
-            failures.append(Failure(message, name_of(error), for_good=error.code() in REFUSED_FOR_GOOD))
-        return failures
+        left: dict[tuple[str | None, bytes | None], list[KafkaMessage]] = {}
+        for message in delivery.messages:
+            left.setdefault((message.topic, message.value), []).append(message)
+        return [
+            Failure(left[topic, value].pop(), name_of(error), for_good=error.code() in REFUSED_FOR_GOOD)
+            for error, topic, value in delivery.errors
+        ]
 
     def _tell(self, failure: Failure) -> None:
         """Log the topic and error of a record not confirmed, once a minute: an outage fails every callback."""
