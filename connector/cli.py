@@ -102,7 +102,10 @@ def send(  # noqa: PLR0913 - an argument an option
     every: Annotated[bool, typer.Option("--all", help="Send every type.")] = False,
     count: Annotated[
         int | None,
-        typer.Option(min=1, help="How many callbacks, broken ones and duplicates not counted; without it one of each type."),
+        typer.Option(
+            min=1,
+            help="How many callbacks, broken ones and duplicates not counted; each type is sent at least once with --all.",
+        ),
     ] = None,
     rate: Annotated[float, typer.Option(min=0, help="Callbacks per second; 0 is as fast as it goes.")] = 0,
     url: Annotated[str, typer.Option(help="The bridge's callback URL.")] = "http://127.0.0.1:8080/callbacks/kaleyra",
@@ -120,7 +123,7 @@ def send(  # noqa: PLR0913 - an argument an option
     headers = send_command.headers_of(header or ())
     load = send_command.Load(
         kinds=kinds,
-        count=count or len(kinds),
+        count=max(count or 0, len(kinds)) if every or not count else count,
         rate=rate,
         seed=seed if seed is not None else int(time.time()) & 0xFFFF,
         malformed=malformed,
