@@ -18,6 +18,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     SecretStr,
@@ -217,6 +218,14 @@ class DeadLetters(_Table):
     alarm_at_least: PositiveInt = 10
 
 
+class Spool(_Table):
+    """Where callbacks wait while Kafka is away."""
+
+    folder: str = ""
+    max_bytes: int = Field(1073741824, ge=1048576)
+    max_age_seconds: PositiveFloat = 86400.0
+
+
 class CatalogueFolder(_Table):
     """Where schemas and messages.toml stand."""
 
@@ -226,6 +235,7 @@ class CatalogueFolder(_Table):
 class Shutdown(_Table):
     """How a worker stops."""
 
+    delay_seconds: NonNegativeFloat = 0.0
     drain_timeout_seconds: PositiveFloat = 15.0
 
 
@@ -255,6 +265,7 @@ class Settings(BaseSettings):
     registry: Registry = Field(default_factory=lambda: Registry.model_validate({}))
     topics: Topics = Topics()
     dead_letters: DeadLetters = DeadLetters()
+    spool: Spool = Spool()
     catalogue: CatalogueFolder = CatalogueFolder()
     shutdown: Shutdown = Shutdown()
     logs: Logs = Logs()

@@ -15,6 +15,8 @@ _CLOSE: Final = ((b"connection", b"close"),)
 
 ACKNOWLEDGED: Final = Answer(200)
 """Every record and dead letter is acknowledged by Kafka, or there was nothing to send."""
+KEPT: Final = Answer(200)
+"""The callback is on this instance's disk, and is delivered in the order in which it was accepted."""
 NOT_AUTHENTIC: Final = Answer(401, ((b"www-authenticate", b'Bearer realm="callbacks"'), *_CLOSE))
 """Nothing was produced. The connection is closed: the body of a stranger is not read."""
 WRONG_METHOD: Final = Answer(405, ((b"allow", b"GET, POST"), *_CLOSE))

@@ -1,6 +1,7 @@
 """Decides on the raw request whether Kaleyra sent it; compares in constant time, before anything is parsed.
 
-Goes in: the headers and the last segment of the path. Comes out: whether the caller may pass. It never says why not.
+Goes in: the headers and the last segment of the path. Comes out: the name of the credential that lets the caller pass, or
+None. It never says why not.
 """
 
 import hmac
@@ -30,14 +31,15 @@ class Credentials:
         )
 
 
-def is_authentic(credentials: Credentials, headers: Iterable[tuple[bytes, bytes]], url_token: str | None) -> bool:
-    """Return whether any one of the credentials that are set stands in the request."""
+def credential_of(credentials: Credentials, headers: Iterable[tuple[bytes, bytes]], url_token: str | None) -> str | None:
+    """Return the name of the credential that stands in the request; None when there is none: the caller is a stranger."""
     if credentials.allow_anyone:
-        return True
+        return "anyone"
     if credentials.url_token and url_token and hmac.compare_digest(url_token.encode(), credentials.url_token):
-        return True
+        return "url_token"
     if not credentials.header_name:
-        return False
+        return None
     given = [value for name, value in headers if name == credentials.header_name]
     # The header twice is no request of Kaleyra's: which of the two a proxy has checked, nobody knows.
-    return len(given) == 1 and hmac.compare_digest(given[0].strip(b" \t"), credentials.header_value)
+    is_right = len(given) == 1 and hmac.compare_digest(given[0].strip(b" \t"), credentials.header_value)
+    return "header" if is_right else None

@@ -4,7 +4,7 @@ authenticate   the raw request passes, or 401 and nothing is produced
 decode         bytes → Callback, or one dead letter with the original bytes
 split          Callback → one Item per message, status, contact and event
 encode         Item → KafkaMessage, or a dead letter for this item alone
-produce        all records together → every delivery report awaited
+produce        all records together → every delivery report awaited; or the callback into the spool, while Kafka is away
 acknowledge    outcomes → the HTTP answer
 """
 
@@ -15,13 +15,13 @@ from connector.catalogue import Catalogue
 from connector.errors import NoRoom, NotDecodable
 from connector.logs import Seldom, event, fault_location
 from connector.metrics import Metrics
-from connector.pipeline.acknowledge import NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_LARGE, acknowledge
-from connector.pipeline.authenticate import Credentials, is_authentic
+from connector.pipeline.acknowledge import KEPT, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_LARGE, acknowledge
+from connector.pipeline.authenticate import Credentials, credential_of
 from connector.pipeline.deadletter import DeadLetters
 from connector.pipeline.decode import decode
 from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import Encoder
-from connector.pipeline.produce import Outcome, Sink
+from connector.pipeline.produce import NoSpool, Outcome, Sink, Spool
 from connector.pipeline.split import split
 from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request
 from connector.settings import ENVELOPE_BYTES
@@ -33,7 +33,7 @@ MAX_CALLBACK_BYTES: Final = 16 * 1024 * 1024
 
 
 class Flow:
-    """Carries callbacks: `handle` from request to answer, `messages_of` the pure part of the way."""
+    """Carries callbacks: `handle` from request to answer, `deliver` into Kafka, `messages_of` the pure part of the way."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class Flow:
         sink: Sink,
         metrics: Metrics,
         renamed_keys: Mapping[str, str] = EMPTY,
+        spool: Spool | None = None,
     ) -> None:
         self._of_message = {kind: encoders[record_type.name] for kind, record_type in catalogue.by_message_type.items()}
         self._of_other_message = encoders[catalogue.any_message.name]
@@ -50,6 +51,7 @@ class Flow:
         self._of_source = {source: encoders[record_type.name] for source, record_type in by_source.items()}
         self._credentials = credentials
         self._sink = sink
+        self._spool = spool or NoSpool()
         self._metrics = metrics
         self._renamed_keys = renamed_keys
         self._from_meta = Seldom("callbacks_from_meta")
@@ -58,7 +60,8 @@ class Flow:
 
     async def handle(self, request: Request, read: Callable[[], Awaitable[RawCallback | None]]) -> Answer:
         """Carry one callback; `read` fetches its body once it is known to be authentic, None if that is too large."""
-        if not is_authentic(self._credentials, request.headers, request.url_token):
+        credential = credential_of(self._credentials, request.headers, request.url_token)
+        if credential is None:
             return NOT_AUTHENTIC
         raw = await read()
         if raw is None:
@@ -67,16 +70,32 @@ class Flow:
             self._from_meta.event(advice=FOR_META)
             return NOT_FOR_META
         try:
-            messages = self.messages_of(raw)
-            outcome = await self._sink.send(messages)
-            self._count(messages, outcome)
-            if outcome.refused:
-                outcome = await self._send_dead_letters(raw, outcome)
+            if not self._spool.is_waiting:
+                outcome = await self.deliver(raw)
+                if not outcome.may_pass_later:
+                    return acknowledge(outcome)
+        except NoRoom:
+            pass
+        try:
+            await self._spool.keep(raw, credential)
         except NoRoom:
             return NO_ROOM
+        return KEPT
+
+    async def deliver(self, raw: RawCallback) -> Outcome:
+        """Bring a callback into Kafka; what Kafka refuses for good is a dead letter by then.
+
+        Raises:
+            NoRoom: when nothing of it was enqueued.
+        """
+        messages = self.messages_of(raw)
+        outcome = await self._sink.send(messages)
+        self._count(messages, outcome)
+        if outcome.refused:
+            outcome = await self._send_dead_letters(raw, outcome)
         for failure in outcome.unconfirmed:
             self._metrics.unconfirmed.labels(failure.error).inc()
-        return acknowledge(outcome)
+        return outcome
 
     def _count(self, messages: Sequence[KafkaMessage], outcome: Outcome) -> None:
         # By identity: a callback may have thousands, and all of them may have failed.

@@ -15,7 +15,7 @@ from confluent_kafka import Message as Report
 
 from connector.errors import NoRoom
 from connector.pipeline.producers import Producers, is_fatal, name_of
-from connector.records import KafkaMessage
+from connector.records import KafkaMessage, RawCallback
 
 REFUSED_FOR_GOOD: Final = frozenset(
     {
@@ -26,6 +26,17 @@ REFUSED_FOR_GOOD: Final = frozenset(
     }
 )
 """Errors that sending the same record again would only repeat."""
+
+OPERATORS_FAULTS: Final = frozenset(
+    {
+        "TOPIC_AUTHORIZATION_FAILED",
+        "CLUSTER_AUTHORIZATION_FAILED",
+        "UNKNOWN_TOPIC_OR_PART",
+        "_UNKNOWN_TOPIC",
+        "_UNKNOWN_PARTITION",
+    }
+)
+"""Errors of one topic that an operator mends; Kafka itself is there. Kept back, such callbacks would hold up all others."""
 
 _BESIDE_VALUE_BYTES: Final = 512
 """What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
@@ -53,6 +64,11 @@ class Outcome(NamedTuple):
     refused: list[Failure]
     unconfirmed: list[Failure]
 
+    @property
+    def may_pass_later(self) -> bool:
+        """Whether Kafka did not confirm, and for no reason that an operator has to mend."""
+        return bool(self.unconfirmed) and all(failure.error not in OPERATORS_FAULTS for failure in self.unconfirmed)
+
 
 class Sink(Protocol):
     """Where the records of a callback go: Kafka, or a list in memory."""
@@ -60,6 +76,29 @@ class Sink(Protocol):
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback and await every acknowledgement; `NoRoom` when nothing was enqueued."""
         ...
+
+
+class Spool(Protocol):
+    """Where callbacks wait on disk while Kafka is away."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any callback of this instance waits: then a new one queues behind it, or it would overtake."""
+        ...
+
+    async def keep(self, raw: RawCallback, credential: str) -> None:
+        """Return once the callback is on disk for good; `NoRoom` when it is not."""
+        ...
+
+
+class NoSpool:
+    """What stands in for the spool while none is set: it has room for nothing."""
+
+    is_waiting = False
+
+    async def keep(self, raw: RawCallback, credential: str) -> None:  # noqa: ARG002 - the protocol's
+        """Refuse."""
+        raise NoRoom("there is no spool")
 
 
 class _Delivery:

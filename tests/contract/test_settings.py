@@ -35,6 +35,7 @@ TEXTS = {
     "registry.cache_folder": "elsewhere",
     "topics.prefix": "other.",
     "catalogue.folder": "elsewhere",
+    "spool.folder": "elsewhere",
 }
 COMPANIONS = {
     "authentication.header_name": {"CONNECTOR_AUTHENTICATION__HEADER_VALUE": "v"},
@@ -82,7 +83,7 @@ def another(name: str, kind: Any, default: Any) -> Any:
         return {"text": "body"}
     if isinstance(default, bool):
         return not default
-    return default / 2 if isinstance(default, float) else default + 1
+    return (default / 2 or 1.5) if isinstance(default, float) else default + 1
 
 
 def value_in(loaded: Settings, name: str) -> Any:

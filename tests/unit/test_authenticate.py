@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.pipeline.authenticate import Credentials, is_authentic
+from connector.pipeline.authenticate import Credentials, credential_of
 from connector.settings import Authentication
 
 TOKEN = "an-invented-token-0001"
@@ -50,13 +50,13 @@ RIGHT = (b"authorization", b"Bearer invented")
 def test_any_one_credential_that_is_set_lets_the_caller_in(
     credentials: Credentials, headers: list[tuple[bytes, bytes]], url_token: str | None, passes: bool
 ) -> None:
-    assert is_authentic(credentials, headers, url_token) is passes
+    assert (credential_of(credentials, headers, url_token) is not None) is passes
 
 
 @pytest.mark.parametrize("second", [b"Bearer invented", b"wrong"])
 def test_header_that_stands_there_twice_lets_nobody_in(second: bytes) -> None:
-    assert not is_authentic(HEADER, [RIGHT, (b"authorization", second)], None)
-    assert not is_authentic(HEADER, [(b"authorization", second), RIGHT], None)
+    assert credential_of(HEADER, [RIGHT, (b"authorization", second)], None) is None
+    assert credential_of(HEADER, [(b"authorization", second), RIGHT], None) is None
 
 
 def test_header_name_of_the_settings_is_compared_in_lower_case() -> None:
@@ -64,8 +64,14 @@ def test_header_name_of_the_settings_is_compared_in_lower_case() -> None:
 
     credentials = Credentials.of(settings)
 
-    assert is_authentic(credentials, [(b"x-callback-secret", b"Basic invented")], None)
+    assert credential_of(credentials, [(b"x-callback-secret", b"Basic invented")], None) == "header"
 
 
 def test_credentials_never_show_a_secret() -> None:
     assert "invented" not in repr(BOTH)
+
+
+def test_credential_is_told_by_its_name_and_never_by_its_value() -> None:
+    assert credential_of(BOTH, [RIGHT], None) == "header"
+    assert credential_of(BOTH, [], TOKEN) == "url_token"
+    assert credential_of(ANYONE, [], None) == "anyone"
