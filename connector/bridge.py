@@ -71,7 +71,7 @@ class Bridge:
         """Return readiness with its reasons, as `/readyz` shows it."""
         refusal = self._spool.refusal if self._spool and self._flow else ""
         return {
-            "ready": self._flow is not None and not refusal,
+            "ready": self._flow is not None and not refusal and not self._is_draining,
             "reasons": {**self._reasons, **({"spool": refusal} if refusal else {})},
             "schema_ids": self._schema_ids.state(),
             "dead_letters": {"share": round(self._alarm.share, 4), "alarm": self._alarm.is_on},
@@ -96,14 +96,14 @@ class Bridge:
             task.add_done_callback(_tell_defect)
 
     def drain(self) -> None:
-        """Take no more callbacks."""
+        """Say that the bridge stops; what still comes in is carried until `close`."""
         self._is_draining = True
-        self._flow = None
         self._reasons = {"draining": "the bridge is stopping"}
         self.metrics.ready.set(0)
 
     async def close(self) -> int:
-        """Flush what is under way; return how many records were not acknowledged."""
+        """Take no more callbacks, flush what is under way; return how many records were not acknowledged."""
+        self._flow = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

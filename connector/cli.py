@@ -27,9 +27,9 @@ from connector.commands import tail as tail_command
 from connector.commands import topics as topics_command
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 from connector.invented.callbacks import TYPES
-from connector.pipeline.producers import check_properties
 from connector.registry import Registry
 from connector.settings import Settings
+from connector.startable import load_startable
 from connector.supervisor import Supervisor
 
 app = typer.Typer(
@@ -61,8 +61,7 @@ def _version(*, version: Annotated[bool, typer.Option("--version", help="Print t
 @app.command()
 def serve(config: Config = None, workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1) -> None:
     """Run the bridge."""
-    loaded = settings_of.load(config)
-    _require_startable(loaded)
+    loaded = load_startable(config)
     logs.configure(loaded.logs)
     raise typer.Exit(uvloop.run(Supervisor(loaded, config, workers).run()))
 
@@ -252,19 +251,6 @@ def topics_create(*, config: Config = None, dry_run: DryRun = False, alter: Alte
     """Make the topics that are missing; existing ones are not changed unless you say --alter."""
     loaded = settings_of.load_for_tools(config)
     topics_command.create(loaded, _catalogue(loaded), dry_run=dry_run, alter=alter, as_json=as_json)
-
-
-def _require_startable(loaded: Settings) -> None:
-    """Try the catalogue and every client property, and tell all that is wrong at once."""
-    found = check_properties(settings_of.producer_properties(loaded))
-    problems = [settings_of.in_its_table(loaded, problem) for problem in found]
-    for made in (_catalogue, _registry):
-        try:
-            made(loaded)
-        except ConfigurationInvalid as invalid:
-            problems += invalid.problems
-    if problems:
-        raise ConfigurationInvalid(problems)
 
 
 def _catalogue(loaded: Settings) -> Catalogue:

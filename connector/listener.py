@@ -1,12 +1,13 @@
 """uvicorn's HTTP protocol with bounds in time and number, since the listener is public.
 
 Headers and body must arrive within their deadlines, headers are bounded however they come, idle connections are closed, and
-connections past the limit get 503.
+connections past the limit get 503. At the end each open connection gets one more answer, which says that it is the last.
 Deadlines are swept once a second over all connections: no timer per request.
 """
 
 import asyncio
 import errno
+import math
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from connector.errors import ConfigurationInvalid
 from connector.settings import Http
 
+LINGER_SECONDS: Final = 1.0
+"""So long an open connection may bring one more request before it is closed: closed at once, it might just be sending it."""
+
+_LINGER_LOOK_SECONDS: Final = 0.02
 _BACKLOG: Final = 2048
 _MAX_HEADER_BYTES: Final = 65536
 _TIMED_OUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -29,8 +34,8 @@ class _HeadersTooLarge(Exception):
     """Ends the parser's work on a request that is refused."""
 
 
-def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a class in a closure, each method simple
-    """Return the protocol class with the bounds of the settings."""
+def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtocol]:  # noqa: C901 - a class in a closure, each method simple
+    """Return the protocol class with the bounds of the settings. With `ending` set, a connection is closed after its answer."""
 
     class BoundedProtocol(HttpToolsProtocol):
         """One connection. `reading` is what is awaited from the peer (headers, body, None), since `since`."""
@@ -77,6 +82,9 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
 
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
+            if ending.is_set():
+                # uvicorn tells it with the answer.
+                self.cycle.keep_alive = False
             self.header_bytes = 0
             self.reading, self.since = "body", self.loop.time()
 
@@ -136,11 +144,14 @@ def _with_plain_target(data: bytes) -> tuple[bytes, bool]:
 class Listener(Server):
     """A uvicorn server that leaves signals to its process and cuts slow connections off."""
 
-    def __init__(self, app: Any, http: Http, drain_timeout_seconds: float) -> None:
+    def __init__(self, app: Any, http: Http, drain_timeout_seconds: float, linger_seconds: float = LINGER_SECONDS) -> None:
+        self._ending = asyncio.Event()
+        self._linger_seconds = linger_seconds
+        self.cut_off = 0
         super().__init__(
             Config(
                 app,
-                http=bounded_protocol(http),
+                http=bounded_protocol(http, self._ending),
                 loop="none",
                 ws="none",
                 interface="asgi3",
@@ -151,7 +162,7 @@ class Listener(Server):
                 date_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=int(http.idle_timeout_seconds),
-                timeout_graceful_shutdown=int(drain_timeout_seconds),
+                timeout_graceful_shutdown=math.ceil(drain_timeout_seconds),
             )
         )
 
@@ -159,6 +170,18 @@ class Listener(Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: the process decides when to stop."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, let each connection bring one more request, then close; `cut_off` counts requests not answered."""
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        self._ending.set()
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._linger_seconds
+        while self.server_state.connections and now() < deadline:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(_LINGER_LOOK_SECONDS)
+        await super().shutdown(sockets)
+        self.cut_off = len(self.server_state.tasks)
 
     async def on_tick(self, counter: int) -> bool:
         """Sweep the connections once a second."""
@@ -197,4 +220,4 @@ class PlainServer(Listener):
     """A server for the management port and the embedded registry: the same bounds, a short drain."""
 
     def __init__(self, app: Any) -> None:
-        super().__init__(app, Http(max_connections=100), drain_timeout_seconds=1)
+        super().__init__(app, Http(max_connections=100), drain_timeout_seconds=1, linger_seconds=0)
