@@ -4,6 +4,7 @@ The callback route's endpoint is a raw ASGI object; there is no middleware. A re
 known to be authentic, a `RawCallback`; `Flow` does the rest. Nothing here logs a URL, a header or a body.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -54,6 +55,9 @@ class CallbackEndpoint:
             answer = await self._answer(scope, receive)
         except _Disconnected:
             return
+        except asyncio.CancelledError:
+            # Only a server that stops does this, when the time to drain is over. What becomes of the records is not known.
+            answer = answers.NOT_CONFIRMED
         except Exception as unexpected:  # noqa: BLE001 - the last line: 503 and a log line with no content, never a traceback
             event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
             answer = answers.NOT_CONFIRMED

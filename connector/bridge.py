@@ -111,7 +111,9 @@ class Bridge:
             await self._drain.close()
         if self._spool:
             await self._spool.close()
-        return await self.sink.close(self.settings.shutdown.drain_timeout_seconds)
+        left = await self.sink.close(self.settings.shutdown.drain_timeout_seconds)
+        self.metrics.tell()
+        return left
 
     async def _warm_up(self) -> None:
         schema_ids: dict[str, int] | None = None

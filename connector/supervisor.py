@@ -198,20 +198,16 @@ class Supervisor:
     async def _replace(self, number: int, loaded: Settings) -> bool:
         """Put a worker with new settings in the place of one, once it is ready; return whether it is there."""
         new = await Child.start(loaded, self._data, self._own_folder)
-        old = self._workers.get(number)
-        # One that carries nothing is not worth keeping.
-        must_be_ready = old is not None and old.is_ready
-        if must_be_ready and not await new.is_ready_within(_REPLACE_SECONDS, self._stopping):
-            code = await self._end(new)
-            if not self._stopping.is_set():
-                event(
-                    "worker_not_replaced",
-                    worker=number,
-                    exit_code=code,
-                    reasons=new.state["reasons"],
-                    see="the old one goes on",
-                )
-            return False
+        if not await new.is_ready_within(_REPLACE_SECONDS, self._stopping):
+            old = self._workers.get(number)
+            # One that carries nothing either is not worth keeping.
+            if new.ended.is_set() or self._stopping.is_set() or (old and old.is_ready):
+                reasons = new.state["reasons"]
+                code = await self._end(new)
+                if not self._stopping.is_set():
+                    event("worker_not_replaced", worker=number, exit_code=code, reasons=reasons, see="the old one goes on")
+                return False
+            new.let_in()
         async with self._changing:
             if self._stopping.is_set():
                 await self._end(new)
@@ -220,8 +216,6 @@ class Supervisor:
             old = self._workers.get(number)
             self._workers[number] = new
             self._settings = loaded
-        if not must_be_ready:
-            new.let_in()
         if old:
             self._count_safe(await self._end(old))
         return True

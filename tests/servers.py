@@ -122,6 +122,11 @@ class Process:
             raise AssertionError(f"did not end within {timeout_seconds:g} s:\n{self.log()}") from None
         return Ended(exit_code, self.log())
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return what it has logged of this name."""
+        lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{") and line.endswith("}")]
+        return [line for line in lines if line["event"] == name]
+
     def stop(self) -> Ended:
         """End it by SIGTERM."""
         self.send_signal(signal.SIGTERM)
@@ -135,7 +140,7 @@ class Process:
 class Served(Process):
     """`connector serve` on free ports."""
 
-    def __init__(self, environment: Mapping[str, str], log_file: Path, workers: int = 1) -> None:
+    def __init__(self, environment: Mapping[str, str], log_file: Path, workers: int = 1, config: Path | None = None) -> None:
         data, management = free_ports(2)
         self.addresses = Addresses(
             callback_url=f"http://127.0.0.1:{data}/callbacks/kaleyra/{TOKEN}",
@@ -145,7 +150,8 @@ class Served(Process):
             prefix=environment["CONNECTOR_TOPICS__PREFIX"],
         )
         ports = {"CONNECTOR_HTTP__PORT": str(data), "CONNECTOR_MANAGEMENT__PORT": str(management)}
-        super().__init__(["serve", "--workers", str(workers)], {**environment, **ports}, log_file)
+        file = ["--config", str(config)] if config else []
+        super().__init__(["serve", "--workers", str(workers), *file], {**environment, **ports}, log_file)
 
     def readiness(self) -> Readiness:
         """Ask `/readyz`."""
@@ -311,9 +317,9 @@ def prepare(environment: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def served(environment: Mapping[str, str], folder: Path, workers: int = 1) -> Iterator[Served]:
+def served(environment: Mapping[str, str], folder: Path, workers: int = 1, config: Path | None = None) -> Iterator[Served]:
     """Run `connector serve`, ready or not; at the end it is stopped, and its log shown if it ended badly."""
-    server = Served(environment, folder / f"serve-{uuid.uuid4().hex[:8]}.log", workers)
+    server = Served(environment, folder / f"serve-{uuid.uuid4().hex[:8]}.log", workers, config)
     try:
         yield server
     finally:

@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from connector import settings
 from connector.cli import app
+from connector.supervisor import longest_stop_seconds
 from tests.stack.versions import APICURIO_VERSION, KAFKA_VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -182,7 +183,8 @@ def test_only_callbacks_are_published_beyond_this_machine(tmp_path: Path) -> Non
 
 def test_connector_is_given_the_time_to_drain(tmp_path: Path) -> None:
     loaded = loaded_settings("connector", tmp_path / "token")
-    assert float(service("connector")["stop_grace_period"].removesuffix("s")) > loaded.shutdown.drain_timeout_seconds
+    assert loaded.shutdown.delay_seconds > 0
+    assert float(service("connector")["stop_grace_period"].removesuffix("s")) > longest_stop_seconds(loaded.shutdown)
 
 
 def test_schema_ids_outlive_a_container_on_a_volume_that_belongs_to_the_user_of_the_image(tmp_path: Path) -> None:

@@ -54,7 +54,6 @@ INPUT_AND_OUTPUT = frozenset(
 """What the pure steps of the pipeline have no use for."""
 
 LONG_FOR_A_REASON = {
-    "cli.py": "every command with its options and help stands in one place, as `connector --help` shows them",
     "settings.py": "every setting with its rule stands in one place, as in config/connector.toml",
 }
 NAMES_THAT_SAY_NOTHING = ("util", "helper", "manager", "common", "misc", "handler", "service")
