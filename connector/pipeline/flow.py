@@ -56,6 +56,7 @@ class Flow:
         self._metrics = metrics
         self._renamed_keys = renamed_keys
         self._from_meta = Seldom("callbacks_from_meta")
+        self._letter_refused = Seldom("dead_letter_refused", "error")
         self._acknowledged = {record_type.topic: metrics.acknowledged(record_type.topic) for record_type in catalogue}
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
 
@@ -164,6 +165,9 @@ class Flow:
         ]
         again = await self._sink.send(letters)
         self._count(letters, again)
+        if again.refused:
+            topic, error = again.refused[0].message.topic, again.refused[0].error
+            self._letter_refused.event(topic=topic, error=error, see="connector topics check")
         return Outcome(again.refused, outcome.unconfirmed + again.unconfirmed)
 
     def _refused(self, raw: RawCallback, item: Item | None, fault: Fault) -> KafkaMessage:
