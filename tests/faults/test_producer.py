@@ -86,8 +86,8 @@ def test_fatal_errors_one_after_the_other(times: int) -> None:
 
 def test_fatal_errors_under_load_on_a_real_broker_lose_nothing_that_was_acknowledged(kafka: KafkaBroker) -> None:
     topic = f"fatal-{uuid.uuid4().hex[:8]}"
-    made = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0}).create_topics([NewTopic(topic, 3)])
-    made[topic].result(timeout=10)
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
+    admin.create_topics([NewTopic(topic, 3)])[topic].result(timeout=10)
     acknowledged: set[bytes] = set()
     failed: list[bytes] = []
 
