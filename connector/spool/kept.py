@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,6 +83,18 @@ class DiskSpool:
     def refusal(self) -> str:
         """Why no callback is kept, in words; empty when they are."""
         return _REFUSALS[self._shared.refusal]
+
+    async def was_proven(self, what: str) -> bool:
+        """Return whether this spool has served an instance that proved the same: topics, schemas and servers."""
+        try:
+            return bool(await self._in_thread(self._file.was_proven, what))
+        except sqlite3.Error:
+            return False
+
+    async def prove(self, what: str) -> None:
+        """Remember what is proven; a disk that fails shows at the first callback that is kept."""
+        with suppress(sqlite3.Error):
+            await self._in_thread(self._file.prove, what)
 
     async def look(self, now_ms: int) -> None:
         """Bring the state up to date, once a second: how much waits, for how long, and whether there is room again."""

@@ -153,6 +153,8 @@ def _take_over(damaged: Path, opened: File) -> None:
 def _readable(damaged: Path) -> Iterator[Row]:
     """Yield the rows that are what was written: from both ends up to the damage, and between them one by one."""
     with closing(sqlite3.connect(damaged, isolation_level=None)) as connection:
+        # So SQLite reads also a file that is shorter than its first page says.
+        connection.execute("PRAGMA writable_schema = ON")
         last = 0
         try:
             for place, row in _rows(connection, _FORWARDS, 0):
