@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from tests.callbacks import envelope, message
 from tests.faults.load import load
 from tests.servers import Environment, Served, TopicsReader, eventually, has_ended, metric, post
 from tests.stack.apicurio import ApicurioRegistry
-from tests.stack.kafka import KafkaBroker
+from tests.stack.kafka import KafkaBroker, OwnKafka
+from tests.stack.ports import free_ports
 
 OTHER_TOKEN = "another-invented-token-0123456789"
 
@@ -77,6 +80,30 @@ def test_no_callback_is_refused_or_cut_off_while_workers_are_replaced(
         assert metric(url, "connector_acknowledgement_seconds_count") == answered
         assert metric(url, "connector_ready") == workers
         assert not server.events("worker_died")
+        assert server.stop().exit_code == 0
+
+
+def test_workers_are_replaced_while_kafka_is_away_and_callbacks_wait_in_the_spool(
+    own_kafka: OwnKafka, apicurio: ApicurioRegistry, config: Path, tmp_path: Path
+) -> None:
+    broker = own_kafka(**{"broker.session.timeout.ms": 2000})
+    spool = {"SPOOL__FOLDER": str(tmp_path / "spool")}
+    settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=3, **spool)
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path, 2, config) as server:
+        server.wait_until_ready(workers=2)
+        url = server.addresses.management_url
+        with load(server.addresses.callback_url) as running:
+            eventually(lambda: running.count(200) > 50)
+            broker.kill()
+            eventually(lambda: metric(url, "connector_spooled_callbacks_total") > 20, 30)
+            reload(server, "workers_replaced")
+            spooled = metric(url, "connector_spooled_callbacks_total")
+            eventually(lambda: metric(url, "connector_spooled_callbacks_total") > spooled + 20, 30)
+            broker.start()
+            eventually(lambda: bool(server.events("spool_empty")), 60, server.log)
+        assert {answer.status for answer in running.answers} == {200}
+        eventually(lambda: running.ids(200) <= message_ids(server), 30)
         assert server.stop().exit_code == 0
 
 
@@ -145,3 +172,27 @@ def test_what_an_instance_has_taken_hold_of_is_told_to_need_a_restart(
         assert told["settings"] == ["spool.folder"]
         assert not (tmp_path / "spool").exists()
         assert status(server) == 200
+
+
+def test_hang_up_of_a_terminal_that_was_closed_ends_it() -> None:
+    settings = servers.environment("127.0.0.1:1", "http://127.0.0.1:1")
+    data, management = free_ports(2)
+    ports = {"CONNECTOR_HTTP__PORT": str(data), "CONNECTOR_MANAGEMENT__PORT": str(management)}
+    terminal, inside = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "connector", "serve"],
+        env={**os.environ, **settings, **ports},
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+    )
+    try:
+        eventually(lambda: servers.readiness(f"http://127.0.0.1:{management}").status == 503, 20)
+        os.close(inside)
+        os.close(terminal)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
