@@ -322,7 +322,7 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         "avro/order.avsc: is no Avro schema",
         "avro/contact.avsc: requires 'contacts'",
         "avro/stray.avsc: config/messages.toml has no table [stray]",
-        "[dead_letter]: there is no key 'colour'",
+        "[raw_callback]: there is no key 'colour'",
         "[video]: from must be one of " + "messages, statuses, contacts, events, dead_letters",
         "[video]: topic is missing",
         "[video]: types must be a list",
