@@ -20,6 +20,7 @@ _log: Final = logging.getLogger("connector.replay")
 _SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 30.0
 """So long the broker may bring nothing although there is more."""
+_HEARD_SECONDS: Final = 0.1
 _NOT_AVRO: Final = (EOFError, LookupError, ValueError, TypeError, ArithmeticError)
 """What fastavro raises over bytes that are no record of the schema."""
 
@@ -141,7 +142,14 @@ class Backlog:
             self._consumer.pause([self._place(number)])
 
     def _committed(self, numbers: Iterable[int]) -> dict[int, int]:
-        found = self._consumer.committed([self._place(number) for number in numbers], timeout=_SECONDS)
+        try:
+            found = self._consumer.committed([self._place(number) for number in numbers], timeout=_SECONDS)
+        except KafkaException:
+            # The call only says that there was no answer; why stands where records would. Nothing is assigned yet.
+            for message in self._consumer.consume(1, _HEARD_SECONDS):
+                if error := message.error():
+                    raise self._failed(error) from None
+            raise
         self._require_well(found)
         return {place.partition: place.offset for place in found}
 

@@ -62,11 +62,14 @@ def test_right_to_read_and_to_be_a_group_are_told_when_they_are_lacking(
 ) -> None:
     guarded = Guarded(guarded_kafka, apicurio.url)
     settings = guarded.settings(credentials("bridge"))
-    guarded.allow(AclOperation.WRITE, guarded.topics())
 
     def told(text: str) -> bool:
         done = servers.done(settings, "replay", "dead-letters")
         assert (done.exit_code, done.stdout) == (1, "")
         return text in done.stderr
 
+    letters = guarded.topic("dead-letters")
+    assert told(f"not authorised for topics: {letters}; allow READ on them")
+    guarded.allow(AclOperation.READ, [letters])
     eventually(lambda: told("not authorised for the consumer group connector-replay-dead-letters; allow READ on it"), 30)
+    guarded.forget([letters])
