@@ -41,8 +41,10 @@ class Backlog:
         }
         self._told = Told()
         try:
-            # Less is fetched ahead than the client would: callbacks may be large.
-            given = {"queued.max.messages.kbytes": 16384, **client, **ours, "error_cb": self._told.note}
+            # Less is fetched ahead than the client would, since callbacks may be large. A commit waits for the session's
+            # time, although there is none.
+            defaults = {"queued.max.messages.kbytes": 16384, "session.timeout.ms": int(_SECONDS * 1000)}
+            given = {**defaults, **client, **ours, "error_cb": self._told.note}
             self._consumer = Consumer(given, logger=_log)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None

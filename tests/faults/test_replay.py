@@ -73,3 +73,25 @@ def test_right_to_read_and_to_be_a_group_are_told_when_they_are_lacking(
     guarded.allow(AclOperation.READ, [letters])
     eventually(lambda: told("not authorised for the consumer group connector-replay-dead-letters; allow READ on it"), 30)
     guarded.forget([letters])
+
+
+def test_kafka_that_goes_away_in_the_middle_ends_it_in_words(tmp_path: Path) -> None:
+    settings = servers.environment("unused:1", "http://unused")
+    with servers.developing(settings, tmp_path) as (dev, addresses):
+        assert {post(addresses.callback_url, b"no JSON %d" % number).status_code for number in range(CALLBACKS // 10)} == {200}
+        mine = servers.environment(
+            addresses.bootstrap_servers, addresses.registry_url, prefix=addresses.prefix, delivery_timeout_seconds=2
+        )
+        letters = TopicsReader(addresses, [f"{addresses.prefix}dead-letters"])
+        replay = Process(["replay", "dead-letters", "--json", "--rate", "5"], mine, tmp_path / "replay.log")
+        eventually(lambda: letters.count() > CALLBACKS // 10, 20, replay.log)
+        dev.send_signal(signal.SIGKILL)
+        letters.close()
+
+        ended = replay.wait(60)
+
+    assert ended.exit_code == 1
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("connector: Kafka does not answer")
+    (told,) = [json.loads(line) for line in ended.stderr.splitlines() if '"replayed"' in line]
+    assert 0 < told["replayed"] <= told["read"] < CALLBACKS // 10
