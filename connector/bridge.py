@@ -46,7 +46,7 @@ class Bridge:
         self.settings = settings
         self.metrics = Metrics()
         folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
-        self.catalogue = catalogues.load(folder, settings.topics.prefix)
+        self.catalogue = catalogues.load(folder, settings.topics.prefix, raw=settings.topics.raw)
         self._circuit = Circuit()
         self.sink = KafkaSink(producer_properties(settings), self._circuit)
         # On the event loop, where it belongs: `start` makes it.
@@ -215,6 +215,9 @@ class Bridge:
     def _watch_dead_letters(self) -> None:
         counts = {topic: tally.count for topic, tally in self.metrics.records_by_topic.items()}
         letters = counts.pop(self.catalogue.dead_letter.topic, 0)
+        if self.catalogue.raw:
+            # One a callback, whatever becomes of it: they would halve the share.
+            counts.pop(self.catalogue.raw.topic, None)
         if self._alarm.read(sum(counts.values()), letters):
             if self._alarm.is_on:
                 event(

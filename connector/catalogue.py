@@ -58,7 +58,10 @@ class RecordType:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All record types, and which one each thing of a callback becomes."""
+    """All record types, and which one each thing of a callback becomes.
+
+    `raw` is None, and not among the record types, where callbacks are not kept as received.
+    """
 
     record_types: Mapping[str, RecordType]
     by_message_type: Mapping[str, RecordType]
@@ -67,6 +70,7 @@ class Catalogue:
     contact: RecordType
     account_event: RecordType
     dead_letter: RecordType
+    raw: RecordType | None
 
     def __iter__(self) -> Iterator[RecordType]:
         return iter(self.record_types.values())
@@ -87,8 +91,8 @@ def data_folder() -> Path:
     return inside if inside.is_dir() else package.parent
 
 
-def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.") -> Catalogue:
-    """Read, check and compile the catalogue in a folder with avro/ and config/messages.toml.
+def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.", *, raw: bool = False) -> Catalogue:
+    """Read, check and compile the catalogue in a folder with avro/ and config/messages.toml; `raw` is the setting topics.raw.
 
     Raises:
         ConfigurationInvalid: with every problem found.
@@ -114,10 +118,12 @@ def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.") -> Catal
     problems += [*_conflicts(record_types), *_gaps(entries)]
     if problems:
         raise ConfigurationInvalid(problems)
-    return _assemble(record_types)
+    return _assemble(record_types, raw=raw)
 
 
-def _assemble(record_types: dict[str, RecordType]) -> Catalogue:
+def _assemble(record_types: dict[str, RecordType], *, raw: bool) -> Catalogue:
+    if not raw:
+        record_types = {name: record_type for name, record_type in record_types.items() if record_type.source != "raw"}
     by_source = {record_type.source: record_type for record_type in record_types.values()}
     by_type = {name: record_type for record_type in record_types.values() for name in record_type.message_types}
     return Catalogue(
@@ -128,6 +134,7 @@ def _assemble(record_types: dict[str, RecordType]) -> Catalogue:
         contact=by_source["contacts"],
         account_event=by_source["events"],
         dead_letter=by_source["dead_letters"],
+        raw=by_source.get("raw"),
     )
 
 

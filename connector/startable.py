@@ -33,7 +33,7 @@ def load_startable(file: Path | None) -> Settings:
 
 def _catalogue(loaded: Settings) -> None:
     folder = Path(loaded.catalogue.folder) if loaded.catalogue.folder else None
-    catalogues.load(folder, loaded.topics.prefix)
+    catalogues.load(folder, loaded.topics.prefix, raw=loaded.topics.raw)
 
 
 def _registry(loaded: Settings) -> None:

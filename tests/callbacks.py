@@ -244,6 +244,12 @@ def catalogue() -> Catalogue:
     return load()
 
 
+@functools.cache
+def whole_catalogue() -> Catalogue:
+    """Return the catalogue with the copies of whole callbacks, loaded once."""
+    return load(raw=True)
+
+
 def schema_ids(of: Catalogue) -> dict[str, int]:
     """Return the ids under which the tests' registry knows the schemas: 1, 2, 3, … in the catalogue's order."""
     return {record_type.name: index for index, record_type in enumerate(of, start=1)}

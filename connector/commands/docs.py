@@ -67,6 +67,8 @@ def _topics(catalogue: Catalogue) -> str:
 
 
 def _origin(record_type: RecordType) -> str:
+    if record_type.source == "raw":
+        return "every authentic callback, if `topics.raw` is true"
     if record_type.source != "messages":
         return record_type.source.replace("_", " ")
     if ANY_TYPE in record_type.message_types:

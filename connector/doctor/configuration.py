@@ -56,7 +56,7 @@ def check_schema_files(settings: Settings) -> Iterator[Finding]:
 
 def catalogue_of(settings: Settings) -> Catalogue:
     """Return the catalogue that the settings name."""
-    return catalogues.load(folder_of(settings), settings.topics.prefix)
+    return catalogues.load(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw)
 
 
 def folder_of(settings: Settings) -> Path:

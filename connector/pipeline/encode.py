@@ -5,7 +5,7 @@ registry knows the schema: a zero byte and four bytes of id. What the broker wou
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain
@@ -36,7 +36,13 @@ class Encoder:
     """Encodes items as one record type; counts the times that it mended on the way."""
 
     def __init__(
-        self, record_type: RecordType, schema_id: int, registry_url: str, max_message_bytes: int, metrics: Metrics
+        self,
+        record_type: RecordType,
+        schema_id: int,
+        registry_url: str,
+        max_message_bytes: int,
+        metrics: Metrics,
+        more_headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         self._topic = record_type.topic
         self._unfit_times = metrics.left_out_by["unfit_times"]
@@ -50,6 +56,7 @@ class Encoder:
             # A registry may have several URLs, for when one of them is away; the first names its schemas.
             ("ce_dataschema", f"{registry_url.partition(',')[0].rstrip('/ ')}/schemas/ids/{schema_id}".encode()),
             ("content-type", b"application/avro"),
+            *more_headers,
         ]
 
     def encode(self, item: Item, raw: RawCallback) -> KafkaMessage | Fault:
@@ -88,7 +95,7 @@ class Encoder:
         )
         self._unfit_times.count += len(unfit)
         key = item.key["value"]
-        time = _iso(event_ms or raw.received_at)
+        time = iso(event_ms or raw.received_at)
         headers = [*self._headers, ("ce_id", ce_id.encode()), ("ce_source", _source(item.metadata)), ("ce_time", time)]
         if raw.traceparent:
             headers.append(("traceparent", raw.traceparent.encode("ascii")))
@@ -113,12 +120,20 @@ class Encoder:
 
 
 def encoders(
-    catalogue: Catalogue, schema_ids: Mapping[str, int], registry_url: str, max_message_bytes: int, metrics: Metrics
+    catalogue: Catalogue,
+    schema_ids: Mapping[str, int],
+    registry_url: str,
+    max_message_bytes: int,
+    metrics: Metrics,
+    more_headers: Sequence[tuple[str, bytes]] = (),
 ) -> dict[str, Encoder]:
-    """Return an encoder per record type; `schema_ids` holds the registry's id per record type."""
+    """Return an encoder per record type; `schema_ids` holds the registry's id per record type.
+
+    `more_headers` stand in every record beside those of the event.
+    """
     return {
-        record_type.name: Encoder(record_type, schema_ids[record_type.name], registry_url, max_message_bytes, metrics)
-        for record_type in catalogue
+        one.name: Encoder(one, schema_ids[one.name], registry_url, max_message_bytes, metrics, more_headers)
+        for one in catalogue
     }
 
 
@@ -160,6 +175,7 @@ def _source_of(number: str) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _iso(millis: int) -> bytes:
+def iso(millis: int) -> bytes:
+    """Return a time in milliseconds since 1970 as headers have it."""
     moment = datetime.fromtimestamp(millis / 1000, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.").encode() + b"%03dZ" % (millis % 1000)

@@ -16,7 +16,8 @@ from connector.schemas.violation import Violation
 NAMESPACE: Final = "kaleyra.whatsapp"
 PII_CLASSES: Final = ("phone", "name", "content", "location", "link")
 REQUIRED: Final = ("message_id", "message_type", "record_key", "key_source", "received_at")
-REQUIRED_OF_DEAD_LETTERS: Final = ("id", "received_at", "reason", "step")
+REQUIRED_OF_RAW: Final = ("id", "received_at")
+REQUIRED_OF_DEAD_LETTERS: Final = (*REQUIRED_OF_RAW, "reason", "step")
 
 COMMON_BLOCK: Final = (
     *("message_id", "message_type", "record_key", "key_source"),
@@ -40,7 +41,8 @@ def house_rules(name: str, schema: Json, source: str) -> Iterator[Violation]:
     """Yield what one schema breaks; `name` is its record type, `source` the `from` of its table, empty without one."""
     file = f"avro/{name}.avsc"
     yield from _names(file, name, schema)
-    allowed = {"dead_letters": REQUIRED_OF_DEAD_LETTERS, "": REQUIRED + REQUIRED_OF_DEAD_LETTERS}.get(source, REQUIRED)
+    of_source = {"dead_letters": REQUIRED_OF_DEAD_LETTERS, "raw": REQUIRED_OF_RAW, "": REQUIRED + REQUIRED_OF_DEAD_LETTERS}
+    allowed = of_source.get(source, REQUIRED)
     for path, record in records_within(schema):
         if not _is_told(record):
             yield Violation(file, path, "doc", f"record {record['name']} has no doc", "say what one record is")

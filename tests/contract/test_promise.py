@@ -13,12 +13,27 @@ import pytest
 from starlette.types import ASGIApp
 
 from connector.app import create_app
+from connector.catalogue import Catalogue
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.produce import Failure, Outcome, Sink
 from connector.records import KafkaMessage
 from connector.settings import Http
-from tests.callbacks import MemorySink, contact, counted, envelope, flow, message, on, order, outcome, status
+from tests.callbacks import (
+    MemorySink,
+    contact,
+    counted,
+    decoded,
+    envelope,
+    flow,
+    message,
+    on,
+    order,
+    outcome,
+    status,
+    topics,
+    whole_catalogue,
+)
 
 PATH = "/callbacks/kaleyra"
 TOKEN = "invented-token-0123456789"
@@ -181,6 +196,27 @@ def test_not_decodable_unknown_or_not_fitting_200_once_the_dead_letter_is_acknow
     assert outcome(sink.messages) == expected
     (letter,) = on("dead-letters", sink.messages)
     assert letter["body"] == body
+
+
+def test_copy_of_a_callback_is_acknowledged_with_its_records_200_and_may_stand_there_after_503() -> None:
+    bodies = (envelope([message()]), b"no JSON", envelope(contacts=[contact(None)]))
+    for body, became in zip(bodies, (["texts"], ["dead-letters"], []), strict=True):
+        sink = MemorySink()
+        assert post(sink, body, of=whole_catalogue()).status_code == 200
+        assert sink.sends == 1
+        assert [topic for topic in topics(sink.messages) if topic != "raw"] == became
+        (copy,) = [one for one in sink.messages if topics([one]) == ["raw"]]
+        assert decoded(copy, whole_catalogue())["body"] == body
+
+    class OfCopiesAlone(MemorySink):
+        async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+            self.messages += [one for one in messages if topics([one]) == ["raw"]]
+            left = [one for one in messages if topics([one]) != ["raw"]]
+            return Outcome([], [Failure(one, "_MSG_TIMED_OUT", for_good=False) for one in left])
+
+    halved = OfCopiesAlone()
+    assert is_later(post(halved, bodies[0], of=whole_catalogue()))
+    assert topics(halved.messages) == ["raw"]
 
 
 @pytest.mark.parametrize(
@@ -381,10 +417,15 @@ def both() -> Credentials:
 
 
 def application(
-    sink: Sink, *, credentials: Credentials | None = None, metrics: Metrics | None = None, http: Http | None = None
+    sink: Sink,
+    *,
+    credentials: Credentials | None = None,
+    metrics: Metrics | None = None,
+    http: Http | None = None,
+    of: Catalogue | None = None,
 ) -> ASGIApp:
     metrics = metrics or Metrics()
-    carrier = flow(sink, credentials=credentials, metrics=metrics)
+    carrier = flow(sink, credentials=credentials, metrics=metrics, of=of)
     return create_app(http or Http(), lambda: carrier, metrics)
 
 
@@ -402,9 +443,10 @@ def post(
     credentials: Credentials | None = None,
     metrics: Metrics | None = None,
     http: Http | None = None,
+    of: Catalogue | None = None,
 ) -> httpx.Response:
     """Send one callback to an application of its own."""
-    app = application(sink, credentials=credentials, metrics=metrics, http=http)
+    app = application(sink, credentials=credentials, metrics=metrics, http=http, of=of)
 
     async def run() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bridge") as caller:

@@ -304,6 +304,15 @@ def test_prefix_is_put_before_every_topic(folder: Path) -> None:
     }
 
 
+def test_callbacks_are_kept_as_received_only_when_switched_on() -> None:
+    off, on_ = load(), load(raw=True)
+
+    assert off.raw is None
+    assert on_.raw is not None
+    assert {one.name for one in on_} - {one.name for one in off} == {"raw_callback"}
+    assert on_.raw.topic == "kaleyra.whatsapp.raw"
+
+
 def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
     (folder / "avro" / "status.avsc").unlink()
     (folder / "avro" / "other.avsc").write_text("{")
@@ -322,7 +331,7 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         "avro/order.avsc: is no Avro schema",
         "avro/contact.avsc: requires 'contacts'",
         "avro/stray.avsc: config/messages.toml has no table [stray]",
-        "[dead_letter]: there is no key 'colour'",
+        "[raw_callback]: there is no key 'colour'",
         "[video]: from must be one of " + "messages, statuses, contacts, events, dead_letters",
         "[video]: topic is missing",
         "[video]: types must be a list",
