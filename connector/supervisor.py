@@ -36,12 +36,13 @@ class _Child:
 
 
 class Supervisor:
-    """Runs `workers` processes on one socket until `stop`."""
+    """Runs `workers` processes on one socket until `stop`; `worker` is the module that each of them runs."""
 
-    def __init__(self, loaded: Settings, file: Path | None, workers: int) -> None:
+    def __init__(self, loaded: Settings, file: Path | None, workers: int, worker: str = "connector.worker") -> None:
         self._settings = loaded
         self._file = file
         self._workers = workers
+        self._worker = worker
         self._children: dict[int, _Child] = {}
         self._stopping = asyncio.Event()
         self._failed = False
@@ -107,7 +108,7 @@ class Supervisor:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "connector.worker",
+            self._worker,
             str(self._data.fileno()),
             str(theirs.fileno()),
             str(self._own_folder),

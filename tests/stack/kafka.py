@@ -46,6 +46,8 @@ class KafkaBroker(JavaServer):
     name = "kafka"
     port_count = 2
     port_taken_message = "Address already in use"
+    heap = "512m"
+    """The most memory that Java may take for its objects."""
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class KafkaBroker(JavaServer):
 
     def server_properties(self) -> dict[str, str | int]:
         """Return the broker's settings: one node, quick to start, loopback listeners only."""
-        broker, controller = self._ports
+        broker, controller = self._ports[:2]
         return {
             "process.roles": "broker,controller",
             "node.id": 1,
@@ -106,7 +108,7 @@ class KafkaBroker(JavaServer):
 
     def _command(self) -> Sequence[str]:
         logging = f"-Dlog4j2.configurationFile={self._logging.as_uri()}"
-        return [*self._java("-Xms256m", "-Xmx512m", logging), "kafka.Kafka", str(self._settings)]
+        return [*self._java("-Xms256m", f"-Xmx{self.heap}", logging), "kafka.Kafka", str(self._settings)]
 
     def _java(self, *options: str) -> list[str]:
         # Native parts of compression codecs are unpacked here, where they go away with the folder.
@@ -128,7 +130,7 @@ class KafkaBroker(JavaServer):
         except KafkaException:
             return False
         # The id tells it from another broker that has taken the port. A broker lists itself when it takes requests.
-        return str(cluster.cluster_id) == self._cluster_id and bool(cluster.brokers)
+        return str(cluster.cluster_id) == self._cluster_id and self.server_properties()["node.id"] in cluster.brokers
 
 
 class OwnKafka(Protocol):
