@@ -15,6 +15,7 @@ from rich.table import Table
 from connector.commands import show
 from tests.outages.faults import FAULTS, Fault
 from tests.outages.suite import Row, suite
+from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackError
 
 _COLUMNS = ("fault", "callbacks", "200s", "503s", "other", "records", "duplicates", "missing", "out of order", "longest wait s")
@@ -48,7 +49,7 @@ def _arguments() -> argparse.Namespace:
         prog="python -m tests.outages", description="What was answered 200 is in the topics, whatever breaks."
     )
     arguments.add_argument("--only", action="append", metavar="FAULT", help="only faults whose name has this in it; repeatable")
-    arguments.add_argument("--seconds", type=float, default=8.0, help="how long a fault lasts (8)")
+    arguments.add_argument("--seconds", type=float, default=6.0, help="how long a fault lasts (6)")
     arguments.add_argument("--rate", type=float, default=100.0, help="callbacks a second (100)")
     arguments.add_argument("--runs", type=int, default=1, help="how often each fault happens (1)")
     arguments.add_argument("--json", action="store_true", help="the table for scripts")
@@ -59,7 +60,11 @@ def _run_all(faults: Sequence[Fault], folder: Path, rate: float, seconds: float)
     rows = []
     told = Console(stderr=True, soft_wrap=True, highlight=False)
     told.print(f"logs: {folder}")
-    with told.status("starting three brokers") as status, suite(folder, rate, seconds) as running:
+    with (
+        told.status("starting three brokers (the first time fetches 43 MB)") as status,
+        KafkaCluster(folder) as cluster,
+        suite(cluster, folder, rate, seconds) as running,
+    ):
         for number, fault in enumerate(faults, 1):
             status.update(f"{number} of {len(faults)}: {fault.name}")
             began = time.monotonic()

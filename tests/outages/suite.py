@@ -118,13 +118,9 @@ class Suite:
 
 
 @contextmanager
-def suite(folder: Path, rate: float, seconds: float) -> Iterator[Suite]:
-    """Start all that faults need.
-
-    Raises:
-        StackUnavailable: when this machine cannot run Kafka.
-    """
-    with KafkaCluster(folder) as cluster, EmbeddedRegistry() as registry:
+def suite(cluster: KafkaCluster, folder: Path, rate: float, seconds: float) -> Iterator[Suite]:
+    """Start what faults need beside a cluster, which they leave whole."""
+    with EmbeddedRegistry() as registry:
         running = Suite(cluster, registry, folder, rate, seconds)
         try:
             yield running

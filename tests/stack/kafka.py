@@ -46,8 +46,7 @@ class KafkaBroker(JavaServer):
     name = "kafka"
     port_count = 2
     port_taken_message = "Address already in use"
-    heap = "512m"
-    """The most memory that Java may take for its objects."""
+    java_options: Sequence[str] = ("-Xms256m", "-Xmx512m")
 
     def __init__(
         self,
@@ -108,7 +107,7 @@ class KafkaBroker(JavaServer):
 
     def _command(self) -> Sequence[str]:
         logging = f"-Dlog4j2.configurationFile={self._logging.as_uri()}"
-        return [*self._java("-Xms256m", f"-Xmx{self.heap}", logging), "kafka.Kafka", str(self._settings)]
+        return [*self._java(*self.java_options, logging), "kafka.Kafka", str(self._settings)]
 
     def _java(self, *options: str) -> list[str]:
         # Native parts of compression codecs are unpacked here, where they go away with the folder.
