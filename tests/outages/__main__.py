@@ -1,6 +1,7 @@
 """`python -m tests.outages`."""
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from tests.outages.suite import Row, suite
 from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackError
 
+_WIDTH = 140
 _COLUMNS = ("fault", "callbacks", "200s", "503s", "other", "records", "duplicates", "missing", "out of order", "longest wait s")
 
 
@@ -28,7 +30,6 @@ def main() -> int:
     if not chosen:
         show.problem(f"no such fault; there are: {', '.join(fault.name for fault in FAULTS)}")
         return 2
-    # Kept: whoever has to find out what went wrong needs the logs.
     folder = Path(tempfile.mkdtemp(prefix="outages-"))
     try:
         rows = _run_all(chosen * given.runs, folder, given.rate, given.seconds)
@@ -41,7 +42,11 @@ def main() -> int:
         show.as_json([_as_json(row) for row in rows])
     else:
         _print(rows)
-    return 1 if any(row.problems for row in rows) else 0
+    if any(row.problems for row in rows):
+        # The folder is kept: whoever has to find out what went wrong needs the logs.
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -93,7 +98,8 @@ def _print(rows: Sequence[Row]) -> None:
             f"{verdict.longest_wait_seconds:.1f}",
         )
         table.add_row(row.fault, *map(str, cells), style="red" if row.problems else None)
-    show.out.print(table)
+    # Where nobody looks the columns need not be narrow.
+    show.out.print(table, width=None if show.out.is_terminal else _WIDTH)
     for row in rows:
         for problem in row.problems:
             show.line(f"{row.fault}: {problem}")
