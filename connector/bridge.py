@@ -54,7 +54,6 @@ class Bridge:
         # On the event loop, where it belongs: `start` makes it.
         self._spool: DiskSpool | None = None
         self._drain: Drain | None = None
-        self._own_folder = own_folder
         self._clock = clock
         self._alarm = DeadLetterAlarm(settings.dead_letters)
         registry = Registry(settings.registry.url, settings.registry.client)
@@ -92,9 +91,9 @@ class Bridge:
         self.sink.start()
         self._tasks = [asyncio.create_task(self._warm_up()), asyncio.create_task(self._measure())]
         spool = self.settings.spool
-        if spool.folder and self._own_folder:
-            self._spool = DiskSpool(spool, self._own_folder, self.metrics)
-            self._drain = Drain(spool, self._own_folder, self._new_drain_sink, self._flow_to, self.metrics)
+        if spool.folder:
+            self._spool = DiskSpool(spool, self.metrics)
+            self._drain = Drain(spool, self._new_drain_sink, self._flow_to, self.metrics)
             self._tasks.append(asyncio.create_task(self._drain.run()))
         for task in self._tasks:
             task.add_done_callback(_tell_defect)

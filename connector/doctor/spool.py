@@ -65,7 +65,7 @@ def kind_of_mount(path: Path, mounts: str) -> str:
 
 def _content(file: Path) -> Iterator[Finding]:
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=2)) as connection:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
             ((waiting,),) = connection.execute("SELECT callbacks FROM totals").fetchall()
             aside = connection.execute("SELECT why, count(*) FROM set_aside GROUP BY why ORDER BY why").fetchall()
     except (sqlite3.Error, ValueError) as error:

@@ -23,7 +23,6 @@ from connector.pipeline.flow import Flow
 from connector.pipeline.produce import Sink
 from connector.settings import Spool
 from connector.spool.file import DAMAGED, REFUSED, File, Waiting, Why
-from connector.spool.prepare import SHARED
 from connector.spool.row import Kept
 from connector.spool.shared import Shared
 
@@ -83,12 +82,11 @@ class Drain:
     def __init__(
         self,
         settings: Spool,
-        own_folder: Path,
         new_sink: Callable[[], PatientSink],
         flow_to: Callable[[PatientSink], Flow | None],
         metrics: Metrics,
     ) -> None:
-        self._shared = Shared(own_folder / SHARED)
+        self._shared = Shared(Path(settings.folder))
         self._file = File(Path(settings.folder), settings.max_bytes, self._shared)
         self._lock = os.open(Path(settings.folder) / "drain.lock", os.O_RDWR | os.O_CREAT, 0o600)
         self._thread = ThreadPoolExecutor(1, "drain")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from connector.spool.row import Kept, Row, kept_of
-from connector.spool.shared import Shared
+from connector.spool.shared import ROOM, Shared
 
 NAME: Final = "spool.sqlite"
 APPLICATION_ID: Final = 0x4B575350
@@ -89,6 +89,12 @@ def create(path: Path) -> None:
         finally:
             connection.close()
         unfinished.rename(path)
+        # Without its name on disk the first commits would be lost with the power.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -164,6 +170,13 @@ class File:
         """Let them queue again."""
         with self._writing():
             self._shared.let_go()
+
+    def begin(self) -> None:
+        """Say anew whether any wait: the last instance may have been killed in the middle of anything."""
+        with self._writing():
+            self._shared.let_go()
+            self._shared.refusal = ROOM
+        self.empty_if_so()
 
     def empty_if_so(self) -> bool:
         """Return whether nothing waits, and note it; then the file is made small again."""

@@ -13,7 +13,6 @@ from connector.metrics import Metrics
 from connector.records import RawCallback
 from connector.settings import Spool
 from connector.spool.file import File, Totals
-from connector.spool.prepare import SHARED
 from connector.spool.row import Row, row_of
 from connector.spool.shared import NO_ROOM, ROOM, TOO_OLD, Shared
 
@@ -30,9 +29,9 @@ _REFUSALS: Final = {
 class DiskSpool:
     """A worker's spool; see `connector.pipeline.keep.Spool`. Made on the event loop, after `prepare` in the supervisor."""
 
-    def __init__(self, settings: Spool, own_folder: Path, metrics: Metrics) -> None:
+    def __init__(self, settings: Spool, metrics: Metrics) -> None:
         self._max_age_ms = settings.max_age_seconds * 1000
-        self._shared = Shared(own_folder / SHARED)
+        self._shared = Shared(Path(settings.folder))
         self._file = File(Path(settings.folder), settings.max_bytes, self._shared)
         # SQLite blocks: one thread for all of it.
         self._thread = ThreadPoolExecutor(1, "spool")

@@ -24,7 +24,7 @@ from connector.spool import drain as drain_module
 from connector.spool.drain import Drain
 from connector.spool.file import NAME, VERSION, File
 from connector.spool.kept import DiskSpool
-from connector.spool.prepare import SHARED, prepare
+from connector.spool.prepare import prepare
 from connector.spool.row import Row, row_of
 from connector.spool.shared import ROOM, TOO_OLD, Shared
 from tests.callbacks import MemorySink, answer_to, counted, decoded, envelope, flow, message, raw
@@ -37,16 +37,14 @@ class Disk:
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.settings = Spool(folder=str(folder / "spool"), **settings)
-        self.own = folder / "own"
-        self.own.mkdir(exist_ok=True)
         self.folder = folder / "spool"
-        self.prepared = prepare(self.settings, self.own)
+        self.prepared = prepare(self.settings)
 
     def file(self) -> File:
-        return File(self.folder, self.settings.max_bytes, Shared(self.own / SHARED))
+        return File(self.folder, self.settings.max_bytes, Shared(self.folder))
 
     def spool(self, metrics: Metrics | None = None) -> DiskSpool:
-        return DiskSpool(self.settings, self.own, metrics or Metrics())
+        return DiskSpool(self.settings, metrics or Metrics())
 
     def waiting(self) -> list[RawCallback | None]:
         with closing(self.file()) as file:
@@ -109,7 +107,7 @@ def test_file_is_its_owners_alone(disk: Disk) -> None:
 
 
 def test_every_worker_sees_that_something_waits(disk: Disk) -> None:
-    other = Shared(disk.own / SHARED)
+    other = Shared(disk.folder)
     assert not other.is_waiting
     keep(disk, numbered(1))
     assert other.is_waiting
@@ -229,12 +227,22 @@ asyncio.run(run())
     disk = Disk(tmp_path)
     waiting = disk.waiting()
     assert waiting[: len(answered)] == [numbered(number) for number in answered]
-    assert Shared(disk.own / SHARED).is_waiting, "the workers that start now see it"
+    assert Shared(disk.folder).is_waiting, "the workers that start now see it"
+
+
+def test_state_of_an_instance_that_was_killed_in_the_middle_is_forgotten(disk: Disk) -> None:
+    keep(disk, numbered(1))
+    left = Shared(disk.folder)
+    left.hold()
+    left.refusal = TOO_OLD
+    again = disk.again()
+    now = Shared(again.folder)
+    assert (now.is_waiting, now.is_held, now.refusal) == (True, False, ROOM)
 
 
 def test_folder_of_another_instance_is_refused(disk: Disk) -> None:
     with pytest.raises(ConfigurationInvalid, match="another instance uses it"):
-        prepare(disk.settings, disk.own)
+        prepare(disk.settings)
 
 
 def test_newer_version_is_refused_and_left_as_it_is(disk: Disk) -> None:
@@ -259,9 +267,9 @@ def test_file_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("place", ["/dev/null/spool", "/proc/spool"])
-def test_folder_that_cannot_be_made_is_refused(place: str, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made_is_refused(place: str) -> None:
     with pytest.raises(ConfigurationInvalid, match=r"spool\.folder: .*write"):
-        prepare(Spool(folder=place), tmp_path)
+        prepare(Spool(folder=place))
 
 
 def test_file_that_is_locked_by_another_program_is_refused(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +363,7 @@ class PatientMemory(MemorySink):
 async def draining(disk: Disk, sink: PatientMemory, metrics: Metrics | None = None) -> AsyncIterator[DiskSpool]:
     metrics = metrics or Metrics()
     spool = disk.spool(metrics)
-    drain = Drain(disk.settings, disk.own, lambda: sink, lambda into: flow(into, metrics=metrics), metrics)
+    drain = Drain(disk.settings, lambda: sink, lambda into: flow(into, metrics=metrics), metrics)
     task = asyncio.create_task(drain.run())
     try:
         yield spool
@@ -547,7 +555,7 @@ def test_nothing_is_produced_while_the_flow_may_not(disk: Disk) -> None:
     may: list[bool] = []
 
     async def run() -> None:
-        drain = Drain(disk.settings, disk.own, lambda: sink, lambda into: flow(into) if may else None, metrics)
+        drain = Drain(disk.settings, lambda: sink, lambda into: flow(into) if may else None, metrics)
         task = asyncio.create_task(drain.run())
         await asyncio.sleep(0.3)
         assert not sink.messages
@@ -600,7 +608,7 @@ def test_without_a_spool_it_is_503() -> None:
 
 
 def test_full_spool_is_503(disk: Disk) -> None:
-    Shared(disk.own / SHARED).refusal = TOO_OLD
+    Shared(disk.folder).refusal = TOO_OLD
     assert kept_answers(disk, MemorySink(room=False), envelope([message()])) == 503
-    Shared(disk.own / SHARED).refusal = ROOM
+    Shared(disk.folder).refusal = ROOM
     assert kept_answers(disk, MemorySink(room=False), envelope([message()])) == 200
