@@ -39,6 +39,15 @@ FUZZ_SECONDS ?= 60
 fuzz: $(INSTALLED) ## mutated callbacks, all accounted for; for longer: make fuzz FUZZ_SECONDS=600
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
+FAULT ?=
+FAULT_SECONDS ?= 6
+FAULT_RATE ?= 100
+FAULT_RUNS ?= 1
+
+.PHONY: faults
+faults: $(INSTALLED) ## brokers, network, disk and bridge broken under load, nothing lost; one alone: make faults FAULT="disk full"
+	$(BIN)/python -m tests.outages $(if $(FAULT),--only "$(FAULT)") --seconds $(FAULT_SECONDS) --rate $(FAULT_RATE) --runs $(FAULT_RUNS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, format, mypy strict
 	$(BIN)/ruff check .

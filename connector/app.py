@@ -38,11 +38,12 @@ class _Disconnected(Exception):
 
 
 class CallbackEndpoint:
-    """The ASGI endpoint of the callback route. `flow` returns None until the bridge is ready."""
+    """The ASGI endpoint of the callback route. `flow` returns None until the bridge is ready; `clock` is `time.time_ns`."""
 
-    def __init__(self, http: Http, flow: Callable[[], Flow | None], metrics: Metrics) -> None:
+    def __init__(self, http: Http, flow: Callable[[], Flow | None], metrics: Metrics, clock: Callable[[], int]) -> None:
         self._http = http
         self._flow = flow
+        self._clock = clock
         self._in_flight = 0
         self._seconds = metrics.acknowledgement_seconds
         self._answered = {kind: metrics.tally(metrics.callbacks.labels(f"{kind}xx")) for kind in (2, 4, 5)}
@@ -85,7 +86,7 @@ class CallbackEndpoint:
         async def read() -> RawCallback | None:
             known = dict(headers)
             body = await self._body(known.get(b"content-length"), receive)
-            return None if body is None else _raw_callback(method, scope["query_string"], known, body)
+            return None if body is None else _raw_callback(method, scope["query_string"], known, body, self._clock())
 
         return await flow.handle(request, read)
 
@@ -113,7 +114,7 @@ class CallbackEndpoint:
             message = await receive()
 
 
-def _raw_callback(method: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes) -> RawCallback:
+def _raw_callback(method: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes, now_ns: int) -> RawCallback:
     traceparent = headers.get(b"traceparent", b"")
     tracestate = headers.get(b"tracestate", b"")
     is_traced = bool(traceparent) and _TRACEPARENT.fullmatch(traceparent) is not None
@@ -122,15 +123,17 @@ def _raw_callback(method: str, query: bytes, headers: Mapping[bytes, bytes], bod
         query=query.decode("latin-1"),
         content_type=headers.get(b"content-type", b"").decode("latin-1")[:_LONGEST_CONTENT_TYPE],
         body=bytes(body),
-        received_at=time.time_ns() // 1_000_000,
+        received_at=now_ns // 1_000_000,
         traceparent=traceparent.decode("ascii") if is_traced else None,
         tracestate=tracestate.decode("ascii") if is_traced and _TRACESTATE.fullmatch(tracestate) else None,
     )
 
 
-def create_app(http: Http, flow: Callable[[], Flow | None], metrics: Metrics) -> ASGIApp:
+def create_app(
+    http: Http, flow: Callable[[], Flow | None], metrics: Metrics, clock: Callable[[], int] = time.time_ns
+) -> ASGIApp:
     """Return the data port's application: the callback path with and without token and trailing slash, and nothing else."""
-    endpoint = CallbackEndpoint(http, flow, metrics)
+    endpoint = CallbackEndpoint(http, flow, metrics, clock)
     paths = (http.path, f"{http.path}/", f"{http.path}/{{token}}", f"{http.path}/{{token}}/")
     # Starlette's router alone: its application adds two layers that answer errors, and the endpoint lets none out.
     # A redirect would carry the URL's token.

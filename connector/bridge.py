@@ -9,6 +9,7 @@ import asyncio
 import gc
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,11 @@ _CHECK_AGAIN_SECONDS = 5.0
 class Bridge:
     """One worker: `start` it, ask `flow` and `state`, `close` it.
 
-    `own_folder` takes the schema ids when no setting names a folder; without it they are not kept.
+    `own_folder` takes the schema ids when no setting names a folder; without it they are not kept. `clock` is that of the
+    times of receipt.
     """
 
-    def __init__(self, settings: Settings, own_folder: Path | None = None) -> None:
+    def __init__(self, settings: Settings, own_folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
         self.settings = settings
         self.metrics = Metrics()
         folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
@@ -52,6 +54,7 @@ class Bridge:
         # On the event loop, where it belongs: `start` makes it.
         self._spool: DiskSpool | None = None
         self._drain: Drain | None = None
+        self._clock = clock
         self._alarm = DeadLetterAlarm(settings.dead_letters)
         registry = Registry(settings.registry.url, settings.registry.client)
         self._schema_ids = SchemaIds(registry, self.catalogue, self._id_cache(own_folder), self.metrics)
@@ -209,7 +212,7 @@ class Bridge:
             self.metrics.outstanding_records.set(self.sink.outstanding_records)
             self.metrics.circuit_open.set(self._circuit.is_open)
             if self._spool:
-                await self._spool.look(time.time_ns() // 1_000_000)
+                await self._spool.look(self._clock() // 1_000_000)
             await asyncio.sleep(_STATE_SECONDS)
 
     def _watch_dead_letters(self) -> None:

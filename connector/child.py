@@ -31,13 +31,16 @@ class Child:
         self._watching = asyncio.gather(self._wait(), self._listen(reader))
 
     @classmethod
-    async def start(cls, settings: Settings, listening: socket.socket, own_folder: Path) -> Self:
-        """Start a worker on a listening socket. It takes callbacks when it is ready, or told to by `let_in`."""
+    async def start(cls, settings: Settings, listening: socket.socket, own_folder: Path, worker: str) -> Self:
+        """Start a worker, the module of that name, on a listening socket.
+
+        It takes callbacks when it is ready, or told to by `let_in`.
+        """
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "connector.worker",
+            worker,
             str(listening.fileno()),
             str(theirs.fileno()),
             str(own_folder),

@@ -45,12 +45,13 @@ def _longest_end_seconds(shutdown: Shutdown) -> float:
 
 
 class Supervisor:
-    """Runs so many processes on one socket until it is told to stop."""
+    """Runs so many processes on one socket until it is told to stop; `worker` is the module that each of them runs."""
 
-    def __init__(self, loaded: Settings, file: Path | None, workers: int) -> None:
+    def __init__(self, loaded: Settings, file: Path | None, workers: int, worker: str = "connector.worker") -> None:
         self._settings = loaded
         self._file = file
         self._count = workers
+        self._worker = worker
         # Those that carry callbacks, by number. Who joins or leaves stands here not yet, or no more.
         self._workers: dict[int, Child] = {}
         self._changing = asyncio.Lock()
@@ -134,7 +135,7 @@ class Supervisor:
         while not self._stopping.is_set():
             async with self._changing:
                 if number not in self._workers and not self._stopping.is_set():
-                    self._workers[number] = await Child.start(self._settings, self._data, self._own_folder)
+                    self._workers[number] = await Child.start(self._settings, self._data, self._own_folder, self._worker)
                     if is_first:
                         self._workers[number].let_in()
             if self._stopping.is_set():
@@ -197,7 +198,7 @@ class Supervisor:
 
     async def _replace(self, number: int, loaded: Settings) -> bool:
         """Put a worker with new settings in the place of one, once it is ready; return whether it is there."""
-        new = await Child.start(loaded, self._data, self._own_folder)
+        new = await Child.start(loaded, self._data, self._own_folder, self._worker)
         if not await new.is_ready_within(_REPLACE_SECONDS, self._stopping):
             old = self._workers.get(number)
             # One that carries nothing either is not worth keeping.

@@ -11,6 +11,8 @@ import pickle
 import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,15 +30,21 @@ _LOOK_SECONDS = 0.02
 
 
 class Worker:
-    """A bridge behind a listener; `run` returns how many records were left."""
+    """A bridge behind a listener; `run` returns how many records were left. `clock` is that of the times of receipt."""
 
-    def __init__(self, loaded: Settings, listening: socket.socket, own_folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        loaded: Settings,
+        listening: socket.socket,
+        own_folder: Path | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._settings = loaded
         self._listening = listening
-        self.bridge = Bridge(loaded, own_folder)
+        self.bridge = Bridge(loaded, own_folder, clock)
         self._is_let_in = False
         self._listener = Listener(
-            create_app(loaded.http, self.bridge.flow, self.bridge.metrics),
+            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, clock),
             loaded.http,
             loaded.shutdown.drain_timeout_seconds,
         )
@@ -63,9 +71,11 @@ class Worker:
         return left
 
 
-async def work(loaded: Settings, listening: socket.socket, control: socket.socket, own_folder: Path) -> int:
+async def work(
+    loaded: Settings, listening: socket.socket, control: socket.socket, own_folder: Path, clock: Callable[[], int]
+) -> int:
     """Run a worker under a supervisor, which has a folder for it; return its exit code."""
-    worker = Worker(loaded, listening, own_folder)
+    worker = Worker(loaded, listening, own_folder, clock)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
@@ -99,7 +109,7 @@ async def _tell(writer: asyncio.StreamWriter, worker: Worker) -> None:
         await asyncio.sleep(_STATE_SECONDS)
 
 
-def main() -> None:
+def main(clock: Callable[[], int] = time.time_ns) -> None:
     """Start from the supervisor's arguments: listening socket, control socket, its folder; on stdin are the settings."""
     listening_fd, control_fd, own_folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     try:
@@ -109,7 +119,7 @@ def main() -> None:
     assert isinstance(loaded, Settings)
     logs.configure(loaded.logs)
     sockets = socket.socket(fileno=listening_fd), socket.socket(fileno=control_fd)
-    sys.exit(uvloop.run(work(loaded, *sockets, own_folder)))
+    sys.exit(uvloop.run(work(loaded, *sockets, own_folder, clock)))
 
 
 if __name__ == "__main__":
