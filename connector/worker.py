@@ -32,7 +32,7 @@ class Worker:
         self._listening = listening
         self.bridge = Bridge(loaded, own_folder)
         self._listener = Listener(
-            create_app(loaded.http, self.bridge.flow, self.bridge.metrics),
+            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.desk()),
             loaded.http,
             loaded.shutdown.drain_timeout_seconds,
         )
