@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol with bounds in time and number, since the listener is public.
 
 Headers and body must arrive within their deadlines, headers are bounded however they come, idle connections are closed, and
-connections past the limit get 503.
+connections past the limit get 503. What a proxy in front may read otherwise than we do is refused (400), or left out: trailers.
 Deadlines are swept once a second over all connections: no timer per request.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import httptools
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -20,6 +21,9 @@ from connector.settings import Http
 
 _BACKLOG: Final = 2048
 _MAX_HEADER_BYTES: Final = 65536
+_MOST_HEADERS: Final = 128
+_LONG: Final = len(b"transfer-encoding")
+_SHORT: Final = len(b"host")
 _TIMED_OUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_MANY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
 _HEADERS_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -27,6 +31,10 @@ _HEADERS_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nco
 
 class _HeadersTooLarge(Exception):
     """Ends the parser's work on a request that is refused."""
+
+
+class _Ambiguous(Exception):
+    """Ends it too: a proxy in front may have read the request otherwise."""
 
 
 def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a class in a closure, each method simple
@@ -55,32 +63,76 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
             is_line_whole = True
             if self.is_at_line:
                 data, is_line_whole = _with_plain_target(data)
-            super().data_received(data)
+            self._unset_keepalive_if_required()
+            self.feed(data)
             # A request that began in the middle of this data is left as it is.
             self.is_at_line = not is_line_whole or self.reading is None
             if self.reading == "headers" and self.header_bytes > _MAX_HEADER_BYTES:
                 self.refuse(_HEADERS_TOO_LARGE)
 
+        def feed(self, data: bytes) -> None:
+            """Parse; an offer to speak another protocol is passed over, as RFC 9110, 7.8, allows."""
+            while True:
+                try:
+                    self.parser.feed_data(data)
+                except httptools.HttpParserUpgrade as offered:
+                    # The parser takes what follows for the other protocol's, and is the body of a callback.
+                    data = self.head_without_offer() + data[offered.args[0] :]
+                    self.parser = httptools.HttpRequestParser(self)
+                    self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                except httptools.HttpParserError:
+                    self.send_400_response("Invalid HTTP request received.")
+                    return
+                else:
+                    return
+
+        def head_without_offer(self) -> bytes:
+            """Return the head of the request as if nothing had been offered."""
+            kept = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection", b"http2-settings")]
+            if not self.parser.should_keep_alive():
+                kept.append((b"connection", b"close"))
+            lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode("ascii"))]
+            return b"\r\n".join([*lines, *(b"%s: %s" % header for header in kept), b"", b""])
+
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self.parsed_header_bytes = 0
+            self.is_chunked = False
+            self.is_offer = False
             self.reading, self.since = "headers", self.loop.time()
 
         def on_header(self, name: bytes, value: bytes) -> None:
             # What comes in one read with its end, or behind another request, is only counted here. Trailers too.
             self.parsed_header_bytes += len(name) + len(value)
-            if self.parsed_header_bytes > _MAX_HEADER_BYTES:
+            if self.parsed_header_bytes > _MAX_HEADER_BYTES or len(self.headers) >= _MOST_HEADERS:
                 if not self.is_answering():
                     self.refuse(_HEADERS_TOO_LARGE)
                 raise _HeadersTooLarge
+            if self.reading == "body":
+                # A trailer comes behind what a proxy has checked.
+                return
+            if len(name) == _LONG and name.lower() == b"transfer-encoding":
+                # Another coding is none that we undo, and of several the other side may have taken another one.
+                if self.is_chunked or value.strip(b" \t").lower() != b"chunked":
+                    raise _Ambiguous
+                self.is_chunked = True
+            elif len(name) == _SHORT and name.lower() == b"host" and any(known == b"host" for known, _ in self.headers):
+                raise _Ambiguous
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
+            if self.is_chunked and self.parser.get_http_version() != "1.1":
+                raise _Ambiguous
+            self.is_offer = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+            if self.is_offer:
+                return
             super().on_headers_complete()
             self.header_bytes = 0
             self.reading, self.since = "body", self.loop.time()
 
         def on_message_complete(self) -> None:
+            if self.is_offer:
+                return
             super().on_message_complete()
             self.reading = None
 
