@@ -116,6 +116,10 @@ def _request(scope: Scope) -> Request:
     return Request(scope["headers"], scope["path_params"].get("token"), peer[0] if peer else "")
 
 
+async def _nowhere(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await _send(answers.WRONG_PATH, send)
+
+
 async def _send(answer: Answer, send: Send) -> None:
     length = (b"content-length", b"%d" % len(answer.body)) if answer.body else _NO_LENGTH
     await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
@@ -221,11 +225,11 @@ def create_app(http: Http, flow: Callable[[], Flow | None], metrics: Metrics, de
     endpoint = CallbackEndpoint(http, flow, metrics)
     paths = (http.path, f"{http.path}/", f"{http.path}/{{token}}", f"{http.path}/{{token}}/")
     # Starlette's router alone: its application adds two layers that answer errors, and the endpoint lets none out.
-    # A redirect would carry the URL's token.
+    # A redirect would carry the URL's token. What is nowhere closes the connection, as a stranger's: 401 does it, too.
     routes = [Route(path, endpoint) for path in paths]
     if desk:
         routes.append(Route(desk.path, TokenEndpoint(desk)))
-    return Router(routes, redirect_slashes=False)
+    return Router(routes, redirect_slashes=False, default=_nowhere)
 
 
 def create_management_app(state: Callable[[], Mapping[str, Any]], metrics: Metrics | None) -> Starlette:

@@ -22,6 +22,7 @@ from connector.settings import Http
 _BACKLOG: Final = 2048
 _MAX_HEADER_BYTES: Final = 65536
 _MOST_HEADERS: Final = 128
+_MOST_PIPELINED: Final = 32
 _LONG: Final = len(b"transfer-encoding")
 _SHORT: Final = len(b"host")
 _TIMED_OUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -35,6 +36,10 @@ class _HeadersTooLarge(Exception):
 
 class _Ambiguous(Exception):
     """Ends it too: a proxy in front may have read the request otherwise."""
+
+
+class _TooManyWait(Exception):
+    """Ends it too: what waits behind a request that is not answered yet takes memory; the connection closes behind them."""
 
 
 def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a class in a closure, each method simple
@@ -123,6 +128,8 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
         def on_headers_complete(self) -> None:
             if self.is_chunked and self.parser.get_http_version() != "1.1":
                 raise _Ambiguous
+            if len(self.pipeline) >= _MOST_PIPELINED:
+                raise _TooManyWait
             self.is_offer = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
             if self.is_offer:
                 return
@@ -135,6 +142,12 @@ def bounded_protocol(http: Http) -> type[HttpToolsProtocol]:  # noqa: C901 - a c
                 return
             super().on_message_complete()
             self.reading = None
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self.pipeline and not self.transport.is_closing():
+                # uvicorn reads on after each answer, and would gather more than it answers.
+                self.flow.pause_reading()
 
         def send_400_response(self, msg: str) -> None:
             if self.transport.is_closing():

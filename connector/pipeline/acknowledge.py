@@ -19,6 +19,7 @@ KEPT: Final = Answer(200)
 """The callback is on this instance's disk, and is delivered in the order in which it was accepted."""
 NOT_AUTHENTIC: Final = Answer(401, ((b"www-authenticate", b'Bearer realm="callbacks"'), *_CLOSE))
 """Nothing was produced. The connection is closed: the body of a stranger is not read."""
+WRONG_PATH: Final = Answer(404, _CLOSE)
 WRONG_METHOD: Final = Answer(405, ((b"allow", b"GET, POST"), *_CLOSE))
 ONLY_POST: Final = Answer(405, ((b"allow", b"POST"), *_CLOSE))
 NOT_FOR_META: Final = Answer(400, ((b"content-type", b"text/plain; charset=utf-8"),), f"{FOR_META}\n".encode())

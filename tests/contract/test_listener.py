@@ -538,9 +538,21 @@ def test_body_that_is_not_wanted_is_not_asked_for(serve: Serving, path: str, len
 
 
 def test_pipelined_requests_are_all_answered_in_order(serve: Serving) -> None:
-    client = serve().connect().send(post() + post(b"{") + post(path="/nowhere") + post())
-    assert [client.answer().status for _ in range(4)] == [200, 200, 404, 200]
+    client = serve().connect().send(post() + post(b"{") + post() + post(path="/nowhere") + post())
+    assert [client.answer().status for _ in range(4)] == [200, 200, 200, 404]
+    assert client.is_closed()
     assert len(serve.sink.messages) == 3
+
+
+def test_more_pipelined_requests_than_may_wait_are_not_read_and_the_connection_closes(serve: Serving) -> None:
+    client = serve().connect().send(post() * 200)
+    answered = 0
+    while not client.is_closed():
+        assert client.answer().status == 200
+        answered += 1
+    assert 32 <= answered < 200
+    assert len(serve.sink.messages) == answered
+    assert serve.is_healthy()
 
 
 def test_http_1_0_is_answered_and_closed(serve: Serving) -> None:

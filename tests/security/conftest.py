@@ -17,7 +17,7 @@ import pytest
 
 from tests import servers
 from tests.callbacks import envelope, message
-from tests.servers import Served, TopicsReader
+from tests.servers import ReadRecord, Served, TopicsReader
 from tests.sockets import Answer, Client
 
 PATH: Final = "/callbacks/kaleyra"
@@ -26,6 +26,8 @@ SECRETS: Final = {
 }
 NUMBER: Final = "393331112233"
 BODY: Final = envelope([message(NUMBER)])
+WELL: Final = envelope([message(NUMBER, "document")])
+"""No text: texts are what the tests count."""
 MAX_BODY_BYTES: Final = 65536
 DEADLINE_SECONDS: Final = 1.0
 MAX_CONNECTIONS: Final = 10_000
@@ -69,21 +71,25 @@ class Bridge:
 
     def is_well(self) -> bool:
         """Whether an authentic callback goes through."""
-        return self._post(BODY).status == 200
+        return self._post(WELL).status == 200
 
     def texts(self) -> int:
-        """Return how many records of the person's texts were produced since the last call.
+        """Return how many texts were produced since the last call."""
+        return len(self.text_records())
+
+    def text_records(self) -> list[ReadRecord]:
+        """Return the texts that were produced since the last call.
 
         Those of one key are in order: when a further one is there, what came before it is there too.
         """
         mark = f"wamid.{uuid.uuid4()}"
         assert self._post(envelope([message(NUMBER, id=mark)])).status == 200
-        count = 0
+        found: list[ReadRecord] = []
         while True:
-            for record in self._reader.read(1):
-                if record.value["message_id"] == mark:
-                    return count
-                count += 1
+            (record,) = self._reader.read(1)
+            if record.value["message_id"] == mark:
+                return found
+            found.append(record)
 
     def _post(self, body: bytes) -> Answer:
         client = Client(self.port)

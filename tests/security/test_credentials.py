@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -19,7 +19,7 @@ def basic(pair: str) -> str:
 
 def cases() -> Iterator[Case]:
     secret = SECRETS["old"]
-    forms = {
+    forms: dict[str, Callable[[str], tuple[list[str], str]]] = {
         "header_old": lambda shown: ([f"X-Kaleyra-Key: {shown}"], ""),
         "basic": lambda shown: ([basic(f"kaleyra:{shown}")], ""),
         "bearer": lambda shown: ([f"Authorization: Bearer {shown}"], ""),
