@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from connector import __version__, logs
+from connector import __version__, logs, tls
 from connector import catalogue as catalogues
 from connector import settings as settings_of
 from connector.catalogue import Catalogue
@@ -258,7 +258,7 @@ def _require_startable(loaded: Settings) -> None:
     """Try the catalogue and every client property, and tell all that is wrong at once."""
     found = check_properties(settings_of.producer_properties(loaded))
     problems = [settings_of.in_its_table(loaded, problem) for problem in found]
-    for made in (_catalogue, _registry):
+    for made in (_catalogue, _registry, _tls):
         try:
             made(loaded)
         except ConfigurationInvalid as invalid:
@@ -273,6 +273,10 @@ def _catalogue(loaded: Settings) -> Catalogue:
 
 def _folder(loaded: Settings) -> Path:
     return Path(loaded.catalogue.folder) if loaded.catalogue.folder else catalogues.data_folder()
+
+
+def _tls(loaded: Settings) -> object:
+    return tls.context(loaded.tls)
 
 
 def _registry(loaded: Settings) -> Registry:

@@ -8,6 +8,7 @@ Deadlines are swept once a second over all connections: no timer per request.
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -199,9 +200,10 @@ def _with_plain_target(data: bytes) -> tuple[bytes, bool]:
 
 
 class Listener(Server):
-    """A uvicorn server that leaves signals to its process and cuts slow connections off."""
+    """A uvicorn server that leaves signals to its process and cuts slow connections off; with `tls` it speaks nothing else."""
 
-    def __init__(self, app: Any, http: Http, drain_timeout_seconds: float) -> None:
+    def __init__(self, app: Any, http: Http, drain_timeout_seconds: float, tls: ssl.SSLContext | None = None) -> None:
+        self._handshake_seconds = http.header_timeout_seconds
         super().__init__(
             Config(
                 app,
@@ -217,8 +219,33 @@ class Listener(Server):
                 proxy_headers=False,
                 timeout_keep_alive=int(http.idle_timeout_seconds),
                 timeout_graceful_shutdown=int(drain_timeout_seconds),
+                ssl_context_factory=(lambda _config, _default: tls) if tls else None,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on the sockets. Unlike uvicorn's own, this bounds the time of handshakes, which no sweep sees."""
+        await self.lifespan.startup()
+        config, loop = self.config, asyncio.get_running_loop()
+        seconds = self._handshake_seconds if config.ssl else None
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=one,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=seconds,
+            )
+            for one in sockets or ()
+        ]
+        self.started = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

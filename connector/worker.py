@@ -14,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from connector import logs, settings
+from connector import logs, settings, tls
 from connector.app import create_app
 from connector.bridge import Bridge
 from connector.errors import ConfigurationInvalid
@@ -35,6 +35,7 @@ class Worker:
             create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.desk()),
             loaded.http,
             loaded.shutdown.drain_timeout_seconds,
+            tls.context(loaded.tls),
         )
 
     def stop(self) -> None:
@@ -94,7 +95,11 @@ def main() -> None:
         sys.exit(f"connector: {invalid}")
     logs.configure(loaded.logs)
     sockets = socket.socket(fileno=listening_fd), socket.socket(fileno=control_fd)
-    sys.exit(uvloop.run(work(loaded, *sockets, own_folder)))
+    try:
+        sys.exit(uvloop.run(work(loaded, *sockets, own_folder)))
+    except ConfigurationInvalid as invalid:
+        # What the settings name may have changed since the supervisor looked: a certificate.
+        sys.exit(f"connector: {invalid}")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,8 @@ def _with_embedded(loaded: Settings, bootstrap_servers: str, registry_url: str) 
             "producer": {**loaded.kafka.producer, "statistics.interval.ms": 100},
         }
     )
-    return loaded.model_copy(update={"kafka": kafka, "registry": settings_of.Registry(url=registry_url, client={})})
+    registry = settings_of.Registry(url=registry_url, client={})
+    return loaded.model_copy(update={"kafka": kafka, "registry": registry, "tls": settings_of.Tls()})
 
 
 class _Stack:
