@@ -7,13 +7,14 @@ registry that knows our schemas by other ids than before.
 
 import asyncio
 import gc
+import hashlib
 import time
 from pathlib import Path
 from typing import Any
 
 from connector import catalogue as catalogues
 from connector.alarm import DeadLetterAlarm
-from connector.errors import OtherSideFailed
+from connector.errors import KafkaAway, OtherSideFailed
 from connector.idcache import IdCache
 from connector.logs import event, fault_location
 from connector.metrics import Metrics
@@ -23,7 +24,7 @@ from connector.pipeline.circuit import Circuit
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.keep import Spool
-from connector.pipeline.produce import KafkaSink
+from connector.pipeline.produce import KafkaSink, Sink
 from connector.registry import Registry
 from connector.schemaids import SchemaIds
 from connector.settings import Settings, max_message_bytes, producer_properties
@@ -53,7 +54,6 @@ class Bridge:
         # On the event loop, where it belongs: `start` makes it.
         self._spool: DiskSpool | None = None
         self._drain: Drain | None = None
-        self._own_folder = own_folder
         self._alarm = DeadLetterAlarm(settings.dead_letters)
         registry = Registry(settings.registry.url, settings.registry.client)
         self._schema_ids = SchemaIds(registry, self.catalogue, self._id_cache(own_folder), self.metrics)
@@ -95,9 +95,9 @@ class Bridge:
         self.sink.start()
         self._tasks = [asyncio.create_task(self._warm_up()), asyncio.create_task(self._measure())]
         spool = self.settings.spool
-        if spool.folder and self._own_folder:
-            self._spool = DiskSpool(spool, self._own_folder, self.metrics)
-            self._drain = Drain(spool, self._own_folder, self._new_drain_sink, self._flow_to, self.metrics)
+        if spool.folder:
+            self._spool = DiskSpool(spool, self.metrics)
+            self._drain = Drain(spool, self._new_drain_sink, self._flow_to, self.metrics)
             self._tasks.append(asyncio.create_task(self._drain.run()))
         for task in self._tasks:
             task.add_done_callback(_tell_defect)
@@ -129,15 +129,37 @@ class Bridge:
                 topics = [record_type.topic for record_type in self.catalogue]
                 await self.sink.producers.warm_up(topics, _WARM_UP_SECONDS)
             except OtherSideFailed as failed:
-                what = "topics_and_producer" if schema_ids else "schemas"
-                if self._reasons != {what: str(failed)}:
-                    event("not_ready", "warning", reason=str(failed))
-                self._reasons = {what: str(failed)}
+                if schema_ids and isinstance(failed, KafkaAway) and await self._begins_on_spool():
+                    self._open(schema_ids)
+                elif self._flow is None:
+                    self._tell_not_ready("topics_and_producer" if schema_ids else "schemas", failed)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 break
-        self._open(schema_ids)
+        if self._proven is None:
+            self._open(schema_ids)
+        if self._spool:
+            await self._spool.prove(self._what_is_proven())
         await self._check_schema_ids()
+
+    async def _begins_on_spool(self) -> bool:
+        """Return whether callbacks can be kept until Kafka is there: this very configuration has worked before."""
+        if self._proven or not (self._spool and await self._spool.was_proven(self._what_is_proven())):
+            return False
+        event("kafka_away_at_start", "warning", see="callbacks are kept in spool.folder")
+        self._circuit.open(asyncio.get_running_loop().time())
+        return True
+
+    def _what_is_proven(self) -> str:
+        """Return a digest of all that a start proves: another topic, schema or server is to be proven anew."""
+        topics = sorted((record_type.topic, record_type.published_text) for record_type in self.catalogue)
+        servers = self.settings.kafka.client["bootstrap.servers"], self.settings.registry.url
+        return hashlib.sha256(repr((topics, servers)).encode()).hexdigest()
+
+    def _tell_not_ready(self, what: str, failed: OtherSideFailed) -> None:
+        if self._reasons != {what: str(failed)}:
+            event("not_ready", "warning", reason=str(failed))
+        self._reasons = {what: str(failed)}
 
     async def _check_schema_ids(self) -> None:
         interval_seconds = self.settings.registry.verify_interval_seconds
@@ -159,14 +181,14 @@ class Bridge:
         gc.set_threshold(50_000, 20, 100)
         event("ready", "info")
 
-    def _new_flow(self, sink: KafkaSink, spool: Spool | None = None) -> Flow:
+    def _new_flow(self, sink: Sink, spool: Spool | None = None) -> Flow:
         renamed_keys = self.settings.callbacks.renamed_keys
         return Flow(self.catalogue, self._encoders, self._credentials, sink, self.metrics, renamed_keys, spool)
 
     def _new_drain_sink(self) -> KafkaSink:
         return KafkaSink({**producer_properties(self.settings), **DRAINS})
 
-    def _flow_to(self, sink: KafkaSink) -> Flow | None:
+    def _flow_to(self, sink: Sink) -> Flow | None:
         """Return the flow of what waited in the spool, while records may be produced."""
         return self._new_flow(sink) if self._flow else None
 

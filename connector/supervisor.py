@@ -54,7 +54,7 @@ class Supervisor:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics_folder)
         if loaded.spool.folder:
             # Ours until this process ends: other instances have folders of their own.
-            self._spool = prepare(loaded.spool, self._own_folder)
+            self._spool = prepare(loaded.spool)
 
     def state(self) -> dict[str, Any]:
         """Return readiness over all workers, as `/readyz` shows it."""

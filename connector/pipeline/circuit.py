@@ -32,8 +32,12 @@ class Circuit:
             # Nobody asks, so silence says nothing.
             self._alive_at = now
         elif not self.is_open and now - self._alive_at > (_SILENT_SECONDS if brokers_up else _SILENT_AND_DOWN_SECONDS):
-            self.is_open = True
-            self._try_at = now + _TRY_SECONDS
+            self.open(now)
+
+    def open(self, now: float) -> None:
+        """Take note that Kafka is away, as a start has found."""
+        self.is_open = True
+        self._try_at = now + _TRY_SECONDS
 
     def lets_pass(self, now: float) -> bool:
         """Return whether a callback may be sent: always while closed, one in a second while open."""

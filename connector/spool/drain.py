@@ -14,16 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from connector.errors import NoRoom
 from connector.logs import Seldom, event
 from connector.metrics import Metrics
 from connector.pipeline.flow import Flow
-from connector.pipeline.produce import KafkaSink
+from connector.pipeline.produce import Sink
 from connector.settings import Spool
 from connector.spool.file import DAMAGED, REFUSED, File, Waiting, Why
-from connector.spool.prepare import SHARED
 from connector.spool.row import Kept
 from connector.spool.shared import Shared
 
@@ -51,6 +50,28 @@ DRAINS: Final[dict[str, Any]] = {
 """What the properties of its producer have other than those of the producer of callbacks."""
 
 
+class PatientSink(Sink, Protocol):
+    """A sink that gives no record up."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def close(self, timeout_seconds: float) -> int:
+        """Let go of what is under way."""
+        ...
+
+    @property
+    def outstanding_records(self) -> int:
+        """Records under way."""
+        ...
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """Their size."""
+        ...
+
+
 class Drain:
     """Empties the spool whenever anything waits, in the worker that holds the lock.
 
@@ -61,18 +82,17 @@ class Drain:
     def __init__(
         self,
         settings: Spool,
-        own_folder: Path,
-        new_sink: Callable[[], KafkaSink],
-        flow_to: Callable[[KafkaSink], Flow | None],
+        new_sink: Callable[[], PatientSink],
+        flow_to: Callable[[PatientSink], Flow | None],
         metrics: Metrics,
     ) -> None:
-        self._shared = Shared(own_folder / SHARED)
+        self._shared = Shared(Path(settings.folder))
         self._file = File(Path(settings.folder), settings.max_bytes, self._shared)
         self._lock = os.open(Path(settings.folder) / "drain.lock", os.O_RDWR | os.O_CREAT, 0o600)
         self._thread = ThreadPoolExecutor(1, "drain")
         self._new_sink = new_sink
         self._flow_to = flow_to
-        self._sink: KafkaSink | None = None
+        self._sink: PatientSink | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._done: list[int] = []
         self._aside: list[tuple[int, Why]] = []

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from connector.spool.row import Kept, Row, kept_of
-from connector.spool.shared import Shared
+from connector.spool.shared import ROOM, Shared
 
 NAME: Final = "spool.sqlite"
 APPLICATION_ID: Final = 0x4B575350
@@ -45,6 +45,7 @@ CREATE TABLE set_aside (
 );
 CREATE TABLE totals (callbacks INTEGER NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE room (content BLOB);
+CREATE TABLE proven (what TEXT NOT NULL);
 INSERT INTO totals VALUES (0, 0);
 """
 
@@ -62,7 +63,7 @@ DAMAGED: Final[Why] = "damaged"
 
 
 class Waiting(NamedTuple):
-    """A row on its way out: its place, and the callback; None when the content does not fit its checksum."""
+    """A row on its way out: its place, and the callback; None when the content is not what was written."""
 
     id: int
     kept: Kept | None
@@ -88,6 +89,12 @@ def create(path: Path) -> None:
         finally:
             connection.close()
         unfinished.rename(path)
+        # Without its name on disk the first commits would be lost with the power.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -164,6 +171,13 @@ class File:
         with self._writing():
             self._shared.let_go()
 
+    def begin(self) -> None:
+        """Say anew whether any wait: the last instance may have been killed in the middle of anything."""
+        with self._writing():
+            self._shared.let_go()
+            self._shared.refusal = ROOM
+        self.empty_if_so()
+
     def empty_if_so(self) -> bool:
         """Return whether nothing waits, and note it; then the file is made small again."""
         with self._writing() as run:
@@ -171,7 +185,8 @@ class File:
                 self._shared.wait()
                 return False
             self._shared.empty()
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+        # Not execute(), which takes one step, a page, of a statement without columns.
+        self._connection.executescript("PRAGMA incremental_vacuum")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return True
 
@@ -180,6 +195,17 @@ class File:
         callbacks, size_bytes = self._connection.execute("SELECT callbacks, bytes FROM totals").fetchone()
         oldest = self._connection.execute("SELECT received_at FROM callbacks ORDER BY id LIMIT 1").fetchone()
         return Totals(callbacks, size_bytes, oldest[0] if oldest else None)
+
+    def was_proven(self, what: str) -> bool:
+        """Return whether `prove` was called with the same the last time."""
+        return self._connection.execute("SELECT what FROM proven").fetchall() == [(what,)]
+
+    def prove(self, what: str) -> None:
+        """Remember what an instance has proven at its start, for a start while Kafka is away."""
+        if not self.was_proven(what):
+            with self._writing() as run:
+                run("DELETE FROM proven")
+                run("INSERT INTO proven VALUES (?)", (what,))
 
     def try_room(self) -> None:
         """Write and take out again what an ordinary callback needs."""

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,6 @@ from connector.metrics import Metrics
 from connector.records import RawCallback
 from connector.settings import Spool
 from connector.spool.file import File, Totals
-from connector.spool.prepare import SHARED
 from connector.spool.row import Row, row_of
 from connector.spool.shared import NO_ROOM, ROOM, TOO_OLD, Shared
 
@@ -29,9 +29,9 @@ _REFUSALS: Final = {
 class DiskSpool:
     """A worker's spool; see `connector.pipeline.keep.Spool`. Made on the event loop, after `prepare` in the supervisor."""
 
-    def __init__(self, settings: Spool, own_folder: Path, metrics: Metrics) -> None:
+    def __init__(self, settings: Spool, metrics: Metrics) -> None:
         self._max_age_ms = settings.max_age_seconds * 1000
-        self._shared = Shared(own_folder / SHARED)
+        self._shared = Shared(Path(settings.folder))
         self._file = File(Path(settings.folder), settings.max_bytes, self._shared)
         # SQLite blocks: one thread for all of it.
         self._thread = ThreadPoolExecutor(1, "spool")
@@ -82,6 +82,18 @@ class DiskSpool:
     def refusal(self) -> str:
         """Why no callback is kept, in words; empty when they are."""
         return _REFUSALS[self._shared.refusal]
+
+    async def was_proven(self, what: str) -> bool:
+        """Return whether this spool has served an instance that proved the same: topics, schemas and servers."""
+        try:
+            return bool(await self._in_thread(self._file.was_proven, what))
+        except sqlite3.Error:
+            return False
+
+    async def prove(self, what: str) -> None:
+        """Remember what is proven; a disk that fails shows at the first callback that is kept."""
+        with suppress(sqlite3.Error):
+            await self._in_thread(self._file.prove, what)
 
     async def look(self, now_ms: int) -> None:
         """Bring the state up to date, once a second: how much waits, for how long, and whether there is room again."""

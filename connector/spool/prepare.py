@@ -21,9 +21,6 @@ from connector.spool.file import APPLICATION_ID, NAME, VERSION, File, create
 from connector.spool.row import Row, kept_of
 from connector.spool.shared import Shared
 
-SHARED: Final = "spool"
-"""The file of the state that workers share, in the instance's own folder."""
-
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _TAKE_OVER_ROWS: Final = 500
@@ -45,8 +42,8 @@ class Prepared:
         os.close(self._lock)
 
 
-def prepare(settings: Spool, own_folder: Path) -> Prepared:
-    """Lock, check and open the spool; the workers find its state in the instance's own folder.
+def prepare(settings: Spool) -> Prepared:
+    """Lock, check and open the spool, before the workers use it.
 
     Raises:
         ConfigurationInvalid: when it cannot be used; the file is left as it was.
@@ -59,7 +56,7 @@ def prepare(settings: Spool, own_folder: Path) -> Prepared:
         raise _refused(folder, f"{error.strerror}; make it a folder that the connector's user can write") from None
     try:
         _lock(folder, lock)
-        _open(folder, settings.max_bytes, own_folder)
+        _open(folder, settings.max_bytes)
     except BaseException:
         os.close(lock)
         raise
@@ -73,8 +70,7 @@ def _lock(folder: Path, lock: int) -> None:
         raise _refused(folder, "another instance uses it; give each instance a folder of its own") from None
 
 
-def _open(folder: Path, max_bytes: int, own_folder: Path) -> None:
-    shared = Shared(own_folder / SHARED)
+def _open(folder: Path, max_bytes: int) -> None:
     file = folder / NAME
     try:
         damaged = None
@@ -82,16 +78,14 @@ def _open(folder: Path, max_bytes: int, own_folder: Path) -> None:
             damaged = _put_by(folder, file)
         if not file.exists():
             create(file)
-        with closing(File(folder, max_bytes, shared)) as opened:
+        with closing(Shared(folder)) as shared, closing(File(folder, max_bytes, shared)) as opened:
             if damaged:
                 _take_over(damaged, opened)
             # Also the proof that it can be written.
             opened.take_back()
-            opened.empty_if_so()
+            opened.begin()
     except (sqlite3.Error, OSError) as error:
         raise _refused(folder, f"cannot be written ({_words(error)}); see whether its disk has room and is writable") from None
-    finally:
-        shared.close()
 
 
 def _is_sound(folder: Path, file: Path) -> bool:
@@ -153,6 +147,8 @@ def _take_over(damaged: Path, opened: File) -> None:
 def _readable(damaged: Path) -> Iterator[Row]:
     """Yield the rows that are what was written: from both ends up to the damage, and between them one by one."""
     with closing(sqlite3.connect(damaged, isolation_level=None)) as connection:
+        # So SQLite reads also a file that is shorter than its first page says.
+        connection.execute("PRAGMA writable_schema = ON")
         last = 0
         try:
             for place, row in _rows(connection, _FORWARDS, 0):

@@ -24,6 +24,9 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     tracestate: str | None
     credential: str
 
+    def __repr__(self) -> str:
+        return f"Kept({self.method}, {len(self.body)} bytes)"
+
     def raw(self) -> RawCallback:
         """Return the callback as it was received."""
         return RawCallback(
@@ -37,6 +40,9 @@ class Row(NamedTuple):
     received_at: int
     content: bytes
     checksum: int
+
+    def __repr__(self) -> str:
+        return f"Row({len(self.content)} bytes)"
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -19,10 +19,10 @@ NO_ROOM: Final = 2
 
 
 class Shared:
-    """The state of one spool; `path` is a file of the instance, made anew at its start."""
+    """The state of the spool in a folder. It lies in a file there, and says something from the start of an instance on."""
 
-    def __init__(self, path: Path) -> None:
-        number = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    def __init__(self, folder: Path) -> None:
+        number = os.open(folder / "shared", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             os.ftruncate(number, 2)
             self._bytes = mmap.mmap(number, 2)
