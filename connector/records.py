@@ -197,10 +197,14 @@ class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(NamedTuple):
-    """What is known of a request before its body is read: raw headers, and the path's segment behind the callbacks' path."""
+    """What is known of a request before its body is read.
+
+    Raw headers, the path's segment behind the callbacks' path, and the peer's address as text (empty: not known).
+    """
 
     headers: list[tuple[bytes, bytes]]
     url_token: str | None
+    peer: str = ""
 
     def __repr__(self) -> str:
         return f"Request({len(self.headers)} headers)"

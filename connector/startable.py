@@ -7,6 +7,7 @@ from pathlib import Path
 
 from connector import catalogue as catalogues
 from connector import settings as settings_of
+from connector import tls
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import check_properties
 from connector.registry import Registry
@@ -21,7 +22,7 @@ def load_startable(file: Path | None) -> Settings:
     """
     loaded = settings_of.load(file)
     problems = [settings_of.in_its_table(loaded, told) for told in check_properties(settings_of.producer_properties(loaded))]
-    for made in (_catalogue, _registry):
+    for made in (_catalogue, _registry, _tls):
         try:
             made(loaded)
         except ConfigurationInvalid as invalid:
@@ -38,3 +39,7 @@ def _catalogue(loaded: Settings) -> None:
 
 def _registry(loaded: Settings) -> None:
     Registry(loaded.registry.url, loaded.registry.client).close()
+
+
+def _tls(loaded: Settings) -> None:
+    tls.context(loaded.tls)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from connector import catalogue as catalogues
 from connector import settings as settings_of
+from connector import tls
 from connector.catalogue import Catalogue
 from connector.doctor.findings import CONFIGURATION, SCHEMA_FILES, Finding, of_failure
 from connector.errors import ConfigurationInvalid
@@ -39,6 +40,7 @@ def read(file: Path | None) -> Configuration:
     loaded = settings
     catalogue = _tried(lambda: catalogue_of(loaded), problems)
     problems += check_properties(settings_of.producer_properties(loaded))
+    _tried(lambda: tls.context(loaded.tls), problems)
     _tried(lambda: Registry(loaded.registry.url, loaded.registry.client).close(), problems)
     return Configuration(settings, catalogue, _findings(problems, catalogue))
 

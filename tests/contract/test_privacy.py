@@ -29,7 +29,7 @@ from connector.pipeline.decode import decode
 from connector.pipeline.flow import Flow
 from connector.pipeline.produce import Failure, Outcome
 from connector.pipeline.split import split
-from connector.records import RawCallback, Request
+from connector.records import Answer, RawCallback, Request
 from connector.settings import Logs, load
 from tests import servers
 from tests.callbacks import MemorySink, callback_of, contact, envelope, flow, item_of, message, order, raw, status
@@ -395,7 +395,7 @@ def test_error_of_the_door_tells_nothing() -> None:
         read.append(GOOD)
         return raw(GOOD)
 
-    stranger: Callable[[], Awaitable[RawCallback | None]] = fetch
+    stranger: Callable[[], Awaitable[RawCallback | Answer]] = fetch
     carrier = flow(credentials=Credentials(url_token=servers.TOKEN.encode()))
     answer = asyncio.run(carrier.handle(Request([], TRIED_TOKEN), stranger))
     assert answer.status == 401
