@@ -20,6 +20,7 @@ from connector.pipeline.authenticate import Credentials
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.produce import KafkaSink
+from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.schemaids import SchemaIds
 from connector.settings import Settings, max_message_bytes, producer_properties
@@ -40,7 +41,7 @@ class Bridge:
         self.settings = settings
         self.metrics = Metrics()
         folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
-        self.catalogue = catalogues.load(folder, settings.topics.prefix)
+        self.catalogue = catalogues.load(folder, settings.topics.prefix, policy=Policy.of(settings.privacy))
         self.sink = KafkaSink(producer_properties(settings))
         self._alarm = DeadLetterAlarm(settings.dead_letters)
         registry = Registry(settings.registry.url, settings.registry.client)
