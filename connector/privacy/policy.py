@@ -99,7 +99,9 @@ class Policy:
         }
         if self.keyed:
             keyed = self.keyed.hash
-            functions["hashed"] = lambda value: avro.text(keyed(value))
+            # All hashes are of one length.
+            length = avro.long(len(keyed("")))
+            functions["hashed"] = lambda value: length + keyed(value)
             functions["hashed_json"] = lambda value: avro.text(b'"%s"' % keyed(value))
         if self.seals:
             seal = self.seals.seal
