@@ -109,6 +109,17 @@ class Encoder:
             item if not fault else None,
         )
 
+    def tombstone(self, key: str, identity: tuple[Any, ...], at_ms: int, item: Item | None = None) -> KafkaMessage:
+        """Return the record without a value that takes what stands under a key off a compacted topic."""
+        source = _source(item.metadata if item else EMPTY)
+        headers = [
+            *self._headers[:2],
+            ("ce_id", self.ce_id(identity).encode()),
+            ("ce_source", source),
+            ("ce_time", _iso(at_ms)),
+        ]
+        return KafkaMessage(self._topic, self._key_of(key), b"", headers, at_ms, item)
+
     def _timestamp(self, event_ms: int | None, received_at: int) -> int:
         if event_ms is None:
             return received_at

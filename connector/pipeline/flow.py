@@ -23,6 +23,7 @@ from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import Encoder
 from connector.pipeline.produce import NoSpool, Outcome, Sink, Spool
 from connector.pipeline.split import split
+from connector.pipeline.tombstones import tombstones
 from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request
 from connector.settings import ENVELOPE_BYTES
 
@@ -57,6 +58,7 @@ class Flow:
         self._from_meta = Seldom("callbacks_from_meta")
         self._acknowledged = {record_type.topic: metrics.acknowledged(record_type.topic) for record_type in catalogue}
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
+        self._forgets_changed_numbers = catalogue.policy.rules.forget_changed_numbers
 
     async def handle(self, request: Request, read: Callable[[], Awaitable[RawCallback | None]]) -> Answer:
         """Carry one callback; `read` fetches its body once it is known to be authentic, None if that is too large."""
@@ -140,6 +142,8 @@ class Flow:
                 if size_bytes > MAX_CALLBACK_BYTES:
                     fault = Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes")
                     return [self._whole(raw, fault, callback)]
+        if self._forgets_changed_numbers:
+            messages += tombstones(items, self._of_source["contacts"], raw)
         for fault in faults:
             self._metrics.dead_letters.labels(fault.reason).inc()
         return messages
