@@ -19,6 +19,8 @@ from connector.commands import docs as docs_command
 from connector.commands import doctor as doctor_command
 from connector.commands import explain as explain_command
 from connector.commands import export as export_command
+from connector.commands import forget as forget_command
+from connector.commands import privacy as privacy_command
 from connector.commands import register as register_command
 from connector.commands import schemas as schemas_command
 from connector.commands import send as send_command
@@ -28,6 +30,7 @@ from connector.commands import topics as topics_command
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 from connector.invented.callbacks import TYPES
 from connector.pipeline.producers import check_properties
+from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.settings import Settings
 from connector.supervisor import Supervisor
@@ -92,7 +95,9 @@ def explain(
     """Show what a callback would become, without any server."""
     loaded = settings_of.load_for_tools(config)
     logs.configure(loaded.logs)
-    explain_command.run(_catalogue(loaded), explain_command.callback_of(file, query, is_form=form), loaded, as_json=as_json)
+    policy = Policy.of(loaded.privacy)
+    raw = explain_command.callback_of(file, query, policy.seals, is_form=form)
+    explain_command.run(_catalogue(loaded, policy), raw, loaded, as_json=as_json)
 
 
 @app.command()
@@ -152,6 +157,37 @@ def tail(
 def doctor(*, config: Config = None, as_json: AsJson = False) -> None:
     """Try every dependency, and say what to do about each finding."""
     raise typer.Exit(doctor_command.run(config, as_json=as_json))
+
+
+@app.command()
+def privacy(
+    *,
+    config: Config = None,
+    every: Annotated[bool, typer.Option("--all", help="Also fields that are not personal and kept.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show every personal field, its class, and what the settings make of it."""
+    loaded = settings_of.load_for_tools(config)
+    privacy_command.run(_catalogue(loaded, Policy.of(loaded.privacy)), every=every, as_json=as_json)
+
+
+@app.command()
+def forget(
+    person: Annotated[str, typer.Argument(help="A WhatsApp id or user id; - reads it from stdin.", metavar="WA_ID|USER_ID")],
+    *,
+    config: Config = None,
+    old_key: Annotated[
+        list[str] | None, typer.Option(help="Also under a hash key of before, as ID=FILE; can be repeated.", metavar="ID=FILE")
+    ] = None,
+    also_plain: Annotated[bool, typer.Option("--also-plain", help="Also under the id itself, as before hashing.")] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a person's profile off the contacts topic, and tell what else may hold data of the person, and until when."""
+    loaded = settings_of.load_for_tools(config)
+    logs.configure(loaded.logs)
+    whom = forget_command.person_of(person, old_key or (), also_plain=also_plain)
+    forget_command.run(loaded, _catalogue(loaded, Policy.of(loaded.privacy)), whom, dry_run=dry_run, as_json=as_json)
 
 
 @schemas.command("list")
@@ -258,7 +294,7 @@ def _require_startable(loaded: Settings) -> None:
     """Try the catalogue and every client property, and tell all that is wrong at once."""
     found = check_properties(settings_of.producer_properties(loaded))
     problems = [settings_of.in_its_table(loaded, problem) for problem in found]
-    for made in (_catalogue, _registry):
+    for made in (_treated_catalogue, _registry):
         try:
             made(loaded)
         except ConfigurationInvalid as invalid:
@@ -267,8 +303,13 @@ def _require_startable(loaded: Settings) -> None:
         raise ConfigurationInvalid(problems)
 
 
-def _catalogue(loaded: Settings) -> Catalogue:
-    return catalogues.load(_folder(loaded), loaded.topics.prefix)
+def _catalogue(loaded: Settings, policy: Policy | None = None) -> Catalogue:
+    """Return the catalogue; without a policy for what looks at no person, and needs no key."""
+    return catalogues.load(_folder(loaded), loaded.topics.prefix, policy=policy or Policy())
+
+
+def _treated_catalogue(loaded: Settings) -> Catalogue:
+    return _catalogue(loaded, Policy.of(loaded.privacy))
 
 
 def _folder(loaded: Settings) -> Path:

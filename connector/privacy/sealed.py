@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from connector.errors import NotOpened
 
-KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _SEALED_BYTES: Final = re.compile(rb"\0s1:([A-Za-z0-9._-]{1,32}):(.*)", re.DOTALL)
 _SEALED_TEXT: Final = re.compile(r"s1:([A-Za-z0-9._-]{1,32}):([A-Za-z0-9_=-]*)", re.ASCII)
@@ -28,7 +27,7 @@ class Seals:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
-        self._key_id = next(iter(keys))
+        self._key_id = next(iter(keys), "")
 
     def seal(self, content: bytes) -> bytes:
         """Return bytes sealed."""
@@ -74,6 +73,10 @@ class Seals:
         return f"Seals({', '.join(self._keys)})"
 
 
+NO_KEYS: Final = Seals({})
+"""What opens nothing, and says which key it would take."""
+
+
 def read_keys(text: str) -> dict[str, bytes]:
     """Read keys, `<key id>:<base64 of 32 bytes>`, joined by blanks or line breaks.
 
@@ -97,7 +100,7 @@ def open_sealed(record: Mapping[str, Any], seals: Seals | None) -> dict[str, Any
     Raises:
         NotOpened: when something is sealed and cannot be opened.
     """
-    opener = seals or Seals({"none": bytes(KEY_BYTES)})
+    opener = seals or NO_KEYS
     opened = dict(record)
     if isinstance(body := record.get("body"), bytes):
         opened["body"] = opener.open(body)

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 FILE = ROOT / "config" / "connector.toml"
 ANYBODY = {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}
 
-# A value other than the default for texts, which have a form each.
-TEXTS = {
+# A value other than the default for texts, and for a table, which have a form each.
+TEXTS: dict[str, Any] = {
     "http.host": "127.0.0.2",
     "http.path": "/other/path",
     "authentication.header_name": "x-kaleyra",
@@ -36,10 +36,16 @@ TEXTS = {
     "topics.prefix": "other.",
     "catalogue.folder": "elsewhere",
     "spool.folder": "elsewhere",
+    "privacy.fields": {"order.text": "drop"},
+    "privacy.hash_key_id": "2026",
+    "privacy.hash_key": "an invented key of 32 characters",
+    "privacy.seal_keys": f"2026:{'A' * 43}=",
 }
 COMPANIONS = {
     "authentication.header_name": {"CONNECTOR_AUTHENTICATION__HEADER_VALUE": "v"},
     "authentication.header_value": {"CONNECTOR_AUTHENTICATION__HEADER_NAME": "x"},
+    "privacy.hash_key_id": {"CONNECTOR_PRIVACY__HASH_KEY": "another invented key of 33 digits"},
+    "privacy.hash_key": {"CONNECTOR_PRIVACY__HASH_KEY_ID": "2025"},
 }
 
 
