@@ -1,4 +1,4 @@
-"""`connector forget`: a tombstone lies where the profile stands, by today's key and older ones, and what else is left is told."""
+"""`connector forget`: a tombstone lies where the profile stands, by today's key and older ones; what else is left is told."""
 
 import json
 import time
