@@ -48,7 +48,7 @@ RUN --mount=type=bind,from=build,source=/dist,target=/tmp/dist \
     python -m pip install --no-deps --no-index /tmp/dist/*.whl \
     && python -m pip check
 
-# For a volume: what outlives a container (registry.cache_folder). A new volume takes its owner and mode from here.
+# For a volume: what outlives a container (registry.cache_folder, spool.folder). A new volume takes its owner and mode from here.
 RUN install --directory --mode 0700 --owner 10001 --group 10001 /var/lib/connector
 
 USER 10001:10001

@@ -39,7 +39,7 @@ class Topics:
         self._before = self._ends()
 
     def added(self, run: str, *, read: bool) -> Found:
-        """Return what was added since; `read` it to find the ids of `run` in it."""
+        """Return what was added since; `read` it to find the ids of `run`, a pattern, in it."""
         after = self._ends()
         counts = dict.fromkeys((*self._event_topics, self._contact_topic), 0)
         for place, end in after.items():
@@ -73,7 +73,7 @@ class Topics:
         return ends
 
     def _ids(self, after: dict[tuple[str, int], int], run: str) -> dict[str, set[bytes]]:
-        pattern = re.compile(b"wamid\\.HBgM" + run.encode() + b"([0-9]{12})")
+        pattern = re.compile(b"wamid\\.HBgM(" + run.encode() + b"[0-9]{12})")
         ids: dict[str, set[bytes]] = {}
         left = sum(after.values()) - sum(self._before.values())
         self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._before.items()])

@@ -29,6 +29,7 @@ class Server:
 
     url: str
     pid: int
+    metrics_url: str = ""
 
     def cpu_seconds(self) -> float:
         """CPU time of all its processes and threads until now."""
@@ -40,7 +41,11 @@ class Server:
 
     def peak_memory_mb(self) -> float:
         """Peak resident memory of its largest process: the one that carries callbacks."""
-        return max(_peak_kib(pid) for pid in _tree(self.pid)) / 1024
+        return max(_kib(pid, "VmHWM") for pid in _tree(self.pid)) / 1024
+
+    def memory_mb(self) -> float:
+        """Resident memory of its largest process now."""
+        return max(_kib(pid, "VmRSS") for pid in _tree(self.pid)) / 1024
 
 
 @contextmanager
@@ -53,8 +58,8 @@ def baseline(stack: Stack, core: int, folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def bridge(stack: Stack, core: int, folder: Path) -> Iterator[Server]:
-    """Run `connector serve` with one worker, and all that belongs to it: headers, metrics, authentication."""
+def bridge(stack: Stack, core: int, folder: Path, spool: Path | None = None) -> Iterator[Server]:
+    """Run `connector serve` with one worker, and all that belongs to it: headers, metrics, authentication, by wish a spool."""
     port, management_port = free_ports(2)
     settings = folder / "connector.toml"
     settings.write_text(
@@ -72,12 +77,14 @@ header_value = "{HEADER_VALUE}"
 "bootstrap.servers" = "{stack.bootstrap_servers}"
 [registry]
 url = "{stack.registry_url}"
+[spool]
+folder = "{spool or ""}"
 """,
         encoding="utf-8",
     )
     command = ["-m", "connector", "serve", "--config", str(settings), "--workers", "1"]
     with _running(command, core, folder / "bridge.log", f"http://127.0.0.1:{management_port}/readyz") as pid:
-        yield Server(f"http://127.0.0.1:{port}{PATH}", pid)
+        yield Server(f"http://127.0.0.1:{port}{PATH}", pid, f"http://127.0.0.1:{management_port}/metrics")
 
 
 @contextmanager
@@ -121,8 +128,8 @@ def _tree(pid: int) -> list[int]:
     return pids
 
 
-def _peak_kib(pid: int) -> int:
+def _kib(pid: int, name: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1])
     return 0

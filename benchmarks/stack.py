@@ -26,12 +26,13 @@ _PARTITIONS = 6
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where broker and registry are. `keeps_records`: whether all records of a run can be read back."""
+    """Where broker and registry are. `keeps_records`: whether all records of a run can be read back; `kafka`: the real one."""
 
     broker: str
     bootstrap_servers: str
     registry_url: str
     keeps_records: bool
+    kafka: KafkaBroker | None = None
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def started(folder: Path, topics: Sequence[str], *, embedded: bool) -> Iterator[
             else:
                 try:
                     _create_topics(kafka.bootstrap_servers, topics)
-                    yield Stack(f"Apache Kafka {KAFKA_VERSION}", kafka.bootstrap_servers, registry_url, keeps_records=True)
+                    yield Stack(f"Apache Kafka {KAFKA_VERSION}", kafka.bootstrap_servers, registry_url, True, kafka)  # noqa: FBT003
                 finally:
                     kafka.stop()
                 return

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
-from connector.errors import KafkaFailed
+from connector.errors import KafkaAway, KafkaFailed
 
 _SLICES: Final = (0.1, 0.3, 0.6)
 """A call for metadata hears nothing of a wrong password: it is made three times, in these parts of its time."""
@@ -54,7 +54,7 @@ def unreachable(error: KafkaError, told: Collection[str]) -> KafkaFailed:
         return KafkaFailed(f"not authorised ({name}); allow it to the user of kafka.client sasl.username")
     if "_RESOLVE" in told and "_TRANSPORT" not in told:
         return KafkaFailed(f"Kafka does not answer ({name}): its name is not known; check kafka.client bootstrap.servers")
-    return KafkaFailed(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
+    return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
 
 
 def missing(topics: Iterable[str]) -> KafkaFailed:

@@ -7,23 +7,29 @@ registry that knows our schemas by other ids than before.
 
 import asyncio
 import gc
+import hashlib
+import time
 from pathlib import Path
 from typing import Any
 
 from connector import catalogue as catalogues
 from connector.alarm import DeadLetterAlarm
-from connector.errors import OtherSideFailed
+from connector.errors import KafkaAway, OtherSideFailed
 from connector.idcache import IdCache
 from connector.logs import event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
-from connector.pipeline.encode import encoders
+from connector.pipeline.circuit import Circuit
+from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
-from connector.pipeline.produce import KafkaSink
+from connector.pipeline.keep import Spool
+from connector.pipeline.produce import KafkaSink, Sink
 from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.schemaids import SchemaIds
 from connector.settings import Settings, max_message_bytes, producer_properties
+from connector.spool.drain import DRAINS, Drain
+from connector.spool.kept import DiskSpool
 
 _RETRY_SECONDS = 2.0
 _WARM_UP_SECONDS = 5.0
@@ -42,7 +48,11 @@ class Bridge:
         self.metrics = Metrics()
         folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
         self.catalogue = catalogues.load(folder, settings.topics.prefix, policy=Policy.of(settings.privacy))
-        self.sink = KafkaSink(producer_properties(settings))
+        self._circuit = Circuit()
+        self.sink = KafkaSink(producer_properties(settings), self._circuit)
+        # On the event loop, where it belongs: `start` makes it.
+        self._spool: DiskSpool | None = None
+        self._drain: Drain | None = None
         self._alarm = DeadLetterAlarm(settings.dead_letters)
         registry = Registry(settings.registry.url, settings.registry.client)
         self._schema_ids = SchemaIds(registry, self.catalogue, self._id_cache(own_folder), self.metrics)
@@ -50,6 +60,7 @@ class Bridge:
         self._proven: Flow | None = None
         self._flow: Flow | None = None
         self._is_draining = False
+        self._encoders: dict[str, Encoder] = {}
         self._reasons: dict[str, str] = {"starting": "schema ids, topics and producer are not proven yet"}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -59,18 +70,29 @@ class Bridge:
 
     def state(self) -> dict[str, Any]:
         """Return readiness with its reasons, as `/readyz` shows it."""
+        refusal = self._spool.refusal if self._spool and self._flow else ""
         return {
-            "ready": self._flow is not None,
-            "reasons": dict(self._reasons),
+            "ready": self._flow is not None and not refusal,
+            "reasons": {**self._reasons, **({"spool": refusal} if refusal else {})},
             "schema_ids": self._schema_ids.state(),
             "dead_letters": {"share": round(self._alarm.share, 4), "alarm": self._alarm.is_on},
-            "kafka": {"brokers_up": self.sink.producers.brokers_up, "outstanding_records": self.sink.outstanding_records},
+            "kafka": {
+                "away": self._circuit.is_open,
+                "brokers_up": self.sink.producers.brokers_up,
+                "outstanding_records": self.sink.outstanding_records,
+            },
+            "spool": self._spool.state() if self._spool else None,
         }
 
     def start(self) -> None:
         """Begin to warm up, on the running event loop."""
         self.sink.start()
         self._tasks = [asyncio.create_task(self._warm_up()), asyncio.create_task(self._measure())]
+        spool = self.settings.spool
+        if spool.folder:
+            self._spool = DiskSpool(spool, self.metrics)
+            self._drain = Drain(spool, self._new_drain_sink, self._flow_to, self.metrics)
+            self._tasks.append(asyncio.create_task(self._drain.run()))
         for task in self._tasks:
             task.add_done_callback(_tell_defect)
 
@@ -86,6 +108,10 @@ class Bridge:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._drain:
+            await self._drain.close()
+        if self._spool:
+            await self._spool.close()
         return await self.sink.close(self.settings.shutdown.drain_timeout_seconds)
 
     async def _warm_up(self) -> None:
@@ -97,15 +123,37 @@ class Bridge:
                 topics = [record_type.topic for record_type in self.catalogue]
                 await self.sink.producers.warm_up(topics, _WARM_UP_SECONDS)
             except OtherSideFailed as failed:
-                what = "topics_and_producer" if schema_ids else "schemas"
-                if self._reasons != {what: str(failed)}:
-                    event("not_ready", "warning", reason=str(failed))
-                self._reasons = {what: str(failed)}
+                if schema_ids and isinstance(failed, KafkaAway) and await self._begins_on_spool():
+                    self._open(schema_ids)
+                elif self._flow is None:
+                    self._tell_not_ready("topics_and_producer" if schema_ids else "schemas", failed)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 break
-        self._open(schema_ids)
+        if self._proven is None:
+            self._open(schema_ids)
+        if self._spool:
+            await self._spool.prove(self._what_is_proven())
         await self._check_schema_ids()
+
+    async def _begins_on_spool(self) -> bool:
+        """Return whether callbacks can be kept until Kafka is there: this very configuration has worked before."""
+        if self._proven or not (self._spool and await self._spool.was_proven(self._what_is_proven())):
+            return False
+        event("kafka_away_at_start", "warning", see="callbacks are kept in spool.folder")
+        self._circuit.open(asyncio.get_running_loop().time())
+        return True
+
+    def _what_is_proven(self) -> str:
+        """Return a digest of all that a start proves: another topic, schema or server is to be proven anew."""
+        topics = sorted((record_type.topic, record_type.published_text) for record_type in self.catalogue)
+        servers = self.settings.kafka.client["bootstrap.servers"], self.settings.registry.url
+        return hashlib.sha256(repr((topics, servers)).encode()).hexdigest()
+
+    def _tell_not_ready(self, what: str, failed: OtherSideFailed) -> None:
+        if self._reasons != {what: str(failed)}:
+            event("not_ready", "warning", reason=str(failed))
+        self._reasons = {what: str(failed)}
 
     async def _check_schema_ids(self) -> None:
         interval_seconds = self.settings.registry.verify_interval_seconds
@@ -117,10 +165,8 @@ class Bridge:
 
     def _open(self, schema_ids: dict[str, int]) -> None:
         limit_bytes = max_message_bytes(self.settings)
-        by_name = encoders(self.catalogue, schema_ids, self.settings.registry.url, limit_bytes, self.metrics)
-        credentials = Credentials.of(self.settings.authentication)
-        renamed_keys = self.settings.callbacks.renamed_keys
-        self._proven = Flow(self.catalogue, by_name, credentials, self.sink, self.metrics, renamed_keys)
+        self._encoders = encoders(self.catalogue, schema_ids, self.settings.registry.url, limit_bytes, self.metrics)
+        self._proven = self._new_flow(self.sink, self._spool)
         self._offer()
         # What was made at start stays: the collector need not look at it again.
         gc.collect()
@@ -128,6 +174,18 @@ class Bridge:
         # A callback makes many short-lived values and hardly a cycle; the default looks at them every 700.
         gc.set_threshold(50_000, 20, 100)
         event("ready", "info")
+
+    def _new_flow(self, sink: Sink, spool: Spool | None = None) -> Flow:
+        credentials = Credentials.of(self.settings.authentication)
+        renamed_keys = self.settings.callbacks.renamed_keys
+        return Flow(self.catalogue, self._encoders, credentials, sink, self.metrics, renamed_keys, spool)
+
+    def _new_drain_sink(self) -> KafkaSink:
+        return KafkaSink({**producer_properties(self.settings), **DRAINS})
+
+    def _flow_to(self, sink: Sink) -> Flow | None:
+        """Return the flow of what waited in the spool, while records may be produced."""
+        return self._new_flow(sink) if self._flow else None
 
     def _offer(self) -> None:
         """Take callbacks, unless our ids are wrong or the bridge is stopping."""
@@ -148,6 +206,9 @@ class Bridge:
             self.metrics.tell()
             self._watch_dead_letters()
             self.metrics.outstanding_records.set(self.sink.outstanding_records)
+            self.metrics.circuit_open.set(self._circuit.is_open)
+            if self._spool:
+                await self._spool.look(time.time_ns() // 1_000_000)
             await asyncio.sleep(_STATE_SECONDS)
 
     def _watch_dead_letters(self) -> None:

@@ -4,6 +4,7 @@
     ├── ConfigurationInvalid       mend the settings, a schema or messages.toml; exit code 2
     ├── OtherSideFailed            Kafka, the registry or a bridge did not do its part; exit code 1
     │   ├── KafkaFailed
+    │   │   └── KafkaAway          it does not answer: an outage, that passes
     │   └── RegistryFailed
     │       ├── NotRegistered      the registry answers, and does not know our schemas
     │       └── RegistryRefused    it has something against one subject or schema, and may take others
@@ -43,6 +44,10 @@ class OtherSideFailed(ConnectorError):
 
 class KafkaFailed(OtherSideFailed):
     """Kafka is away, refuses, or lacks a topic."""
+
+
+class KafkaAway(KafkaFailed):
+    """Kafka does not answer: an outage, that passes."""
 
 
 class RegistryFailed(OtherSideFailed):

@@ -64,22 +64,28 @@ def event(name: str, level: str = "error", **facts: Any) -> None:
 
 
 class Seldom:
-    """Logs an event at most once in `seconds`, however often it happens; `times` says how often it did since the last line."""
+    """Logs an event, with the same facts, at most once in `seconds`; `times` says how often it was since the last line."""
+
+    _MOST_LINES = 1000
 
     def __init__(self, name: str, level: str = "warning", seconds: float = 60.0) -> None:
         self._name = name
         self._level = level
         self._seconds = seconds
-        self._next = 0.0
-        self._times = 0
+        self._lines: dict[tuple[Any, ...], tuple[float, int]] = {}
 
     def event(self, **facts: Any) -> None:
         """Count the event, and log it if it is due. `facts` must be safe."""
-        self._times += 1
+        line = tuple(facts.values())
         now = time.monotonic()
-        if now >= self._next:
-            event(self._name, self._level, times=self._times, **facts)
-            self._next, self._times = now + self._seconds, 0
+        due, times = self._lines.get(line, (0.0, 0))
+        if now < due:
+            self._lines[line] = (due, times + 1)
+            return
+        if len(self._lines) >= self._MOST_LINES:
+            self._lines.clear()
+        self._lines[line] = (now + self._seconds, 0)
+        event(self._name, self._level, times=times + 1, **facts)
 
 
 class Once(logging.Filter):

@@ -92,6 +92,40 @@ class Metrics:
         self.schema_id_checks = Counter(
             "connector_schema_id_checks", "Times that the registry was asked about our ids.", ["outcome"], registry=into
         )
+        self.circuit_open = Gauge(
+            "connector_circuit_open",
+            "Workers that know Kafka to be away.",
+            registry=into,
+            multiprocess_mode="livesum",
+        )
+        self.spooled = Counter("connector_spooled_callbacks", "Callbacks kept on disk while Kafka was away.", registry=into)
+        self.spool_delivered = Counter(
+            "connector_spool_delivered_callbacks", "Callbacks that waited on disk and are in Kafka now.", registry=into
+        )
+        self.spool_set_aside = Counter(
+            "connector_spool_set_aside_callbacks",
+            "Callbacks on disk that cannot be delivered; they are kept there.",
+            registry=into,
+        )
+        self.spool_waiting = Gauge(
+            "connector_spool_waiting_callbacks",
+            "Callbacks that wait on disk, of the whole instance.",
+            registry=into,
+            multiprocess_mode="livemax",
+        )
+        self.spool_bytes = Gauge("connector_spool_waiting_bytes", "Their size.", registry=into, multiprocess_mode="livemax")
+        self.spool_oldest_seconds = Gauge(
+            "connector_spool_oldest_seconds",
+            "Time since the receipt of the first callback that waits on disk.",
+            registry=into,
+            multiprocess_mode="livemax",
+        )
+        self.spool_refuses = Gauge(
+            "connector_spool_refuses",
+            "1 while the spool takes no callback: it is full, what waits is too old, or its disk fails.",
+            registry=into,
+            multiprocess_mode="livemax",
+        )
         self._tallies: list[Tally] = []
         self.records_by_topic: dict[str, Tally] = {}
         self.left_out_by = {what: self.tally(self.left_out.labels(what)) for what in _LEFT_OUT}

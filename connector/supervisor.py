@@ -21,6 +21,7 @@ from connector.app import create_management_app
 from connector.listener import PlainServer, bind
 from connector.logs import event
 from connector.settings import Settings
+from connector.spool.prepare import prepare
 
 _RESTART_SECONDS = 1.0
 _GRACE_SECONDS = 5.0
@@ -51,6 +52,9 @@ class Supervisor:
         self._metrics_folder = self._own_folder / "metrics"
         self._metrics_folder.mkdir()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics_folder)
+        if loaded.spool.folder:
+            # Ours until this process ends: other instances have folders of their own.
+            self._spool = prepare(loaded.spool)
 
     def state(self) -> dict[str, Any]:
         """Return readiness over all workers, as `/readyz` shows it."""

@@ -22,6 +22,7 @@ from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
+from connector.pipeline.keep import Spool
 from connector.pipeline.produce import Failure, Outcome, Sink
 from connector.records import EMPTY, Answer, Callback, Item, Json, KafkaMessage, RawCallback, Request
 
@@ -261,12 +262,13 @@ def flow(
     metrics: Metrics | None = None,
     of: Catalogue | None = None,
     renamed_keys: Mapping[str, str] = EMPTY,
+    spool: Spool | None = None,
 ) -> Flow:
     """Return a flow without servers."""
     of = of or catalogue()
     metrics = metrics or Metrics()
     allowed = credentials or Credentials(allow_anyone=True)
-    return Flow(of, new_encoders(of, metrics), allowed, sink or MemorySink(), metrics, renamed_keys)
+    return Flow(of, new_encoders(of, metrics), allowed, sink or MemorySink(), metrics, renamed_keys, spool)
 
 
 @functools.cache

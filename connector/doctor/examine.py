@@ -12,6 +12,7 @@ from connector.doctor.findings import SCHEMA_FILES, Finding, not_checked
 from connector.doctor.kafka import check_kafka
 from connector.doctor.personal import check_personal
 from connector.doctor.registry import check_clock, check_registry
+from connector.doctor.spool import check_spool
 from connector.settings import Settings
 
 SECONDS: Final = 30.0
@@ -26,7 +27,9 @@ def examine(file: Path | None) -> list[Finding]:
     settings = read.settings
     if settings is None:
         why = "the settings cannot be read"
-        there = (not_checked(what, why) for what in (SCHEMA_FILES, "kafka", "registry", "clock", "open files", "privacy"))
+        there = (
+            not_checked(what, why) for what in (SCHEMA_FILES, "kafka", "registry", "clock", "spool", "open files", "privacy")
+        )
         return [*read.findings, *there, machine.check_temporary_folder()]
     checks: dict[str, Check] = {
         SCHEMA_FILES: lambda: configuration.check_schema_files(settings),
@@ -81,5 +84,6 @@ def _machine(settings: Settings, catalogue: Catalogue | None) -> list[Finding]:
         *check_personal(settings, catalogue),
         machine.check_temporary_folder(),
         *machine.check_cache_folder(settings.registry.cache_folder),
+        *check_spool(settings.spool),
         machine.check_open_files(settings.http),
     ]

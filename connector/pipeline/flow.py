@@ -21,7 +21,8 @@ from connector.pipeline.deadletter import DeadLetters
 from connector.pipeline.decode import decode
 from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import Encoder
-from connector.pipeline.produce import NoSpool, Outcome, Sink, Spool
+from connector.pipeline.keep import NoSpool, Spool
+from connector.pipeline.produce import Outcome, Sink
 from connector.pipeline.split import split
 from connector.pipeline.tombstones import tombstones
 from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request
@@ -72,7 +73,7 @@ class Flow:
             self._from_meta.event(advice=FOR_META)
             return NOT_FOR_META
         try:
-            if not self._spool.is_waiting:
+            if not (self._spool.is_waiting and await self._spool.is_ahead()):
                 outcome = await self.deliver(raw)
                 if not outcome.may_pass_later:
                     return acknowledge(outcome)

@@ -14,8 +14,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
 from connector.errors import NoRoom
+from connector.logs import Seldom, event
+from connector.pipeline.circuit import Circuit
 from connector.pipeline.producers import Producers, is_fatal, name_of
-from connector.records import KafkaMessage, RawCallback
+from connector.records import KafkaMessage
 
 REFUSED_FOR_GOOD: Final = frozenset(
     {
@@ -46,7 +48,7 @@ _FEW_RECORDS: Final = 64
 _GATHER_SECONDS: Final = 0.004
 """With few records under way, what a turn of the event loop brings is handed over at its end. With more, it is gathered for so
 long: the client's thread is woken once for all of it, and Kafka gets larger batches."""
-_SILENT_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.25
 _log: Final = logging.getLogger("connector.produce")
 
 
@@ -76,29 +78,6 @@ class Sink(Protocol):
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback and await every acknowledgement; `NoRoom` when nothing was enqueued."""
         ...
-
-
-class Spool(Protocol):
-    """Where callbacks wait on disk while Kafka is away."""
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether any callback of this instance waits: then a new one queues behind it, or it would overtake."""
-        ...
-
-    async def keep(self, raw: RawCallback, credential: str) -> None:
-        """Return once the callback is on disk for good; `NoRoom` when it is not."""
-        ...
-
-
-class NoSpool:
-    """What stands in for the spool while none is set: it has room for nothing."""
-
-    is_waiting = False
-
-    async def keep(self, raw: RawCallback, credential: str) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse."""
-        raise NoRoom("there is no spool")
 
 
 class _Delivery:
@@ -144,11 +123,15 @@ class _Delivery:
 class KafkaSink:
     """Sends the records of callbacks, over the producers of one worker.
 
-    `properties` is the producer's whole configuration. `start` before the first `send`, `close` at the end.
+    `properties` is the producer's whole configuration; `circuit` tells when Kafka is known to be away (None: nobody asks).
+    `start` before the first `send`, `close` at the end.
     """
 
-    def __init__(self, properties: dict[str, Any]) -> None:
+    def __init__(self, properties: dict[str, Any], circuit: Circuit | None = None) -> None:
         self.producers = Producers(properties)
+        self._circuit = circuit
+        self._answers = 0
+        self._looking: asyncio.TimerHandle | None = None
         self._max_records = int(properties["queue.buffering.max.messages"])
         self._max_bytes = int(properties["queue.buffering.max.kbytes"]) * 1024
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -156,27 +139,35 @@ class KafkaSink:
         self._gathered: list[_Delivery] = []
         self._outstanding = 0
         self._outstanding_bytes = 0
-        self._silent_until: dict[tuple[str, str], float] = {}
+        self._not_confirmed = Seldom("not_confirmed", "error")
 
     @property
     def outstanding_records(self) -> int:
         """Records that Kafka has not acknowledged yet."""
         return self._outstanding
 
+    @property
+    def outstanding_bytes(self) -> int:
+        """Their size, about."""
+        return self._outstanding_bytes
+
     def start(self) -> None:
         """Make the producer and begin to poll it on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self.producers.start()
-        self._polling = asyncio.get_running_loop().call_later(_IDLE_POLL_SECONDS, self._poll)
+        self._polling = self._loop.call_later(_IDLE_POLL_SECONDS, self._poll)
+        self._look()
 
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback and await every report.
 
         Raises:
-            NoRoom: when the queue cannot take all of them; nothing was enqueued.
+            NoRoom: when the queue cannot take all of them, or Kafka is known to be away; nothing was enqueued.
         """
         if not messages:
             return Outcome([], [])
+        if self._circuit and self._circuit.is_open and not self._circuit.lets_pass(asyncio.get_running_loop().time()):
+            raise NoRoom("Kafka does not answer")
         producer = self.producers.main
         size_bytes = _queued_bytes(messages)
         if (
@@ -196,7 +187,8 @@ class KafkaSink:
             for failure in await self._enqueue(self.producers.alone(), again, _queued_bytes(again)):
                 (refused if failure.for_good else unconfirmed).append(failure)
         if unconfirmed:
-            self._tell(unconfirmed[0])
+            # Once a minute: an outage fails every callback.
+            self._not_confirmed.event(topic=unconfirmed[0].message.topic, error=unconfirmed[0].error)
         return Outcome(refused, unconfirmed)
 
     async def close(self, timeout_seconds: float) -> int:
@@ -206,9 +198,10 @@ class KafkaSink:
         # Not flush() in a thread: reports belong on the event loop, where they are polled on meanwhile.
         while self._left() and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
-        if self._polling:
-            self._polling.cancel()
-            self._polling = None
+        for timer in (self._polling, self._looking):
+            if timer:
+                timer.cancel()
+        self._polling = self._looking = None
         left = self._left()
         self.producers.drop()
         return left
@@ -232,6 +225,9 @@ class KafkaSink:
         return delivery.unsent + self._failures(delivery) if delivery.errors or delivery.unsent else []
 
     def _finish(self, delivery: _Delivery) -> None:
+        # The client's own errors are negative: they are no answer of Kafka's.
+        if not delivery.unsent and all(error.code() > 0 for error, _, _ in delivery.errors):
+            self._answers += 1
         self._outstanding -= len(delivery.messages)
         self._outstanding_bytes -= delivery.size_bytes
 
@@ -274,18 +270,20 @@ class KafkaSink:
             for error, topic, value in delivery.errors
         ]
 
-    def _tell(self, failure: Failure) -> None:
-        """Log the topic and error of a record not confirmed, once a minute: an outage fails every callback."""
-        what = failure.message.topic, failure.error
-        now = asyncio.get_running_loop().time()
-        if now >= self._silent_until.get(what, now):
-            self._silent_until[what] = now + _SILENT_SECONDS
-            _log.error("not_confirmed", extra={"topic": what[0], "error": what[1]})
-
     def _poll_in(self, seconds: float) -> None:
+        assert self._loop is not None
         if self._polling:
             self._polling.cancel()
-            self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
+        self._polling = self._loop.call_later(seconds, self._poll)
+
+    def _look(self) -> None:
+        assert self._loop is not None
+        if self._circuit:
+            was_open = self._circuit.is_open
+            self._circuit.look(self._loop.time(), self._outstanding, self._answers, self.producers.brokers_up)
+            if self._circuit.is_open != was_open:
+                event("kafka_away" if self._circuit.is_open else "kafka_back", "warning")
+            self._looking = self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def _poll(self) -> None:
         self.producers.poll()

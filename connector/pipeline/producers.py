@@ -13,7 +13,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connector import access
-from connector.errors import KafkaFailed
+from connector.errors import KafkaAway, KafkaFailed
 
 _log: Final = logging.getLogger("connector.produce")
 
@@ -117,7 +117,7 @@ class Producers:
             if "CLUSTER_AUTHORIZATION_FAILED" in self._errors:
                 advice = "allow WRITE on the topics (before Kafka 2.8 also IDEMPOTENT_WRITE on the cluster)"
                 raise KafkaFailed(f"not authorised for a producer id (CLUSTER_AUTHORIZATION_FAILED); {advice}")
-            raise KafkaFailed("Kafka gave no producer id yet; is the cluster healthy?")
+            raise KafkaAway("Kafka gave no producer id yet; is the cluster healthy?")
 
     async def _topic_error(self, producer: Producer, topic: str, timeout_seconds: float) -> int | None:
         """Ask for a topic's metadata; return the code of the error that stands in it."""

@@ -33,6 +33,7 @@ ALL = (
     "clock",
     "privacy",
     "disk",
+    "spool",
     "open files",
 )
 

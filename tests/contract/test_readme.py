@@ -44,11 +44,32 @@ def make_targets() -> set[str]:
 
 def named_files() -> set[str]:
     """Paths of this repository, in links, in code and behind curl's @."""
-    links = {target for target in re.findall(r"\]\(([^)]+)\)", README) if not re.match(r"[a-z]+:|#", target)}
+    links = {target for target in re.findall(r"\]\(([^) ]+)[^)]*\)", README) if not re.match(r"[a-z]+:|#", target)}
     top = {path.name for path in ROOT.iterdir()}
     plain = {code for code in CODE if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", code) and code.split("/")[0] in top}
     posted = set(re.findall(r"@([\w./-]+)", "\n".join(LINES)))
     return links | plain | posted
+
+
+def promised_tests() -> list[tuple[str, str]]:
+    """The tests that the promise names: file and function."""
+    promise = README.partition("## The promise")[2].partition("\n## ")[0]
+    return re.findall(r'\[test\]\(([^ )]+) "(\w+)"\)', promise)
+
+
+def test_every_row_and_sentence_of_the_promise_names_its_test() -> None:
+    promise = README.partition("## The promise")[2].partition("\n## ")[0]
+    table, _, prose = promise.strip().rpartition("|\n\n")
+    rows = table.splitlines()[2:]
+    assert all(row.count("[test](") == 1 for row in rows)
+    sentences = re.split(r"\.\s+(?=[A-Z])", " ".join(prose.split()))
+    assert len(sentences) == 3
+    assert all(sentence.count("[test](") == 1 for sentence in sentences)
+
+
+@pytest.mark.parametrize(("file", "name"), promised_tests())
+def test_test_of_the_promise_is_there(file: str, name: str) -> None:
+    assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
 def test_there_is_something_to_check() -> None:

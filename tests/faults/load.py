@@ -42,11 +42,14 @@ class Load:
 
 
 @contextmanager
-def load(callback_url: str) -> Iterator[Load]:
-    """Send from several senders at once until the end of the block; all answers are in by then."""
+def load(callback_url: str, first: int = 0) -> Iterator[Load]:
+    """Send from several senders at once until the end of the block; all answers are in by then.
+
+    Each sender numbers its messages from `first` on, for one person of its own, and waits for each answer.
+    """
     running = Load()
     with ThreadPoolExecutor(SENDERS) as threads:
-        senders = [threads.submit(_send, callback_url, number, running) for number in range(SENDERS)]
+        senders = [threads.submit(_send, callback_url, number, first, running) for number in range(SENDERS)]
         try:
             yield running
         finally:
@@ -55,9 +58,9 @@ def load(callback_url: str) -> Iterator[Load]:
         sender.result()
 
 
-def _send(callback_url: str, number: int, running: Load) -> None:
+def _send(callback_url: str, number: int, first: int, running: Load) -> None:
     with httpx.Client(trust_env=False, verify=False, timeout=60) as client:
-        for index in _forever(running.stopping.is_set):
+        for index in _forever(first, running.stopping.is_set):
             message_id = f"wamid.{number}.{index}"
             began = time.monotonic()
             try:
@@ -69,8 +72,8 @@ def _send(callback_url: str, number: int, running: Load) -> None:
             time.sleep(_PAUSE_SECONDS)
 
 
-def _forever(is_over: Callable[[], bool]) -> Iterator[int]:
-    index = 0
+def _forever(first: int, is_over: Callable[[], bool]) -> Iterator[int]:
+    index = first
     while not is_over():
         yield index
         index += 1

@@ -3,23 +3,25 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from connector.doctor import kafka, machine
+from connector.doctor import kafka, machine, spool
 from connector.doctor.configuration import catalogue_of
 from connector.doctor.examine import side_by_side
 from connector.doctor.findings import Finding, exit_code, not_checked
 from connector.doctor.personal import check_personal
 from connector.doctor.registry import difference
-from connector.settings import Http, Settings, load
+from connector.settings import Http, Settings, Spool, load
 from connector.topics.broker import Cluster
 from connector.topics.deviations import Seen, TopicState
-from tests.callbacks import catalogue
+from tests.callbacks import catalogue, raw
 from tests.unit.test_deviations import WANTED, all_as_made, topic
+from tests.unit.test_spool import Disk, keep
 
 OK: Final = Finding("a", "ok", "fine")
 MIB: Final = 1024 * 1024
@@ -257,3 +259,59 @@ def test_spool_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
     (_, spool) = personal(SPOOL__FOLDER=str(folder))
     assert (spool.state, spool.advice) == ("warning", f"chmod 700 {folder}")
     assert str(folder) in spool.found
+
+
+# The spool
+
+
+MOUNTS: Final = """\
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:25 / /tmp rw - tmpfs tmpfs rw
+31 22 0:26 / /var/lib/my\\040disk rw shared:1 - xfs /dev/sdb rw
+"""
+
+
+def findings_of(folder: Path, **more: Any) -> list[Finding]:
+    return list(spool.check_spool(Spool(folder=str(folder), **more)))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/tmp/spool", "tmpfs"), ("/tmpfs", "ext4"), ("/", "ext4"), ("/var/lib/my disk/spool", "xfs")],
+)
+def test_kind_of_mount_is_that_of_the_nearest(path: str, kind: str) -> None:
+    assert spool.kind_of_mount(Path(path), MOUNTS) == kind
+
+
+@pytest.mark.parametrize(("kind", "state"), [("tmpfs", "warning"), ("overlay", "warning"), ("ext4", "ok"), ("", "ok")])
+def test_spool_that_would_not_outlive_anything_is_a_warning(kind: str, state: str) -> None:
+    assert spool.place("/spool", kind).state == state
+
+
+def test_spool_that_is_off_says_what_that_means() -> None:
+    (finding,) = spool.check_spool(Spool())
+    assert finding.state == "ok"
+    assert "503" in finding.found
+
+
+def test_spool_without_room_for_what_it_may_hold_is_a_warning(tmp_path: Path) -> None:
+    assert "spool.max_bytes" in findings_of(tmp_path, max_bytes=2**60)[-1].found
+
+
+def test_what_waits_and_what_cannot_be_delivered_is_told(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    keep(disk, raw(b"{}"), raw(b"{}"))
+    with closing(disk.file()) as file:
+        file.set_aside([(1, "refused_by_kafka")])
+    # Beside the bridge, which has it open.
+    told = {finding.state: finding for finding in findings_of(disk.folder)}
+    assert "1 callbacks wait" in told["warning"].found
+    assert "topics check" in told["error"].advice
+
+
+def test_damaged_spool_and_what_was_set_aside_of_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "spool.sqlite").write_bytes(b"no database" * 100)
+    (tmp_path / "damaged-20260101T000000-spool.sqlite").write_bytes(b"")
+    told = {finding.state: finding for finding in findings_of(tmp_path)}
+    assert "cannot be read" in told["error"].found
+    assert "damaged-20260101T000000-spool.sqlite" in told["warning"].found

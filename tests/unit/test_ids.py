@@ -131,6 +131,18 @@ def test_reaction_its_removal_and_the_same_again_have_ids_of_their_own() -> None
     assert len({id_of(Event("messages", entry)) for entry in (*given_, again)}) == 3
 
 
+def test_second_delivery_of_a_callback_has_the_same_ids() -> None:
+    bodies = [
+        envelope([message(), message(id="wamid.B", message_type="document")], [contact()], [status()]),
+        envelope([message(id="wamid.C", order={"product_items": [{"quantity": "x"}]}, message_type="order")]),
+        b"no JSON",
+    ]
+    for body in bodies:
+        first, second = (messages_of(body, received_at=1_763_720_000_000 + late) for late in (0, 86_400_000))
+
+        assert [header(one, "ce_id") for one in first] == [header(one, "ce_id") for one in second]
+
+
 def test_id_holds_no_number_in_clear() -> None:
     for record in records_of([Event("messages", message())], PEOPLE, has_envelope=True):
         assert NUMBER not in str(header(record, "ce_id"))

@@ -1,0 +1,251 @@
+"""The way out of the spool: one worker of the instance brings what waits into Kafka, in the order of acceptance.
+
+Its producer gives no record up, so that an outage of any length leaves no gap that a later record of the same key could slip
+through. Near the end new callbacks are held for a moment, instead of queueing behind the last ones for ever. When a callback
+fails all the same (its topic is missing, the producer failed for good), what is under way is awaited, and all that is not
+acknowledged is taken anew.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from connector.errors import NoRoom
+from connector.logs import Seldom, event
+from connector.metrics import Metrics
+from connector.pipeline.flow import Flow
+from connector.pipeline.produce import Sink
+from connector.settings import Spool
+from connector.spool.file import DAMAGED, REFUSED, File, Waiting, Why
+from connector.spool.row import Kept
+from connector.spool.shared import Shared
+
+_ELECTION_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.05
+_LOOK_AT_FILE_SECONDS: Final = 5.0
+"""Workers of an instance that was killed may still write for a moment, and tell only each other."""
+_ROOM_SECONDS: Final = 0.005
+_PAUSE_SECONDS: Final = 1.0
+_FEW_ROWS: Final = 50
+_HOLD_SECONDS: Final = 1.0
+_UNDER_WAY_RECORDS: Final = 10_000
+_UNDER_WAY_BYTES: Final = 16 * 1024 * 1024
+"""More records than this are not handed over before some are acknowledged; one callback can have as many again."""
+
+DRAINS: Final[dict[str, Any]] = {
+    # No record is given up.
+    "delivery.timeout.ms": 0,
+    # Ours are the bounds, above.
+    "queue.buffering.max.messages": 2 * _UNDER_WAY_RECORDS,
+    "queue.buffering.max.kbytes": 3 * _UNDER_WAY_BYTES // 1024,
+    # The main producer's tell the state.
+    "statistics.interval.ms": 0,
+}
+"""What the properties of its producer have other than those of the producer of callbacks."""
+
+
+class PatientSink(Sink, Protocol):
+    """A sink that gives no record up."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    async def close(self, timeout_seconds: float) -> int:
+        """Let go of what is under way."""
+        ...
+
+    @property
+    def outstanding_records(self) -> int:
+        """Records under way."""
+        ...
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """Their size."""
+        ...
+
+
+class Drain:
+    """Empties the spool whenever anything waits, in the worker that holds the lock.
+
+    `new_sink` makes a sink that gives no record up (`DRAINS`); `flow_to` returns the flow into it, or None while nothing may
+    be produced.
+    """
+
+    def __init__(
+        self,
+        settings: Spool,
+        new_sink: Callable[[], PatientSink],
+        flow_to: Callable[[PatientSink], Flow | None],
+        metrics: Metrics,
+    ) -> None:
+        self._shared = Shared(Path(settings.folder))
+        self._file = File(Path(settings.folder), settings.max_bytes, self._shared)
+        self._lock = os.open(Path(settings.folder) / "drain.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._thread = ThreadPoolExecutor(1, "drain")
+        self._new_sink = new_sink
+        self._flow_to = flow_to
+        self._sink: PatientSink | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._done: list[int] = []
+        self._aside: list[tuple[int, Why]] = []
+        self._failed = False
+        self._delivered_at = self._held_at = float("-inf")
+        self._delivered = metrics.tally(metrics.spool_delivered)
+        self._set_aside = metrics.spool_set_aside
+        self._disk_failed = Seldom("spool_failed", "error")
+        self._not_delivered = Seldom("spool_not_delivered", "error")
+
+    async def run(self) -> None:
+        """Drain until cancelled."""
+        while not self._is_elected():  # noqa: ASYNC110 - a lock between processes: nobody calls
+            await asyncio.sleep(_ELECTION_SECONDS)
+        looked_at = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            if self._shared.is_waiting or loop.time() - looked_at > _LOOK_AT_FILE_SECONDS:
+                looked_at = loop.time()
+                try:
+                    await self._empty()
+                except sqlite3.Error as error:
+                    self._disk_failed.event(error=getattr(error, "sqlite_errorname", type(error).__name__))
+                    await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def close(self) -> None:
+        """Let go; what is under way stays in the file, and is delivered again."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._leave_kafka()
+        with suppress(sqlite3.Error):
+            await self._take_out()
+            if self._shared.is_held:
+                await self._in_thread(self._file.let_go)
+        self._thread.shutdown(wait=True)
+        self._file.close()
+        os.close(self._lock)
+        self._shared.close()
+
+    def _is_elected(self) -> bool:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    async def _empty(self) -> None:
+        """Deliver all that waits."""
+        if await self._in_thread(self._file.empty_if_so):
+            return
+        event("spool_drains", "warning")
+        while not await self._deliver_in_order():  # noqa: ASYNC110 - a pause, not a wait for an event
+            await asyncio.sleep(_PAUSE_SECONDS)
+        event("spool_empty", "warning")
+        await self._leave_kafka()
+
+    async def _deliver_in_order(self) -> bool:
+        """Deliver until nothing waits; return False when something failed, to begin anew with all that is still there."""
+        # Of a run before this one, which the disk ended.
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        self._failed = False
+        after = 0
+        while not self._failed:
+            flow = self._flow()
+            if flow is None:
+                break
+            rows = await self._in_thread(self._file.read, after)
+            for row in rows:
+                if not self._failed:
+                    await self._begin(flow, row)
+                    after = row.id
+            await self._hold_near_the_end(len(rows))
+            if not rows and self._under_way:
+                await asyncio.wait(self._under_way, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await self._take_out()
+            if not rows and not self._under_way and await self._in_thread(self._file.empty_if_so):
+                return True
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        await self._take_out()
+        return False
+
+    async def _begin(self, flow: Flow, row: Waiting) -> None:
+        """Hand one callback over to the producer, when that has room."""
+        if row.kept is None:
+            self._aside.append((row.id, DAMAGED))
+            return
+        assert self._sink is not None
+        sink = self._sink
+        while sink.outstanding_records > _UNDER_WAY_RECORDS or sink.outstanding_bytes > _UNDER_WAY_BYTES:  # noqa: ASYNC110 - plain numbers
+            await asyncio.sleep(_ROOM_SECONDS)
+        task = asyncio.create_task(self._deliver(flow, row.id, row.kept))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        # It runs until it has handed its records over, so that they are in order; and callers get their turn.
+        await asyncio.sleep(0)
+
+    async def _deliver(self, flow: Flow, place: int, kept: Kept) -> None:
+        try:
+            outcome = await flow.deliver(kept.raw())
+        except NoRoom:
+            self._failed = True
+            return
+        if outcome.unconfirmed:
+            self._failed = True
+            failure = outcome.unconfirmed[0]
+            self._not_delivered.event(topic=failure.message.topic, error=failure.error)
+        elif outcome.refused:
+            self._aside.append((place, REFUSED))
+        else:
+            self._done.append(place)
+            self._delivered_at = asyncio.get_running_loop().time()
+
+    async def _hold_near_the_end(self, rows: int) -> None:
+        """Hold new callbacks while the last ones are delivered, for as long as that goes on well, and not for long."""
+        now = asyncio.get_running_loop().time()
+        if self._shared.is_held:
+            if now > self._held_at + _HOLD_SECONDS:
+                await self._in_thread(self._file.let_go)
+        elif (
+            rows < _FEW_ROWS
+            and len(self._under_way) < _FEW_ROWS
+            and now - self._delivered_at < _HOLD_SECONDS
+            and now > self._held_at + 2 * _HOLD_SECONDS
+        ):
+            self._held_at = now
+            await self._in_thread(self._file.hold)
+
+    async def _take_out(self) -> None:
+        """Take out of the file what is done with."""
+        done, self._done = self._done, []
+        aside, self._aside = self._aside, []
+        if done:
+            await self._in_thread(self._file.delete, done)
+            self._delivered.count += len(done)
+        if aside:
+            await self._in_thread(self._file.set_aside, aside)
+            self._set_aside.inc(len(aside))
+            event("spool_set_aside", callbacks=len(aside), why=aside[0][1])
+
+    def _flow(self) -> Flow | None:
+        if self._sink is None:
+            self._sink = self._new_sink()
+            self._sink.start()
+        return self._flow_to(self._sink)
+
+    async def _leave_kafka(self) -> None:
+        if self._sink:
+            await self._sink.close(0)
+            self._sink = None
+
+    async def _in_thread(self, call: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)

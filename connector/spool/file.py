@@ -1,0 +1,247 @@
+"""The spool's file: SQLite in WAL mode, each commit on disk before it returns. Every method blocks.
+
+A row's id is its place in the queue. A write takes `write.lock` first: the kernel's queue is fairer, and quicker, than
+SQLite's own waiting by sleeping.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from connector.spool.row import Kept, Row, kept_of
+from connector.spool.shared import ROOM, Shared
+
+NAME: Final = "spool.sqlite"
+APPLICATION_ID: Final = 0x4B575350
+VERSION: Final = 1
+_PAGE_BYTES: Final = 4096
+_BUSY_SECONDS: Final = 10.0
+_BATCH_BYTES: Final = 4 * 1024 * 1024
+_PROBE_BYTES: Final = 65536
+
+_HEADER: Final = f"""
+PRAGMA page_size = {_PAGE_BYTES};
+PRAGMA auto_vacuum = INCREMENTAL;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
+_TABLES: Final = """
+CREATE TABLE callbacks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    received_at INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+);
+CREATE TABLE set_aside (
+    id INTEGER PRIMARY KEY,
+    why TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+);
+CREATE TABLE totals (callbacks INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE room (content BLOB);
+CREATE TABLE proven (what TEXT NOT NULL);
+INSERT INTO totals VALUES (0, 0);
+"""
+
+_REFUSED_TOTALS: Final = "SELECT count(*), total(length(content)) FROM set_aside WHERE why = ?"
+_TAKE_BACK: Final = """
+INSERT INTO callbacks (received_at, content, checksum)
+SELECT received_at, content, checksum FROM set_aside WHERE why = ? ORDER BY id
+"""
+
+Why = Literal["refused_by_kafka", "damaged"]
+REFUSED: Final[Why] = "refused_by_kafka"
+"""Kafka refuses it for good, and the dead letter that it would be as well: an operator's fault, as a size limit is."""
+DAMAGED: Final[Why] = "damaged"
+"""The row is not what was written."""
+
+
+class Waiting(NamedTuple):
+    """A row on its way out: its place, and the callback; None when the content is not what was written."""
+
+    id: int
+    kept: Kept | None
+
+
+class Totals(NamedTuple):
+    """How much waits: callbacks, their bytes, and when the first of them was received (milliseconds; None: none waits)."""
+
+    callbacks: int
+    bytes: int
+    oldest_ms: int | None
+
+
+def create(path: Path) -> None:
+    """Make an empty spool, readable by its owner alone; it has its name only once it is whole."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        connection = sqlite3.connect(unfinished, isolation_level=None)
+        try:
+            connection.executescript(_HEADER + _TABLES)
+        finally:
+            connection.close()
+        unfinished.rename(path)
+        # Without its name on disk the first commits would be lost with the power.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+class File:
+    """One connection to the file in a folder; for one thread at a time.
+
+    Every method raises `sqlite3.Error` when the disk or the file fails; then nothing was changed.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, shared: Shared) -> None:
+        self._shared = shared
+        self._lock = os.open(folder / "write.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._connection = sqlite3.connect(
+            folder / NAME, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=32
+        )
+        run = self._connection.execute
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        run(f"PRAGMA max_page_count = {max(1, max_bytes // _PAGE_BYTES)}")
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Put rows at the end of the queue; they are on disk when this returns."""
+        with self._writing() as run:
+            self._connection.executemany("INSERT INTO callbacks (received_at, content, checksum) VALUES (?, ?, ?)", rows)
+            run("UPDATE totals SET callbacks = callbacks + ?, bytes = bytes + ?", (len(rows), _bytes(rows)))
+            self._shared.wait()
+
+    def read(self, after: int, most: int = 200) -> list[Waiting]:
+        """Return the next rows behind a place, in order: at most so many, and few where they are large."""
+        found: list[Waiting] = []
+        size_bytes = 0
+        cursor = self._connection.execute(
+            "SELECT id, content, checksum FROM callbacks WHERE id > ? ORDER BY id LIMIT ?", (after, most)
+        )
+        for place, content, checksum in cursor:
+            found.append(Waiting(place, kept_of(content, checksum)))
+            size_bytes += len(content)
+            if size_bytes > _BATCH_BYTES:
+                cursor.close()
+                break
+        return found
+
+    def delete(self, places: Sequence[int]) -> None:
+        """Take out what is delivered."""
+        with self._writing():
+            self._delete(places)
+
+    def set_aside(self, rows: Sequence[tuple[int, Why]]) -> None:
+        """Move rows that cannot be delivered out of the queue, and keep them."""
+        with self._writing():
+            self._connection.executemany(
+                "INSERT INTO set_aside SELECT id, ?, received_at, content, checksum FROM callbacks WHERE id = ?",
+                [(why, place) for place, why in rows],
+            )
+            self._delete([place for place, _ in rows])
+
+    def take_back(self) -> None:
+        """Put at the end of the queue what was set aside because Kafka would not have it: that may have been mended."""
+        with self._writing() as run:
+            callbacks, size_bytes = run(_REFUSED_TOTALS, (REFUSED,)).fetchone()
+            if callbacks:
+                run(_TAKE_BACK, (REFUSED,))
+                run("UPDATE totals SET callbacks = callbacks + ?, bytes = bytes + ?", (callbacks, int(size_bytes)))
+                run("DELETE FROM set_aside WHERE why = ?", (REFUSED,))
+
+    def hold(self) -> None:
+        """Let new callbacks wait until the last ones are delivered."""
+        with self._writing():
+            self._shared.hold()
+
+    def let_go(self) -> None:
+        """Let them queue again."""
+        with self._writing():
+            self._shared.let_go()
+
+    def begin(self) -> None:
+        """Say anew whether any wait: the last instance may have been killed in the middle of anything."""
+        with self._writing():
+            self._shared.let_go()
+            self._shared.refusal = ROOM
+        self.empty_if_so()
+
+    def empty_if_so(self) -> bool:
+        """Return whether nothing waits, and note it; then the file is made small again."""
+        with self._writing() as run:
+            if run("SELECT 1 FROM callbacks LIMIT 1").fetchone():
+                self._shared.wait()
+                return False
+            self._shared.empty()
+        # Not execute(), which takes one step, a page, of a statement without columns.
+        self._connection.executescript("PRAGMA incremental_vacuum")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return True
+
+    def totals(self) -> Totals:
+        """Return how much waits."""
+        callbacks, size_bytes = self._connection.execute("SELECT callbacks, bytes FROM totals").fetchone()
+        oldest = self._connection.execute("SELECT received_at FROM callbacks ORDER BY id LIMIT 1").fetchone()
+        return Totals(callbacks, size_bytes, oldest[0] if oldest else None)
+
+    def was_proven(self, what: str) -> bool:
+        """Return whether `prove` was called with the same the last time."""
+        return self._connection.execute("SELECT what FROM proven").fetchall() == [(what,)]
+
+    def prove(self, what: str) -> None:
+        """Remember what an instance has proven at its start, for a start while Kafka is away."""
+        if not self.was_proven(what):
+            with self._writing() as run:
+                run("DELETE FROM proven")
+                run("INSERT INTO proven VALUES (?)", (what,))
+
+    def try_room(self) -> None:
+        """Write and take out again what an ordinary callback needs."""
+        with self._writing() as run:
+            run("INSERT INTO room VALUES (zeroblob(?))", (_PROBE_BYTES,))
+        with self._writing() as run:
+            run("DELETE FROM room")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+        os.close(self._lock)
+
+    def _delete(self, places: Sequence[int]) -> None:
+        run = self._connection.execute
+        size_bytes = 0
+        for place in places:
+            deleted = run("DELETE FROM callbacks WHERE id = ? RETURNING length(content)", (place,)).fetchall()
+            size_bytes += sum(length for (length,) in deleted)
+        run("UPDATE totals SET callbacks = callbacks - ?, bytes = bytes - ?", (len(places), size_bytes))
+
+    @contextmanager
+    def _writing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _bytes(rows: Sequence[Row]) -> int:
+    return sum(len(row.content) for row in rows)

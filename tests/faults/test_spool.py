@@ -1,0 +1,138 @@
+"""The spool, on a real Kafka that goes and comes back: what is answered 200 is in the topics, in the order of its answers."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.callbacks import envelope, message
+from tests.faults.load import Load, load
+from tests.servers import Addresses, Environment, Served, TopicsReader, eventually, has_ended, metric, post
+from tests.stack.apicurio import ApicurioRegistry
+from tests.stack.kafka import KafkaBroker, OwnKafka
+
+DELIVERY_SECONDS = 3.0
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+def test_outage_is_not_the_callers(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path, fault: str) -> None:
+    broker, settings = spooling(own_kafka, apicurio, tmp_path)
+    hurt, heal = {"killed": (broker.kill, broker.start), "frozen": (broker.freeze, broker.resume)}[fault]
+    with servers.served(settings, tmp_path, workers=2) as server:
+        server.wait_until_ready(workers=2)
+        with load(server.addresses.callback_url) as running:
+            eventually(lambda: running.count(200) > 20)
+            hurt()
+            began = time.monotonic()
+            # Known to be away: then nobody waits for Kafka any more.
+            eventually(lambda: waiting(server) > 50, 30, server.log)
+            assert server.readiness().status == 200
+            known = time.monotonic()
+            eventually(lambda: running.count(200, known) > 100, 30, server.log)
+            heal()
+            healed = time.monotonic()
+            eventually(
+                lambda: (
+                    waiting(server) == 0
+                    and metric(server.addresses.management_url, "connector_spool_delivered_callbacks_total") > 50
+                ),
+                60,
+                server.log,
+            )
+            eventually(lambda: running.count(200, healed) > 50, 30)
+        assert {answer.status for answer in running.answers} == {200}
+        assert max(answer.seconds for answer in running.answers if known < answer.began < healed) < 1
+        assert max(answer.seconds for answer in running.answers if answer.began > began) < DELIVERY_SECONDS + 2
+        eventually(lambda: waiting(server) == 0, 30, server.log)
+        all_in_order(server.addresses, running)
+        ended = server.stop()
+    assert ended.exit_code == 0, ended.stderr
+
+
+def test_bridge_killed_in_an_outage_loses_nothing(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
+    broker, settings = spooling(own_kafka, apicurio, tmp_path)
+    with servers.served(settings, tmp_path, workers=2) as server:
+        server.wait_until_ready(workers=2)
+        with load(server.addresses.callback_url) as running:
+            eventually(lambda: running.count(200) > 20)
+            broker.kill()
+            eventually(lambda: waiting(server) > 50, 30, server.log)
+            workers = server.children()
+            for pid in (server.pid, *workers):
+                os.kill(pid, signal.SIGKILL)
+        server.wait()
+        eventually(lambda: all(map(has_ended, workers)))
+    assert {answer.status for answer in running.answers} <= {200, 0}
+    with servers.served(settings, tmp_path) as again:
+        # Kafka is still away, and so it is taken in all the same.
+        again.wait_until_ready()
+        assert again.readiness().state["workers"][0]["kafka"]["away"]
+        with load(again.addresses.callback_url, first=1_000_000) as more:
+            eventually(lambda: more.count(200) > 50, 30, again.log)
+            broker.start()
+            eventually(lambda: waiting(again) == 0, 60, again.log)
+            eventually(lambda: more.count(200, time.monotonic() - 1) > 10, 30)
+        assert {answer.status for answer in more.answers} == {200}
+        all_in_order(again.addresses, running, more)
+        assert again.stop().exit_code == 0
+
+
+def test_instance_that_has_never_worked_is_not_ready_on_its_spool(tmp_path: Path) -> None:
+    settings = servers.environment("127.0.0.1:1", "http://127.0.0.1:1", SPOOL__FOLDER=str(tmp_path / "spool"))
+    with servers.served(settings, tmp_path) as server:
+        eventually(lambda: "schemas" in server.readiness().reasons, 20)
+        assert post(server.addresses.callback_url, envelope([message()])).status_code == 503
+        assert server.stop().exit_code == 0
+
+
+def test_second_instance_on_the_same_spool_does_not_start(tmp_path: Path) -> None:
+    settings = servers.environment("127.0.0.1:1", "http://127.0.0.1:1", SPOOL__FOLDER=str(tmp_path / "spool"))
+    with servers.served(settings, tmp_path) as first:
+        eventually(lambda: first.readiness().status == 503, 20)
+        with servers.served(settings, tmp_path) as second:
+            ended = second.wait()
+        assert ended.exit_code == 2
+        assert "another instance uses it" in ended.stderr
+        assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def waiting(server: Served) -> float:
+    return metric(server.addresses.management_url, "connector_spool_waiting_callbacks")
+
+
+def spooling(own_kafka: OwnKafka, apicurio: ApicurioRegistry, folder: Path) -> tuple[KafkaBroker, Environment]:
+    # The controller takes a killed broker for alive, and its successor for an impostor, until its session is over.
+    broker = own_kafka(**{"broker.session.timeout.ms": 2000})
+    settings = servers.environment(
+        broker.bootstrap_servers,
+        apicurio.url,
+        delivery_timeout_seconds=DELIVERY_SECONDS,
+        SPOOL__FOLDER=str(folder / "spool"),
+    )
+    servers.prepare(settings)
+    return broker, settings
+
+
+def all_in_order(addresses: Addresses, *loads: Load) -> None:
+    """Hold that each callback answered 200 is there, each key's in the order of its answers, and copies have their id."""
+    reader = TopicsReader(addresses, [f"{addresses.prefix}texts"])
+    try:
+        records = reader.rest()
+    finally:
+        reader.close()
+    accepted = set().union(*(one.ids(200) for one in loads))
+    assert accepted <= {record.value["message_id"] for record in records}
+    ids: dict[str, str] = {}
+    for record in records:
+        assert ids.setdefault(record.value["message_id"], record.header("ce_id")) == record.header("ce_id")
+    firsts: dict[bytes | None, list[str]] = {}
+    for record in records:
+        of_key = firsts.setdefault(record.key, [])
+        if record.value["message_id"] not in of_key:
+            of_key.append(record.value["message_id"])
+    for found in firsts.values():
+        sent = [int(message_id.rpartition(".")[2]) for message_id in found if message_id in accepted]
+        assert sent == sorted(sent)
