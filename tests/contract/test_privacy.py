@@ -43,9 +43,12 @@ from tests import servers
 from tests.callbacks import (
     SAMPLES,
     MemorySink,
+    by_form,
+    by_query,
     callback_of,
     contact,
     envelope,
+    field_value,
     flow,
     header,
     item_of,
@@ -55,6 +58,8 @@ from tests.callbacks import (
     read,
     sample_name,
     status,
+    v1_message,
+    v1_status,
 )
 
 NUMBER = "393339998877"
@@ -460,6 +465,27 @@ def test_sealed_query_of_a_get_leaves_nothing_of_a_person_on_kafka() -> None:
     query = urlencode({"name": NAME, "phone": NUMBER, "text": TEXT, "wamid": WAMID})
     (letter,) = flow(of=load_catalogue(policy=Policy.of(SEALED))).messages_of(raw(b"", method="GET", query=query))
     assert not [mark for mark in MARKS if mark.encode() in everything_in(letter)]
+
+
+OTHER_SHAPES = {
+    "message": by_query(v1_message(**{"from": NUMBER, "mobile": NUMBER, "name": NAME, "body": TEXT, "id": WAMID})),
+    "message without an id": by_form(v1_message(**{"from": NUMBER, "mobile": NUMBER, "name": NAME, "body": TEXT})),
+    "status": by_query(v1_status(mobile=NUMBER, id=WAMID)),
+    "status by phone_number": by_form(v1_status(mobile="", phone_number=NUMBER, id=WAMID)),
+    "preference": raw(field_value("user_preferences", {"user_preferences": [{"wa_id": NUMBER, "value": TEXT}]})),
+    "echo": raw(field_value("smb_message_echoes", {"message_echoes": [{"to": NUMBER, "id": WAMID, "text": {"body": TEXT}}]})),
+    "group": raw(field_value("group_participants_update", {"groups": [{"added_participants": [{"wa_id": NUMBER}]}]})),
+    "account": raw(field_value("account_update", {"event": "VERIFIED_ACCOUNT", "phone_number": NUMBER})),
+}
+
+
+@pytest.mark.parametrize("shape", OTHER_SHAPES)
+def test_hidden_callbacks_of_other_shapes_leave_nothing_of_a_person_on_kafka(shape: str) -> None:
+    records = flow(of=load_catalogue(policy=Policy.of(SEALED))).messages_of(OTHER_SHAPES[shape])
+    assert records
+    for one in records:
+        assert not [mark for mark in MARKS if mark.encode() in everything_in(one)], one
+    assert any(NUMBER.encode() in everything_in(one) for one in flow().messages_of(OTHER_SHAPES[shape]))
 
 
 def test_commands_of_privacy_show_nothing_of_a_person(tmp_path: Path) -> None:

@@ -216,6 +216,14 @@ def test_serve_tells_every_wrong_client_property(tmp_path: Path) -> None:
         assert len([line for line in done.stderr.splitlines() if named in line]) == 1, (named, done.stderr)
 
 
+def test_serve_tells_what_privacy_cannot_be_with_all_that_is_wrong() -> None:
+    wrong = {"PRIVACY__PHONE": "mask", "PRIVACY__FIELDS": '{"order.textt": "hash"}', "KAFKA__PRODUCER__LINGER_NS": "1"}
+    done = serve(**ANYBODY, **{f"CONNECTOR_{name}": value for name, value in wrong.items()})
+    assert done.returncode == 2
+    begins = [line.removeprefix("connector: ").partition(": ")[0] for line in done.stderr.splitlines()]
+    assert sorted(begins) == ["kafka.producer", 'privacy.fields."order.textt"', 'privacy.phone = "mask"']
+
+
 def test_serve_says_which_port_cannot_be_had(tmp_path: Path) -> None:
     file = tmp_path / "connector.toml"
     file.write_text('[http]\nhost = "192.0.2.1"\nport = 1\n', encoding="utf-8")
