@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -35,6 +36,7 @@ class Contender(NamedTuple):
     message_topics: tuple[str, ...]
     status_topic: str
     contact_topic: str
+    ids_in_clear: bool = True
 
 
 def main() -> int:
@@ -58,6 +60,9 @@ def main() -> int:
             types["contact"].topic,
         ),
     ]
+    if arguments.hashed:
+        hashing = partial(servers.bridge, hashed=True)
+        contenders.append(contenders[-1]._replace(name="hashed", start=hashing, ids_in_clear=False))
     missing = [program for program in ("wrk", "taskset") if shutil.which(program) is None]
     if missing:
         print(f"{' and '.join(missing)} must be installed (Debian: apt install wrk util-linux)", file=sys.stderr)
@@ -114,7 +119,7 @@ def _measure(
         cpu_seconds = server.cpu_seconds() - before
         memory = server.peak_memory_mb()
         time.sleep(_SETTLE_SECONDS)
-    found = topics.added(run, read=running.keeps_records)
+    found = topics.added(run, read=running.keeps_records and contender.ids_in_clear)
     topics.close()
     figures = Figures(
         callbacks_per_second=seen.acknowledged / seen.seconds,
@@ -132,6 +137,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="runs of each server (default 3)")
     parser.add_argument("--load", choices=get_args(LoadName), default="documents", help="what is sent (default documents)")
     parser.add_argument("--embedded", action="store_true", help="librdkafka's mock broker, also where there is Java")
+    parser.add_argument("--hashed", action="store_true", help="a third server: the bridge with phones hashed")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     return parser.parse_args()
 

@@ -18,6 +18,11 @@ from benchmarks.stack import Stack
 from tests.stack.ports import free_ports
 
 PATH: Final = "/callbacks/kaleyra"
+HASHED: Final = """[privacy]
+phone = "hash"
+hash_key = "an invented key of 32 characters"
+hash_key_id = "bench"
+"""
 _READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 30.0
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
@@ -58,8 +63,11 @@ def baseline(stack: Stack, core: int, folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def bridge(stack: Stack, core: int, folder: Path, spool: Path | None = None) -> Iterator[Server]:
-    """Run `connector serve` with one worker, and all that belongs to it: headers, metrics, authentication, by wish a spool."""
+def bridge(stack: Stack, core: int, folder: Path, spool: Path | None = None, *, hashed: bool = False) -> Iterator[Server]:
+    """Run `connector serve` with one worker, and all that belongs to it: headers, metrics, authentication.
+
+    By wish with a spool, or with phones `hashed`.
+    """
     port, management_port = free_ports(2)
     settings = folder / "connector.toml"
     settings.write_text(
@@ -79,7 +87,7 @@ header_value = "{HEADER_VALUE}"
 url = "{stack.registry_url}"
 [spool]
 folder = "{spool or ""}"
-""",
+{HASHED if hashed else ""}""",
         encoding="utf-8",
     )
     command = ["-m", "connector", "serve", "--config", str(settings), "--workers", "1"]

@@ -26,6 +26,7 @@ from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.keep import Spool
 from connector.pipeline.produce import KafkaSink, Sink
+from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.schemaids import SchemaIds
 from connector.settings import Settings, max_message_bytes, producer_properties
@@ -49,7 +50,8 @@ class Bridge:
         self.settings = settings
         self.metrics = Metrics()
         folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
-        self.catalogue = catalogues.load(folder, settings.topics.prefix, raw=settings.topics.raw)
+        policy = Policy.of(settings.privacy)
+        self.catalogue = catalogues.load(folder, settings.topics.prefix, raw=settings.topics.raw, policy=policy)
         self._circuit = Circuit()
         self.sink = KafkaSink(producer_properties(settings), self._circuit)
         self._credentials = Credentials.of(settings.authentication, settings.oauth)

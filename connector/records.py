@@ -173,6 +173,7 @@ Headers = list[tuple[str, bytes]]
 class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
     """A record ready for Kafka: framed Avro in `value`, UTF-8 in `key`, `timestamp_ms` since 1970.
 
+    An empty `value` is a tombstone, which has none on Kafka: compaction takes away what stands under its key.
     `item` is None for dead letters and raw callbacks; it lets a record that Kafka refuses for good become one.
     """
 

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings import InitSettingsSource as GivenSource
 
 from connector.errors import ConfigurationInvalid
+from connector.privacy.sealed import read_keys
 from connector.records import ProfileKey
 
 PREFIX: Final = "CONNECTOR_"
@@ -369,6 +370,54 @@ class Spool(_Table):
     max_age_seconds: PositiveFloat = 86400.0
 
 
+Outcome = Literal["keep", "drop", "mask", "hash"]
+
+
+def _joined(table: Any) -> Any:
+    """Join nested tables with dots: who writes order.text = "drop" without quotes means the field."""
+    if not isinstance(table, dict):
+        return table
+    joined: dict[str, Any] = {}
+    for name, value in table.items():
+        joined |= (
+            {f"{name}.{inner}": part for inner, part in _joined(value).items()} if isinstance(value, dict) else {name: value}
+        )
+    return joined
+
+
+class Privacy(_Table):
+    """What becomes of personal data on its way to Kafka."""
+
+    CLASSES: ClassVar = ("phone", "name", "content", "location", "link")
+
+    phone: Outcome = "keep"
+    name: Outcome = "keep"
+    content: Outcome = "keep"
+    location: Outcome = "keep"
+    link: Outcome = "keep"
+    fields: Annotated[dict[str, Outcome], BeforeValidator(_joined)] = Field(default_factory=dict)
+    hash_key_id: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,32}$")
+    hash_key: SecretStr = Field(SecretStr(""), validate_default=True)
+    seal_keys: SecretStr = SecretStr("")
+    forget_changed_numbers: bool = False
+
+    @field_validator("hash_key")
+    @classmethod
+    def _hash_key_is_long_and_has_an_id(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        key = value.get_secret_value()
+        if key and len(key) < 32:
+            raise ValueError("at least 32 characters, or numbers can be tried against it: `openssl rand -base64 32` makes one")
+        if "hash_key_id" in info.data and bool(info.data["hash_key_id"]) != bool(key):
+            raise ValueError("hash_key and hash_key_id belong together: set both or neither")
+        return value
+
+    @field_validator("seal_keys")
+    @classmethod
+    def _seal_keys_are_keys(cls, value: SecretStr) -> SecretStr:
+        read_keys(value.get_secret_value())
+        return value
+
+
 class CatalogueFolder(_Table):
     """Where schemas and messages.toml stand."""
 
@@ -411,6 +460,7 @@ class Settings(BaseSettings):
     topics: Topics = Topics()
     dead_letters: DeadLetters = DeadLetters()
     spool: Spool = Spool()
+    privacy: Privacy = Privacy()
     catalogue: CatalogueFolder = CatalogueFolder()
     shutdown: Shutdown = Shutdown()
     logs: Logs = Logs()

@@ -10,6 +10,7 @@ from connector import settings as settings_of
 from connector import tls
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import check_properties
+from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.settings import Settings
 
@@ -34,7 +35,8 @@ def load_startable(file: Path | None) -> Settings:
 
 def _catalogue(loaded: Settings) -> None:
     folder = Path(loaded.catalogue.folder) if loaded.catalogue.folder else None
-    catalogues.load(folder, loaded.topics.prefix, raw=loaded.topics.raw)
+    policy = Policy.of(loaded.privacy)
+    catalogues.load(folder, loaded.topics.prefix, raw=loaded.topics.raw, policy=policy)
 
 
 def _registry(loaded: Settings) -> None:

@@ -12,6 +12,7 @@ from connector.catalogue import Catalogue
 from connector.doctor.findings import CONFIGURATION, SCHEMA_FILES, Finding, of_failure
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import check_properties
+from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.schemas.check import check
 from connector.settings import Settings
@@ -58,7 +59,8 @@ def check_schema_files(settings: Settings) -> Iterator[Finding]:
 
 def catalogue_of(settings: Settings) -> Catalogue:
     """Return the catalogue that the settings name."""
-    return catalogues.load(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw)
+    policy = Policy.of(settings.privacy)
+    return catalogues.load(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw, policy=policy)
 
 
 def folder_of(settings: Settings) -> Path:

@@ -26,6 +26,7 @@ from connector.pipeline.encode import Encoder
 from connector.pipeline.keep import NoSpool, Spool
 from connector.pipeline.produce import Outcome, Sink
 from connector.pipeline.split import split
+from connector.pipeline.tombstones import tombstones
 from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request, Source
 from connector.settings import ENVELOPE_BYTES
 
@@ -69,6 +70,7 @@ class Flow:
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
         self._archive = Archive(encoders[catalogue.raw.name]) if catalogue.raw else None
         self._leave_out = leave_out
+        self._forgets_changed_numbers = catalogue.policy.rules.forget_changed_numbers
 
     async def handle(  # noqa: PLR0911 - a return an answer
         self, request: Request, read: Callable[[], Awaitable[RawCallback | Answer]]
@@ -163,6 +165,8 @@ class Flow:
                 if size_bytes > MAX_CALLBACK_BYTES:
                     fault = Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes")
                     return [self._whole(raw, fault, callback)]
+        if self._forgets_changed_numbers and "contacts" not in self._leave_out:
+            messages += tombstones(items, self._of_source["contacts"], raw)
         for fault in faults:
             self._metrics.dead_letters.labels(fault.reason).inc()
         return messages

@@ -104,7 +104,7 @@ class _Delivery:
         """Take one delivery report; librdkafka calls this from `poll`, on the event loop."""
         if error is not None:
             value = report.value()
-            self.errors.append((error, report.topic(), value if isinstance(value, bytes) else None))
+            self.errors.append((error, report.topic(), value if isinstance(value, bytes) else b""))
         self._count_down(1)
 
     def leave(self, index: int, error: str) -> None:
@@ -246,7 +246,7 @@ class KafkaSink:
             try:
                 producer.produce(
                     message.topic,
-                    message.value,
+                    message.value or None,
                     message.key,
                     on_delivery=report,
                     timestamp=message.timestamp_ms,

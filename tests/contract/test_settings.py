@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 FILE = ROOT / "config" / "connector.toml"
 ANYBODY = {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}
 
-# A value other than the default for texts, which have a form each.
-TEXTS = {
+# A value other than the default for texts, and for a table, which have a form each.
+TEXTS: dict[str, Any] = {
     "http.host": "127.0.0.2",
     "http.path": "/other/path",
     "authentication.header_name": "x-kaleyra",
@@ -46,6 +46,10 @@ TEXTS = {
     "topics.prefix": "other.",
     "catalogue.folder": "elsewhere",
     "spool.folder": "elsewhere",
+    "privacy.fields": {"order.text": "drop"},
+    "privacy.hash_key_id": "2026",
+    "privacy.hash_key": "an invented key of 32 characters",
+    "privacy.seal_keys": f"2026:{'A' * 43}=",
 }
 COMPANIONS = {
     "authentication.header_name": {"CONNECTOR_AUTHENTICATION__HEADER_VALUE": "v"},
@@ -54,6 +58,8 @@ COMPANIONS = {
     "tls.key_path": {"CONNECTOR_TLS__CERTIFICATE_PATH": "x"},
     "tls.client_ca_path": {"CONNECTOR_TLS__CERTIFICATE_PATH": "x", "CONNECTOR_TLS__KEY_PATH": "x"},
     "oauth.signs_with": {f"CONNECTOR_OAUTH__SIGNING_KEYS__{name}": "k" * 32 for name in ("ONE", "TWO")},
+    "privacy.hash_key_id": {"CONNECTOR_PRIVACY__HASH_KEY": "another invented key of 33 digits"},
+    "privacy.hash_key": {"CONNECTOR_PRIVACY__HASH_KEY_ID": "2025"},
 }
 
 
@@ -230,6 +236,14 @@ def test_serve_tells_every_wrong_client_property(tmp_path: Path) -> None:
     assert "marked-secret" not in done.stderr
     for named in ("sasl.pasword", "linger.ns", "linger.ms", "registry: ", "messages.toml"):
         assert len([line for line in done.stderr.splitlines() if named in line]) == 1, (named, done.stderr)
+
+
+def test_serve_tells_what_privacy_cannot_be_with_all_that_is_wrong() -> None:
+    wrong = {"PRIVACY__PHONE": "mask", "PRIVACY__FIELDS": '{"order.textt": "hash"}', "KAFKA__PRODUCER__LINGER_NS": "1"}
+    done = serve(**ANYBODY, **{f"CONNECTOR_{name}": value for name, value in wrong.items()})
+    assert done.returncode == 2
+    begins = [line.removeprefix("connector: ").partition(": ")[0] for line in done.stderr.splitlines()]
+    assert sorted(begins) == ["kafka.producer", 'privacy.fields."order.textt"', 'privacy.phone = "mask"']
 
 
 def test_serve_says_which_port_cannot_be_had(tmp_path: Path) -> None:
