@@ -366,7 +366,7 @@ def test_export_of_what_was_released_needs_no_registry(folder: Path, run: Runner
     run("schemas", "release", "1.0.0")
     index = run("schemas", "export", str(tmp_path / "out"), "--released", "--json").json()
     assert {(entry["release"], entry["id"]) for entry in index} == {("1.0.0", None)}
-    assert len(list((tmp_path / "out").rglob("1.0.0.avsc"))) == RECORD_TYPES + 1, "the topic that the settings may switch on, too"
+    assert len(list((tmp_path / "out").rglob("1.0.0.avsc"))) == RECORD_TYPES + 1, "raw, too"
 
 
 def test_export_that_fails_half_way_writes_nothing(registry: Moody, run: Runner, tmp_path: Path) -> None:
