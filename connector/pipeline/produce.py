@@ -228,6 +228,9 @@ class KafkaSink:
         # The client's own errors are negative: they are no answer of Kafka's.
         if not delivery.unsent and all(error.code() > 0 for error, _, _ in delivery.errors):
             self._answers += 1
+            if self._circuit and self._circuit.is_open:
+                # At once: the next callback is here before the next look.
+                self._ask(self._circuit)
         self._outstanding -= len(delivery.messages)
         self._outstanding_bytes -= delivery.size_bytes
 
@@ -279,11 +282,15 @@ class KafkaSink:
     def _look(self) -> None:
         assert self._loop is not None
         if self._circuit:
-            was_open = self._circuit.is_open
-            self._circuit.look(self._loop.time(), self._outstanding, self._answers, self.producers.brokers_up)
-            if self._circuit.is_open != was_open:
-                event("kafka_away" if self._circuit.is_open else "kafka_back", "warning")
+            self._ask(self._circuit)
             self._looking = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def _ask(self, circuit: Circuit) -> None:
+        assert self._loop is not None
+        was_open = circuit.is_open
+        circuit.look(self._loop.time(), self._outstanding, self._answers, self.producers.brokers_up)
+        if circuit.is_open != was_open:
+            event("kafka_away" if circuit.is_open else "kafka_back", "warning")
 
     def _poll(self) -> None:
         self.producers.poll()
