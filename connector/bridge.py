@@ -25,8 +25,8 @@ from connector.pipeline.circuit import Circuit
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.keep import Spool
-from connector.pipeline.produce import KafkaSink, Sink
-from connector.privacy.policy import Policy
+from connector.pipeline.outcome import Sink
+from connector.pipeline.produce import KafkaSink
 from connector.registry import Registry
 from connector.schemaids import SchemaIds
 from connector.settings import Settings, max_message_bytes, producer_properties
@@ -49,9 +49,7 @@ class Bridge:
     def __init__(self, settings: Settings, own_folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
-        policy = Policy.of(settings.privacy)
-        self.catalogue = catalogues.load(folder, settings.topics.prefix, raw=settings.topics.raw, policy=policy)
+        self.catalogue = catalogues.of(settings)
         self._circuit = Circuit()
         self.sink = KafkaSink(producer_properties(settings), self._circuit)
         self._credentials = Credentials.of(settings.authentication, settings.oauth)
@@ -102,7 +100,7 @@ class Bridge:
         spool = self.settings.spool
         if spool.folder:
             self._spool = DiskSpool(spool, self.metrics)
-            self._drain = Drain(spool, self._new_drain_sink, self._flow_to, self.metrics)
+            self._drain = Drain(spool, self._new_drain_sink, self._new_flow, lambda: self._flow is not None, self.metrics)
             self._tasks.append(asyncio.create_task(self._drain.run()))
         for task in self._tasks:
             task.add_done_callback(_tell_defect)
@@ -194,10 +192,6 @@ class Bridge:
 
     def _new_drain_sink(self) -> KafkaSink:
         return KafkaSink({**producer_properties(self.settings), **DRAINS})
-
-    def _flow_to(self, sink: Sink) -> Flow | None:
-        """Return the flow of what waited in the spool, while records may be produced."""
-        return self._new_flow(sink) if self._flow else None
 
     def _offer(self) -> None:
         """Take callbacks, unless our ids are wrong or the bridge is stopping."""

@@ -19,6 +19,7 @@ from connector.privacy.policy import Policy
 from connector.privacy.problems import problems as problems_of
 from connector.records import Json, Source
 from connector.schemas.compatibility import NO_SCHEMA, in_words
+from connector.settings import Settings
 
 ANY_TYPE = "*"
 KEEP_ALL = Policy()
@@ -96,6 +97,21 @@ def data_folder() -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "_data"
     return inside if inside.is_dir() else package.parent
+
+
+def folder_of(settings: Settings) -> Path:
+    """Return the folder with avro/ and config/ that the settings name, else the built-in one."""
+    return Path(settings.catalogue.folder) if settings.catalogue.folder else data_folder()
+
+
+def of(settings: Settings) -> Catalogue:
+    """Return the catalogue as the settings have it: their folder, prefix, raw topic and privacy.
+
+    Raises:
+        ConfigurationInvalid: with every problem found.
+    """
+    policy = Policy.of(settings.privacy)
+    return load(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw, policy=policy)
 
 
 def load(

@@ -179,7 +179,7 @@ def privacy(
 ) -> None:
     """Show every personal field, its class, and what the settings make of it."""
     loaded = settings_of.load_for_tools(config)
-    privacy_command.run(_catalogue(loaded, Policy.of(loaded.privacy)), every=every, as_json=as_json)
+    privacy_command.run(catalogues.of(loaded), every=every, as_json=as_json)
 
 
 @app.command()
@@ -198,7 +198,7 @@ def forget(
     loaded = settings_of.load_for_tools(config)
     logs.configure(loaded.logs)
     whom = forget_command.person_of(person, old_key or (), also_plain=also_plain)
-    forget_command.run(loaded, _catalogue(loaded, Policy.of(loaded.privacy)), whom, dry_run=dry_run, as_json=as_json)
+    forget_command.run(loaded, catalogues.of(loaded), whom, dry_run=dry_run, as_json=as_json)
 
 
 @schemas.command("list")
@@ -206,7 +206,7 @@ def schemas_list(*, config: Config = None, as_json: AsJson = False) -> None:
     """Show each of our schemas: its release, and what the registry knows of it."""
     loaded = settings_of.load_for_tools(config)
     with closing(_registry(loaded)) as registry:
-        schemas_command.list_schemas(_catalogue(loaded), _folder(loaded), registry, as_json=as_json)
+        schemas_command.list_schemas(_catalogue(loaded), catalogues.folder_of(loaded), registry, as_json=as_json)
 
 
 @schemas.command("check")
@@ -218,7 +218,7 @@ def schemas_check(
 ) -> None:
     """Check our schemas without a server: Avro, our rules, and every released version."""
     loaded = settings_of.load_for_tools(config)
-    checked = schemas_command.check(_folder(loaded), loaded.topics.prefix, as_json=as_json)
+    checked = schemas_command.check(catalogues.folder_of(loaded), loaded.topics.prefix, as_json=as_json)
     registered = None
     if registry:
         with closing(_registry(loaded)) as asked:
@@ -244,7 +244,7 @@ def schemas_diff(
 def schemas_register(*, config: Config = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Check our schemas, then set their compatibility level and register them; what is right stays as it is."""
     loaded = settings_of.load_for_tools(config)
-    register_command.check_first(_folder(loaded), loaded.topics.prefix)
+    register_command.check_first(catalogues.folder_of(loaded), loaded.topics.prefix)
     with closing(_registry(loaded)) as registry:
         register_command.register(_catalogue(loaded), registry, dry_run=dry_run, as_json=as_json)
 
@@ -261,7 +261,7 @@ def schemas_export(
     loaded = settings_of.load_for_tools(config)
     with closing(_registry(loaded)) as registry:
         asked = None if released else registry
-        export_command.export(_whole_catalogue(loaded), _folder(loaded), asked, folder, as_json=as_json)
+        export_command.export(_whole_catalogue(loaded), catalogues.folder_of(loaded), asked, folder, as_json=as_json)
 
 
 @schemas.command("release")
@@ -270,8 +270,8 @@ def schemas_release(
 ) -> None:
     """Check our schemas, then keep those that changed in avro/released/ under a version, for good."""
     loaded = settings_of.load_for_tools(config)
-    schemas_command.check(_folder(loaded), loaded.topics.prefix, as_json=False)
-    export_command.release(_whole_catalogue(loaded), _folder(loaded), version, as_json=as_json)
+    schemas_command.check(catalogues.folder_of(loaded), loaded.topics.prefix, as_json=False)
+    export_command.release(_whole_catalogue(loaded), catalogues.folder_of(loaded), version, as_json=as_json)
 
 
 @schemas.command("docs")
@@ -371,27 +371,19 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _catalogue(loaded: Settings, policy: Policy | None = None) -> Catalogue:
-    """Return the catalogue; without a policy for what looks at no person, and needs no key."""
-    return catalogues.load(_folder(loaded), loaded.topics.prefix, raw=loaded.topics.raw, policy=policy or Policy())
+def _catalogue(loaded: Settings) -> Catalogue:
+    """Return the catalogue for what looks at no person, and needs no key: nothing is hidden."""
+    return catalogues.load(catalogues.folder_of(loaded), loaded.topics.prefix, raw=loaded.topics.raw)
 
 
 def _whole_catalogue(loaded: Settings) -> Catalogue:
     """Return the catalogue with what the settings may have switched off."""
-    return catalogues.load(_folder(loaded), loaded.topics.prefix, raw=True)
+    return catalogues.load(catalogues.folder_of(loaded), loaded.topics.prefix, raw=True)
 
 
-def _catalogue_of_events(loaded: Settings, policy: Policy | None = None) -> Catalogue:
+def _catalogue_of_events(loaded: Settings, policy: Policy) -> Catalogue:
     """Return the catalogue without the copies of whole callbacks."""
-    return catalogues.load(_folder(loaded), loaded.topics.prefix, policy=policy or Policy())
-
-
-def _treated_catalogue(loaded: Settings) -> Catalogue:
-    return _catalogue(loaded, Policy.of(loaded.privacy))
-
-
-def _folder(loaded: Settings) -> Path:
-    return Path(loaded.catalogue.folder) if loaded.catalogue.folder else catalogues.data_folder()
+    return catalogues.load(catalogues.folder_of(loaded), loaded.topics.prefix, policy=policy)
 
 
 def _registry(loaded: Settings) -> Registry:

@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol with bounds in time and number, since the listener is public.
 
 Headers and body must arrive within their deadlines, headers are bounded however they come, idle connections are closed, and
-connections past the limit get 503. At the end each open connection gets one more answer, which says that it is the last.
 connections past the limit get 503. What a proxy in front may read otherwise than we do is refused (400), or left out: trailers.
+At the end each open connection gets one more answer, which says that it is the last.
 Deadlines are swept once a second over all connections: no timer per request.
 """
 

@@ -19,7 +19,7 @@ from connector.metrics import Metrics
 from connector.pipeline.acknowledge import TOO_OFTEN
 from connector.pipeline.allowance import Allowances
 from connector.pipeline.authenticate import Credentials, Way
-from connector.pipeline.origin import Address, is_within, source_of
+from connector.pipeline.origin import Address, source_of
 from connector.pipeline.reading import read_json, read_pairs
 from connector.records import Answer, RawCallback, Request
 from connector.settings import Oauth
@@ -91,13 +91,9 @@ class TokenDesk:
         for known_id, way in self._clients:
             # Both are compared, whatever the first says: how long it takes tells nothing.
             is_right = hmac.compare_digest(client_id, known_id) & hmac.compare_digest(secret, way.secret)
-            if is_right and (not way.networks or self._is_from(way, request)):
+            if is_right and way.is_open_to(request, self._proxies):
                 found = found or way
         return found
-
-    def _is_from(self, way: Way, request: Request) -> bool:
-        source = source_of(request, self._proxies)
-        return source is not None and is_within(source, way.networks)
 
 
 def _subscriber(source: Address | None) -> Hashable:

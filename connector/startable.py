@@ -10,7 +10,6 @@ from connector import settings as settings_of
 from connector import tls
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import check_properties
-from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.settings import Settings
 
@@ -23,7 +22,7 @@ def load_startable(file: Path | None) -> Settings:
     """
     loaded = settings_of.load(file)
     problems = [settings_of.in_its_table(loaded, told) for told in check_properties(settings_of.producer_properties(loaded))]
-    for made in (_catalogue, _registry, _tls):
+    for made in (catalogues.of, _registry, _tls):
         try:
             made(loaded)
         except ConfigurationInvalid as invalid:
@@ -31,12 +30,6 @@ def load_startable(file: Path | None) -> Settings:
     if problems:
         raise ConfigurationInvalid(problems)
     return loaded
-
-
-def _catalogue(loaded: Settings) -> None:
-    folder = Path(loaded.catalogue.folder) if loaded.catalogue.folder else None
-    policy = Policy.of(loaded.privacy)
-    catalogues.load(folder, loaded.topics.prefix, raw=loaded.topics.raw, policy=policy)
 
 
 def _registry(loaded: Settings) -> None:

@@ -24,7 +24,7 @@ from connector.pipeline.authenticate import Credentials
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.keep import Spool
-from connector.pipeline.produce import Failure, Outcome, Sink
+from connector.pipeline.outcome import Failure, Outcome, Sink
 from connector.records import EMPTY, Answer, Callback, Item, Json, KafkaMessage, RawCallback, Request
 
 _FOLDER: Final = Path(__file__).parent / "samples"

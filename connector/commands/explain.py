@@ -17,7 +17,7 @@ from connector.pipeline.authenticate import Credentials
 from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
-from connector.pipeline.produce import Outcome
+from connector.pipeline.outcome import Outcome
 from connector.privacy.sealed import NO_KEYS, Seals
 from connector.records import EMPTY, KafkaMessage, RawCallback
 from connector.settings import Settings

@@ -12,7 +12,6 @@ from connector.catalogue import Catalogue
 from connector.doctor.findings import CONFIGURATION, SCHEMA_FILES, Finding, of_failure
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import check_properties
-from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.schemas.check import check
 from connector.settings import Settings
@@ -39,7 +38,7 @@ def read(file: Path | None) -> Configuration:
     if settings is None:
         return Configuration(None, None, _findings(problems, None))
     loaded = settings
-    catalogue = _tried(lambda: catalogue_of(loaded), problems)
+    catalogue = _tried(lambda: catalogues.of(loaded), problems)
     problems += check_properties(settings_of.producer_properties(loaded))
     _tried(lambda: tls.context(loaded.tls), problems)
     _tried(lambda: Registry(loaded.registry.url, loaded.registry.client).close(), problems)
@@ -48,24 +47,13 @@ def read(file: Path | None) -> Configuration:
 
 def check_schema_files(settings: Settings) -> Iterator[Finding]:
     """Tell what is wrong with our schemas by themselves; what keeps the catalogue from being read is told above."""
-    checked = check(folder_of(settings), settings.topics.prefix)
+    checked = check(catalogues.folder_of(settings), settings.topics.prefix)
     violations = [violation for violation in checked.violations if violation.rule != "catalogue"]
     for violation in violations:
         yield of_failure(SCHEMA_FILES, ConfigurationInvalid([str(violation)]))
     if not violations:
         found = f"{checked.schemas} schemas keep the rules, also against {checked.released} released versions"
         yield Finding(SCHEMA_FILES, "ok", found)
-
-
-def catalogue_of(settings: Settings) -> Catalogue:
-    """Return the catalogue that the settings name."""
-    policy = Policy.of(settings.privacy)
-    return catalogues.load(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw, policy=policy)
-
-
-def folder_of(settings: Settings) -> Path:
-    """Return the folder with avro/ and config/."""
-    return Path(settings.catalogue.folder) if settings.catalogue.folder else catalogues.data_folder()
 
 
 def _without_callers(file: Path | None) -> Settings:

@@ -7,7 +7,7 @@ No answer has a body that tells a stranger anything.
 from typing import Final
 
 from connector.pipeline.dialects.recognise import FOR_META
-from connector.pipeline.produce import Outcome
+from connector.pipeline.outcome import Outcome
 from connector.records import Answer
 
 _LATER: Final = ((b"retry-after", b"5"),)

@@ -65,6 +65,13 @@ class Way(NamedTuple):
     secret: bytes
     networks: Sequence[Network] = ()
 
+    def is_open_to(self, request: Request, proxies: Sequence[Network]) -> bool:
+        """Return whether the request comes from where it must."""
+        if not self.networks:
+            return True
+        source = source_of(request, proxies)
+        return source is not None and is_within(source, self.networks)
+
     def __repr__(self) -> str:
         return f"Way({self.name})"
 
@@ -118,7 +125,7 @@ class Gate:
             if (len(given) == 1 or sum(name == other for other, _ in given) == 1) and (way := self._way(name, value, request)):
                 return way.name
         for way in self._by_network:
-            if self._is_from(way, request):
+            if way.is_open_to(request, self._proxies):
                 return way.name
         return "anyone" if self._allow_anyone else None
 
@@ -135,18 +142,12 @@ class Gate:
         if scheme == b"bearer" and self._tokens and self._clients:
             # A credential that is gone from the settings takes its tokens with it.
             client = self._clients.get(self._tokens.credential_of(shown) or "")
-            if client and self._is_from(client, request):
+            if client and client.is_open_to(request, self._proxies):
                 return client
         return None
 
     def _shown(self, ways: Sequence[Way], shown: bytes, request: Request) -> Way | None:
         for way in ways:
-            if hmac.compare_digest(shown, way.secret) and self._is_from(way, request):
+            if hmac.compare_digest(shown, way.secret) and way.is_open_to(request, self._proxies):
                 return way
         return None
-
-    def _is_from(self, way: Way, request: Request) -> bool:
-        if not way.networks:
-            return True
-        source = source_of(request, self._proxies)
-        return source is not None and is_within(source, way.networks)

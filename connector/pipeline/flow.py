@@ -24,7 +24,7 @@ from connector.pipeline.decode import decode
 from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import Encoder
 from connector.pipeline.keep import NoSpool, Spool
-from connector.pipeline.produce import Outcome, Sink
+from connector.pipeline.outcome import Outcome, Sink
 from connector.pipeline.split import split
 from connector.pipeline.tombstones import tombstones
 from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request, Source
@@ -116,11 +116,8 @@ class Flow:
         return outcome
 
     def _count(self, messages: Sequence[KafkaMessage], outcome: Outcome) -> None:
-        # By identity: a callback may have thousands, and all of them may have failed.
-        failed = {id(failure.message) for failure in outcome.refused + outcome.unconfirmed}
-        for message in messages:
-            if not failed or id(message) not in failed:
-                self._acknowledged[message.topic].count += 1
+        for message in outcome.acknowledged(messages):
+            self._acknowledged[message.topic].count += 1
 
     def messages_of(self, raw: RawCallback) -> Sequence[KafkaMessage]:
         """Return the records and dead letters that a callback becomes. Pure, but for the counters."""

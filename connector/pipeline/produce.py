@@ -8,7 +8,7 @@ batch: one bad record fails all that travel with it.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
@@ -16,6 +16,7 @@ from confluent_kafka import Message as Report
 from connector.errors import NoRoom
 from connector.logs import Seldom, event
 from connector.pipeline.circuit import Circuit
+from connector.pipeline.outcome import Failure, Outcome
 from connector.pipeline.producers import Producers, is_fatal, name_of
 from connector.records import KafkaMessage
 
@@ -29,17 +30,6 @@ REFUSED_FOR_GOOD: Final = frozenset(
 )
 """Errors that sending the same record again would only repeat."""
 
-OPERATORS_FAULTS: Final = frozenset(
-    {
-        "TOPIC_AUTHORIZATION_FAILED",
-        "CLUSTER_AUTHORIZATION_FAILED",
-        "UNKNOWN_TOPIC_OR_PART",
-        "_UNKNOWN_TOPIC",
-        "_UNKNOWN_PARTITION",
-    }
-)
-"""Errors of one topic that an operator mends; Kafka itself is there. Kept back, such callbacks would hold up all others."""
-
 _BESIDE_VALUE_BYTES: Final = 512
 """What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
 _POLL_SECONDS: Final = 0.001
@@ -50,34 +40,6 @@ _GATHER_SECONDS: Final = 0.004
 long: the client's thread is woken once for all of it, and Kafka gets larger batches."""
 _LOOK_SECONDS: Final = 0.25
 _log: Final = logging.getLogger("connector.produce")
-
-
-class Failure(NamedTuple):
-    """A record that Kafka did not acknowledge, and the name of the error."""
-
-    message: KafkaMessage
-    error: str
-    for_good: bool
-
-
-class Outcome(NamedTuple):
-    """What became of the records of one callback: `refused` are those that Kafka will never take."""
-
-    refused: list[Failure]
-    unconfirmed: list[Failure]
-
-    @property
-    def may_pass_later(self) -> bool:
-        """Whether Kafka did not confirm, and for no reason that an operator has to mend."""
-        return bool(self.unconfirmed) and all(failure.error not in OPERATORS_FAULTS for failure in self.unconfirmed)
-
-
-class Sink(Protocol):
-    """Where the records of a callback go: Kafka, or a list in memory."""
-
-    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
-        """Send all records of a callback and await every acknowledgement; `NoRoom` when nothing was enqueued."""
-        ...
 
 
 class _Delivery:

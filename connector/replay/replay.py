@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from connector.errors import KafkaFailed, NoRoom
 from connector.pipeline.flow import Flow
-from connector.pipeline.produce import Outcome, Sink
+from connector.pipeline.outcome import Outcome, Sink
 from connector.records import KafkaMessage, RawCallback
 from connector.replay.selection import Kept, Selection, Why
 
@@ -78,12 +78,10 @@ class Counting:
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback; count those that are acknowledged."""
         outcome = await self._sink.send(messages)
-        failed = {id(failure.message) for failure in outcome.refused + outcome.unconfirmed}
-        for message in messages:
-            if id(message) not in failed:
-                self._report.records[message.topic] += 1
-                if message.topic == self._dead_letters:
-                    self._report.dead_again[dict(message.headers)[_REASON].decode()] += 1
+        for message in outcome.acknowledged(messages):
+            self._report.records[message.topic] += 1
+            if message.topic == self._dead_letters:
+                self._report.dead_again[dict(message.headers)[_REASON].decode()] += 1
         self._report.nothing_made += not messages
         return outcome
 

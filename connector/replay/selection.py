@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
 from connector.errors import ConfigurationInvalid, NotOpened
-from connector.privacy.sealed import NO_KEYS, Seals
+from connector.privacy.sealed import NO_KEYS, Seals, open_sealed
 from connector.records import REASONS, RawCallback, Source
 
 What = Literal["dead-letters", "raw"]
@@ -84,15 +84,15 @@ class Selection:
             if attempts >= self.max_attempts:
                 return "tried_too_often"
         try:
-            query, body = self.seals.open_text(value.get("query") or ""), self.seals.open(value.get("body") or b"")
+            opened = open_sealed(value, self.seals)
         except NotOpened as sealed:
             # Passed over, it would not be replayed by the next run either.
             raise ConfigurationInvalid([f"{sealed}; add that key to privacy.seal_keys"]) from None
         return RawCallback(
             method=value.get("method") or "POST",
-            query=query,
+            query=opened.get("query") or "",
             content_type=value.get("content_type") or "",
-            body=body,
+            body=opened.get("body") or b"",
             received_at=received_at,
             traceparent=kept.traceparent,
             tracestate=kept.tracestate,

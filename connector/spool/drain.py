@@ -11,7 +11,6 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -20,16 +19,14 @@ from connector.errors import NoRoom
 from connector.logs import Seldom, event
 from connector.metrics import Metrics
 from connector.pipeline.flow import Flow
-from connector.pipeline.produce import Sink
+from connector.pipeline.outcome import Sink
 from connector.settings import Spool
-from connector.spool.file import DAMAGED, REFUSED, File, Waiting, Why
+from connector.spool.file import DAMAGED, REFUSED, Waiting, Why
+from connector.spool.opened import Opened, name_of
 from connector.spool.row import Kept
-from connector.spool.shared import Shared
 
 _ELECTION_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.05
-_LOOK_AT_FILE_SECONDS: Final = 5.0
-"""Workers of an instance that was killed may still write for a moment, and tell only each other."""
 _ROOM_SECONDS: Final = 0.005
 _PAUSE_SECONDS: Final = 1.0
 _FEW_ROWS: Final = 50
@@ -75,24 +72,25 @@ class PatientSink(Sink, Protocol):
 class Drain:
     """Empties the spool whenever anything waits, in the worker that holds the lock.
 
-    `new_sink` makes a sink that gives no record up (`DRAINS`); `flow_to` returns the flow into it, or None while nothing may
-    be produced.
+    `new_sink` makes a sink that gives no record up (`DRAINS`), `new_flow` the flow into it; `may_deliver` tells whether
+    anything may be produced now.
     """
 
     def __init__(
         self,
         settings: Spool,
         new_sink: Callable[[], PatientSink],
-        flow_to: Callable[[PatientSink], Flow | None],
+        new_flow: Callable[[PatientSink], Flow],
+        may_deliver: Callable[[], bool],
         metrics: Metrics,
     ) -> None:
-        self._shared = Shared(Path(settings.folder))
-        self._file = File(Path(settings.folder), settings.max_bytes, self._shared)
+        self._opened = Opened(settings)
+        self._file, self._shared = self._opened.file, self._opened.shared
         self._lock = os.open(Path(settings.folder) / "drain.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        self._thread = ThreadPoolExecutor(1, "drain")
         self._new_sink = new_sink
-        self._flow_to = flow_to
-        self._sink: PatientSink | None = None
+        self._new_flow = new_flow
+        self._may_deliver = may_deliver
+        self._way: tuple[PatientSink, Flow] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._done: list[int] = []
         self._aside: list[tuple[int, Why]] = []
@@ -107,15 +105,12 @@ class Drain:
         """Drain until cancelled."""
         while not self._is_elected():  # noqa: ASYNC110 - a lock between processes: nobody calls
             await asyncio.sleep(_ELECTION_SECONDS)
-        looked_at = 0.0
-        loop = asyncio.get_running_loop()
         while True:
-            if self._shared.is_waiting or loop.time() - looked_at > _LOOK_AT_FILE_SECONDS:
-                looked_at = loop.time()
+            if self._shared.is_waiting:
                 try:
                     await self._empty()
                 except sqlite3.Error as error:
-                    self._disk_failed.event(error=getattr(error, "sqlite_errorname", type(error).__name__))
+                    self._disk_failed.event(error=name_of(error))
                     await asyncio.sleep(_PAUSE_SECONDS)
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -128,11 +123,9 @@ class Drain:
         with suppress(sqlite3.Error):
             await self._take_out()
             if self._shared.is_held:
-                await self._in_thread(self._file.let_go)
-        self._thread.shutdown(wait=True)
-        self._file.close()
+                await self._opened.run(self._file.let_go)
+        self._opened.close()
         os.close(self._lock)
-        self._shared.close()
 
     def _is_elected(self) -> bool:
         try:
@@ -143,7 +136,7 @@ class Drain:
 
     async def _empty(self) -> None:
         """Deliver all that waits."""
-        if await self._in_thread(self._file.empty_if_so):
+        if await self._opened.run(self._file.empty_if_so):
             return
         event("spool_drains", "warning")
         while not await self._deliver_in_order():  # noqa: ASYNC110 - a pause, not a wait for an event
@@ -159,32 +152,33 @@ class Drain:
         self._failed = False
         after = 0
         while not self._failed:
-            flow = self._flow()
-            if flow is None:
+            if not self._may_deliver():
                 break
-            rows = await self._in_thread(self._file.read, after)
+            if self._way is None:
+                sink = self._new_sink()
+                sink.start()
+                self._way = sink, self._new_flow(sink)
+            rows = await self._opened.run(self._file.read, after)
             for row in rows:
                 if not self._failed:
-                    await self._begin(flow, row)
+                    await self._begin(*self._way, row)
                     after = row.id
             await self._hold_near_the_end(len(rows))
             if not rows and self._under_way:
                 await asyncio.wait(self._under_way, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             await self._take_out()
-            if not rows and not self._under_way and await self._in_thread(self._file.empty_if_so):
+            if not rows and not self._under_way and await self._opened.run(self._file.empty_if_so):
                 return True
         while self._under_way:
             await asyncio.wait(self._under_way)
         await self._take_out()
         return False
 
-    async def _begin(self, flow: Flow, row: Waiting) -> None:
+    async def _begin(self, sink: PatientSink, flow: Flow, row: Waiting) -> None:
         """Hand one callback over to the producer, when that has room."""
         if row.kept is None:
             self._aside.append((row.id, DAMAGED))
             return
-        assert self._sink is not None
-        sink = self._sink
         while sink.outstanding_records > _UNDER_WAY_RECORDS or sink.outstanding_bytes > _UNDER_WAY_BYTES:  # noqa: ASYNC110 - plain numbers
             await asyncio.sleep(_ROOM_SECONDS)
         task = asyncio.create_task(self._deliver(flow, row.id, row.kept))
@@ -214,7 +208,7 @@ class Drain:
         now = asyncio.get_running_loop().time()
         if self._shared.is_held:
             if now > self._held_at + _HOLD_SECONDS:
-                await self._in_thread(self._file.let_go)
+                await self._opened.run(self._file.let_go)
         elif (
             rows < _FEW_ROWS
             and len(self._under_way) < _FEW_ROWS
@@ -222,30 +216,21 @@ class Drain:
             and now > self._held_at + 2 * _HOLD_SECONDS
         ):
             self._held_at = now
-            await self._in_thread(self._file.hold)
+            await self._opened.run(self._file.hold)
 
     async def _take_out(self) -> None:
         """Take out of the file what is done with."""
         done, self._done = self._done, []
         aside, self._aside = self._aside, []
         if done:
-            await self._in_thread(self._file.delete, done)
+            await self._opened.run(self._file.delete, done)
             self._delivered.count += len(done)
         if aside:
-            await self._in_thread(self._file.set_aside, aside)
+            await self._opened.run(self._file.set_aside, aside)
             self._set_aside.inc(len(aside))
             event("spool_set_aside", callbacks=len(aside), why=aside[0][1])
 
-    def _flow(self) -> Flow | None:
-        if self._sink is None:
-            self._sink = self._new_sink()
-            self._sink.start()
-        return self._flow_to(self._sink)
-
     async def _leave_kafka(self) -> None:
-        if self._sink:
-            await self._sink.close(0)
-            self._sink = None
-
-    async def _in_thread(self, call: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+        if self._way:
+            await self._way[0].close(0)
+            self._way = None

@@ -49,6 +49,7 @@ CREATE TABLE proven (what TEXT NOT NULL);
 INSERT INTO totals VALUES (0, 0);
 """
 
+_COUNT: Final = "UPDATE totals SET callbacks = callbacks + ?, bytes = bytes + ?"
 _REFUSED_TOTALS: Final = "SELECT count(*), total(length(content)) FROM set_aside WHERE why = ?"
 _TAKE_BACK: Final = """
 INSERT INTO callbacks (received_at, content, checksum)
@@ -120,7 +121,7 @@ class File:
         """Put rows at the end of the queue; they are on disk when this returns."""
         with self._writing() as run:
             self._connection.executemany("INSERT INTO callbacks (received_at, content, checksum) VALUES (?, ?, ?)", rows)
-            run("UPDATE totals SET callbacks = callbacks + ?, bytes = bytes + ?", (len(rows), _bytes(rows)))
+            run(_COUNT, (len(rows), sum(len(row.content) for row in rows)))
             self._shared.wait()
 
     def read(self, after: int, most: int = 200) -> list[Waiting]:
@@ -158,7 +159,7 @@ class File:
             callbacks, size_bytes = run(_REFUSED_TOTALS, (REFUSED,)).fetchone()
             if callbacks:
                 run(_TAKE_BACK, (REFUSED,))
-                run("UPDATE totals SET callbacks = callbacks + ?, bytes = bytes + ?", (callbacks, int(size_bytes)))
+                run(_COUNT, (callbacks, int(size_bytes)))
                 run("DELETE FROM set_aside WHERE why = ?", (REFUSED,))
 
     def hold(self) -> None:
@@ -225,7 +226,7 @@ class File:
         for place in places:
             deleted = run("DELETE FROM callbacks WHERE id = ? RETURNING length(content)", (place,)).fetchall()
             size_bytes += sum(length for (length,) in deleted)
-        run("UPDATE totals SET callbacks = callbacks - ?, bytes = bytes - ?", (len(places), size_bytes))
+        run(_COUNT, (-len(places), -size_bytes))
 
     @contextmanager
     def _writing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
@@ -241,7 +242,3 @@ class File:
                 raise
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-
-def _bytes(rows: Sequence[Row]) -> int:
-    return sum(len(row.content) for row in rows)

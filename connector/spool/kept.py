@@ -2,9 +2,7 @@
 
 import asyncio
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 from connector.errors import NoRoom
@@ -12,9 +10,10 @@ from connector.logs import Seldom
 from connector.metrics import Metrics
 from connector.records import RawCallback
 from connector.settings import Spool
-from connector.spool.file import File, Totals
+from connector.spool.file import Totals
+from connector.spool.opened import Opened, name_of
 from connector.spool.row import Row, row_of
-from connector.spool.shared import NO_ROOM, ROOM, TOO_OLD, Shared
+from connector.spool.shared import NO_ROOM, ROOM, TOO_OLD
 
 _LONGEST_HOLD_SECONDS: Final = 5.0
 _HOLD_SECONDS: Final = 0.002
@@ -31,10 +30,8 @@ class DiskSpool:
 
     def __init__(self, settings: Spool, metrics: Metrics) -> None:
         self._max_age_ms = settings.max_age_seconds * 1000
-        self._shared = Shared(Path(settings.folder))
-        self._file = File(Path(settings.folder), settings.max_bytes, self._shared)
-        # SQLite blocks: one thread for all of it.
-        self._thread = ThreadPoolExecutor(1, "spool")
+        self._opened = Opened(settings)
+        self._file, self._shared = self._opened.file, self._opened.shared
         self._rows: list[tuple[Row, asyncio.Future[None]]] = []
         self._committing: asyncio.Task[None] | None = None
         self._totals = Totals(0, 0, None)
@@ -86,26 +83,26 @@ class DiskSpool:
     async def was_proven(self, what: str) -> bool:
         """Return whether this spool has served an instance that proved the same: topics, schemas and servers."""
         try:
-            return bool(await self._in_thread(self._file.was_proven, what))
+            return await self._opened.run(self._file.was_proven, what)
         except sqlite3.Error:
             return False
 
     async def prove(self, what: str) -> None:
         """Remember what is proven; a disk that fails shows at the first callback that is kept."""
         with suppress(sqlite3.Error):
-            await self._in_thread(self._file.prove, what)
+            await self._opened.run(self._file.prove, what)
 
     async def look(self, now_ms: int) -> None:
         """Bring the state up to date, once a second: how much waits, for how long, and whether there is room again."""
         totals = Totals(0, 0, None)
         if self._shared.is_waiting or self._shared.refusal:
             try:
-                totals = await self._in_thread(self._file.totals)
+                totals = await self._opened.run(self._file.totals)
                 if self._shared.refusal == NO_ROOM:
-                    await self._in_thread(self._file.try_room)
+                    await self._opened.run(self._file.try_room)
                     self._shared.refusal = ROOM
             except sqlite3.Error as error:
-                self._failed.event(error=_name(error))
+                self._failed.event(error=name_of(error))
         self._totals = totals
         # A clock that was set back makes nothing younger than now.
         self._oldest_seconds = max(0, now_ms - totals.oldest_ms) / 1000 if totals.oldest_ms is not None else 0.0
@@ -123,9 +120,7 @@ class DiskSpool:
         """Write what is under way, and let go of the file."""
         if self._committing:
             await self._committing
-        self._thread.shutdown(wait=True)
-        self._file.close()
-        self._shared.close()
+        self._opened.close()
 
     async def _commit(self) -> None:
         """Write rows until none is left: while one commit is under way, the next gathers."""
@@ -133,10 +128,10 @@ class DiskSpool:
             batch, self._rows = self._rows[:_MOST_ROWS], self._rows[_MOST_ROWS:]
             error: NoRoom | None = None
             try:
-                await self._in_thread(self._file.append, [row for row, _ in batch])
+                await self._opened.run(self._file.append, [row for row, _ in batch])
             except sqlite3.Error as failed:
                 self._shared.refusal = NO_ROOM
-                self._failed.event(error=_name(failed))
+                self._failed.event(error=name_of(failed))
                 error = NoRoom(_REFUSALS[NO_ROOM])
             else:
                 self._spooled.count += len(batch)
@@ -145,10 +140,3 @@ class DiskSpool:
                 if not kept.done():
                     kept.set_exception(error) if error else kept.set_result(None)
         self._committing = None
-
-    async def _in_thread(self, call: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
-
-
-def _name(error: sqlite3.Error) -> str:
-    return str(getattr(error, "sqlite_errorname", type(error).__name__))

@@ -17,7 +17,7 @@ from connector.app import create_app
 from connector.listener import Listener, bind
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
-from connector.pipeline.produce import Outcome
+from connector.pipeline.outcome import Outcome
 from connector.records import KafkaMessage
 from connector.settings import Http
 from tests.callbacks import MemorySink, envelope, flow, message

@@ -33,7 +33,7 @@ from connector.metrics import Metrics, exposition
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.decode import decode
 from connector.pipeline.flow import Flow
-from connector.pipeline.produce import Failure, Outcome
+from connector.pipeline.outcome import Failure, Outcome
 from connector.pipeline.split import split
 from connector.privacy.policy import Policy, holds_whole_callbacks
 from connector.privacy.sealed import Seals, printable

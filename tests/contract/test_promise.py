@@ -17,7 +17,7 @@ from connector.app import create_app
 from connector.catalogue import Catalogue
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
-from connector.pipeline.produce import Failure, Outcome, Sink
+from connector.pipeline.outcome import Failure, Outcome, Sink
 from connector.records import KafkaMessage
 from connector.settings import Http
 from tests.callbacks import (

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from connector.errors import KafkaFailed, NoRoom
 from connector.pipeline import produce
-from connector.pipeline.produce import KafkaSink, Outcome, Sink
+from connector.pipeline.outcome import Outcome, Sink
+from connector.pipeline.produce import KafkaSink
 from connector.records import KafkaMessage
 from connector.settings import load, producer_properties
 from tests.callbacks import MemorySink

@@ -18,7 +18,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from connector.embedded.broker import EmbeddedBroker
-from connector.pipeline.produce import KafkaSink, Outcome
+from connector.pipeline.outcome import Outcome
+from connector.pipeline.produce import KafkaSink
 from connector.records import KafkaMessage
 from connector.settings import load, producer_properties
 from tests.stack.kafka import KafkaBroker

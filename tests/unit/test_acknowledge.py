@@ -4,7 +4,7 @@ import pytest
 
 from connector.pipeline import acknowledge as answers
 from connector.pipeline.acknowledge import acknowledge
-from connector.pipeline.produce import Failure, Outcome
+from connector.pipeline.outcome import Failure, Outcome
 from connector.records import Answer
 from tests.callbacks import envelope, message, messages_of
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import pytest
 
+from connector import catalogue as catalogues
 from connector.doctor import kafka, machine, spool
-from connector.doctor.configuration import catalogue_of
 from connector.doctor.examine import side_by_side
 from connector.doctor.findings import Finding, exit_code, not_checked
 from connector.doctor.personal import check_personal
@@ -229,7 +229,7 @@ SEALED: Final = {"PRIVACY__SEAL_KEYS": f"k:{'A' * 43}="}
 
 def personal(**more: str) -> list[Finding]:
     loaded = settings(**more)
-    return list(check_personal(loaded, catalogue_of(loaded)))
+    return list(check_personal(loaded, catalogues.of(loaded)))
 
 
 def test_whole_callbacks_are_named_with_who_needs_to_read_them() -> None:

@@ -12,7 +12,7 @@ from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
-from connector.pipeline.produce import Failure, Outcome, Sink
+from connector.pipeline.outcome import Failure, Outcome, Sink
 from connector.records import EMPTY, KafkaMessage, RawCallback
 from connector.replay import replay as replay_module
 from connector.replay.replay import Counting, Nowhere, Replay, Report

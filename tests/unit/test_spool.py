@@ -17,7 +17,7 @@ import pytest
 
 from connector.errors import ConfigurationInvalid, NoRoom
 from connector.metrics import Metrics
-from connector.pipeline.produce import Failure, Outcome
+from connector.pipeline.outcome import Failure, Outcome
 from connector.records import KafkaMessage, RawCallback, Request
 from connector.settings import Spool
 from connector.spool import drain as drain_module
@@ -365,7 +365,7 @@ class PatientMemory(MemorySink):
 async def draining(disk: Disk, sink: PatientMemory, metrics: Metrics | None = None) -> AsyncIterator[DiskSpool]:
     metrics = metrics or Metrics()
     spool = disk.spool(metrics)
-    drain = Drain(disk.settings, lambda: sink, lambda into: flow(into, metrics=metrics), metrics)
+    drain = Drain(disk.settings, lambda: sink, lambda into: flow(into, metrics=metrics), lambda: True, metrics)
     task = asyncio.create_task(drain.run())
     try:
         yield spool
@@ -557,7 +557,7 @@ def test_nothing_is_produced_while_the_flow_may_not(disk: Disk) -> None:
     may: list[bool] = []
 
     async def run() -> None:
-        drain = Drain(disk.settings, lambda: sink, lambda into: flow(into) if may else None, metrics)
+        drain = Drain(disk.settings, lambda: sink, flow, lambda: bool(may), metrics)
         task = asyncio.create_task(drain.run())
         await asyncio.sleep(0.3)
         assert not sink.messages

@@ -1,0 +1,51 @@
+"""What becomes of the records of a callback, as whoever sends them hears it; `produce` is the sink that is Kafka."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, Protocol
+
+from connector.records import KafkaMessage
+
+OPERATORS_FAULTS: Final = frozenset(
+    {
+        "TOPIC_AUTHORIZATION_FAILED",
+        "CLUSTER_AUTHORIZATION_FAILED",
+        "UNKNOWN_TOPIC_OR_PART",
+        "_UNKNOWN_TOPIC",
+        "_UNKNOWN_PARTITION",
+    }
+)
+"""Errors of one topic that an operator mends; Kafka itself is there. Kept back, such callbacks would hold up all others."""
+
+
+class Failure(NamedTuple):
+    """A record that Kafka did not acknowledge, and the name of the error."""
+
+    message: KafkaMessage
+    error: str
+    for_good: bool
+
+
+class Outcome(NamedTuple):
+    """What became of the records of one callback: `refused` are those that Kafka will never take."""
+
+    refused: list[Failure]
+    unconfirmed: list[Failure]
+
+    @property
+    def may_pass_later(self) -> bool:
+        """Whether Kafka did not confirm, and for no reason that an operator has to mend."""
+        return bool(self.unconfirmed) and all(failure.error not in OPERATORS_FAULTS for failure in self.unconfirmed)
+
+    def acknowledged(self, messages: Sequence[KafkaMessage]) -> Sequence[KafkaMessage]:
+        """Return those of the messages sent that Kafka acknowledged."""
+        # By identity: a callback may have thousands, and all of them may have failed.
+        failed = {id(failure.message) for failure in self.refused + self.unconfirmed}
+        return [message for message in messages if id(message) not in failed] if failed else messages
+
+
+class Sink(Protocol):
+    """Where the records of a callback go: Kafka, or a list in memory."""
+
+    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+        """Send all records of a callback and await every acknowledgement; `NoRoom` when nothing was enqueued."""
+        ...
