@@ -282,8 +282,8 @@ def test_violations_are_told_to_scripts(folder: Path, run: Runner) -> None:
 # Listing, comparing, exporting
 
 
-def test_list_tells_our_version_and_another_one(registry: Moody, folder: Path, run: Runner) -> None:
-    run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
+def add_later_field(folder: Path) -> dict[str, Any]:
+    """Add a field to the orders' schema that the registry does not know yet; return it."""
     added = {
         "name": "later",
         "type": ["null", "string"],
@@ -293,6 +293,12 @@ def test_list_tells_our_version_and_another_one(registry: Moody, folder: Path, r
         "doc": "Later.",
     }
     change(folder / "avro" / "order.avsc", lambda schema: schema["fields"].append(added))
+    return added
+
+
+def test_list_tells_our_version_and_another_one(registry: Moody, folder: Path, run: Runner) -> None:
+    run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
+    add_later_field(folder)
     by_name = {row["record_type"]: row for row in run("schemas", "list", "--json").json()}
     assert (by_name["document"]["version"], by_name["document"]["state"]) == (1, "registered")
     order = by_name["order"]
@@ -306,15 +312,7 @@ def test_diff_tells_fields_and_takes_versions(registry: Moody, folder: Path, run
     unregistered = run("schemas", "diff", "order", "--json", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
     assert [told["state"] for told in unregistered.json()] == ["missing"]
     run("schemas", "register")
-    added = {
-        "name": "later",
-        "type": ["null", "string"],
-        "default": None,
-        "source": "message.order.later",
-        "pii": "none",
-        "doc": "Later.",
-    }
-    change(folder / "avro" / "order.avsc", lambda schema: schema["fields"].append(added))
+    add_later_field(folder)
     change(folder / "avro" / "text.avsc", lambda schema: schema.update(doc="Another text."))
     done = run("schemas", "diff")
     assert done.exit_code == 0
@@ -337,15 +335,7 @@ def test_export_holds_every_version_with_id_fingerprint_and_release(
 ) -> None:
     run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
     assert run("schemas", "release", "1.0.0").exit_code == 0
-    added = {
-        "name": "later",
-        "type": ["null", "string"],
-        "default": None,
-        "source": "message.order.later",
-        "pii": "none",
-        "doc": "Later.",
-    }
-    change(folder / "avro" / "order.avsc", lambda schema: schema["fields"].append(added))
+    added = add_later_field(folder)
     run("schemas", "register")
     done = run("schemas", "export", str(tmp_path / "out"), "--json")
     index = json.loads((tmp_path / "out" / "index.json").read_text(encoding="utf-8"))

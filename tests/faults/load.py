@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import httpx
 
 from tests.callbacks import envelope, message
+from tests.servers import Addresses, TopicsReader
 
 SENDERS: Final = 4
 _PAUSE_SECONDS: Final = 0.02
@@ -56,6 +57,15 @@ def load(callback_url: str, first: int = 0) -> Iterator[Load]:
             running.stopping.set()
     for sender in senders:
         sender.result()
+
+
+def message_ids(addresses: Addresses) -> set[str]:
+    """Return the ids of the messages that stand in the topic of the load's texts."""
+    reader = TopicsReader(addresses, [f"{addresses.prefix}texts"])
+    try:
+        return {record.value["message_id"] for record in reader.rest()}
+    finally:
+        reader.close()
 
 
 def _send(callback_url: str, number: int, first: int, running: Load) -> None:

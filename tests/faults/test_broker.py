@@ -8,8 +8,8 @@ import pytest
 
 from tests import servers
 from tests.callbacks import envelope, message
-from tests.faults.load import load
-from tests.servers import Addresses, TopicsReader, eventually, metric, post
+from tests.faults.load import load, message_ids
+from tests.servers import eventually, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import OwnKafka
 
@@ -97,11 +97,3 @@ def test_full_queue_takes_nothing_of_a_callback(own_kafka: OwnKafka, apicurio: A
 
 def five_messages(prefix: str) -> bytes:
     return envelope([message(id=f"{prefix}.{part}") for part in range(5)])
-
-
-def message_ids(addresses: Addresses) -> set[str]:
-    reader = TopicsReader(addresses, [f"{addresses.prefix}texts"])
-    try:
-        return {record.value["message_id"] for record in reader.rest()}
-    finally:
-        reader.close()

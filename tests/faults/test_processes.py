@@ -10,8 +10,8 @@ import pytest
 
 from tests import servers
 from tests.callbacks import envelope, message
-from tests.faults.load import SENDERS, load
-from tests.servers import Served, TopicsReader, eventually, has_ended, metric, post
+from tests.faults.load import SENDERS, load, message_ids
+from tests.servers import eventually, has_ended, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker, OwnKafka
 
@@ -28,7 +28,7 @@ def test_sigterm_under_load_ends_with_every_200_in_the_topics(
             ended = server.stop()
     assert ended.exit_code == 0, ended.stderr
     assert {answer.status for answer in running.answers} <= {200, 503, 0}
-    assert running.ids(200) <= message_ids(server)
+    assert running.ids(200) <= message_ids(server.addresses)
 
 
 def test_killed_worker_is_started_anew(kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_killed_worker_among_two_loses_nothing_that_was_answered_and_no_caller_i
         # Cut off with their connections, which the sender knows of; nobody meets one that is not ready.
         assert {answer.status for answer in running.answers} <= {200, 0}
         assert running.count(0) <= 2 * SENDERS
-        assert running.ids(200) <= message_ids(server)
+        assert running.ids(200) <= message_ids(server.addresses)
         assert server.stop().exit_code == 0
 
 
@@ -121,7 +121,7 @@ def test_sigterm_is_red_at_once_and_takes_callbacks_until_the_delay_is_over(
         assert {answer.status for answer in late} == {200}
         # Afterwards nobody is let in and then left without an answer: a connection is refused, or each callback answered.
         assert {answer.status for answer in running.answers} <= {200, 0}
-        assert running.ids(200) == message_ids(server)
+        assert running.ids(200) == message_ids(server.addresses)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -179,10 +179,3 @@ def test_sigterm_right_after_the_start_ends_with_0(tmp_path: Path) -> None:
         eventually(lambda: server.readiness().status == 503, 20)
         ended = server.stop()
     assert ended.exit_code == 0, ended.stderr
-
-
-def message_ids(server: Served) -> set[str]:
-    reader = TopicsReader(server.addresses, [f"{server.addresses.prefix}texts"])
-    found = {record.value["message_id"] for record in reader.rest()}
-    reader.close()
-    return found

@@ -12,8 +12,8 @@ import pytest
 
 from tests import servers
 from tests.callbacks import envelope, message
-from tests.faults.load import load
-from tests.servers import Environment, Served, TopicsReader, eventually, has_ended, metric, post
+from tests.faults.load import load, message_ids
+from tests.servers import Environment, Served, eventually, has_ended, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.ports import free_ports
@@ -49,13 +49,6 @@ def status(server: Served, token: str = servers.TOKEN) -> int:
     return post(server.addresses.callback_url.replace(servers.TOKEN, token), envelope([message()])).status_code
 
 
-def message_ids(server: Served) -> set[str]:
-    reader = TopicsReader(server.addresses, [f"{server.addresses.prefix}texts"])
-    found = {record.value["message_id"] for record in reader.rest()}
-    reader.close()
-    return found
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_no_callback_is_refused_or_cut_off_while_workers_are_replaced(
     settings: Environment, config: Path, tmp_path: Path, workers: int
@@ -73,7 +66,7 @@ def test_no_callback_is_refused_or_cut_off_while_workers_are_replaced(
                 count = running.count(200)
                 eventually(lambda: running.count(200) > count + 50)  # noqa: B023 - evaluated within the turn
         assert {answer.status for answer in running.answers} == {200}
-        assert running.ids(200) == message_ids(server)
+        assert running.ids(200) == message_ids(server.addresses)
         # What ended workers have counted stays counted.
         url, answered = server.addresses.management_url, len(running.answers)
         eventually(lambda: metric(url, "connector_callbacks_total", status_class="2xx") == answered)
@@ -103,7 +96,7 @@ def test_workers_are_replaced_while_kafka_is_away_and_callbacks_wait_in_the_spoo
             broker.start()
             eventually(lambda: bool(server.events("spool_empty")), 60, server.log)
         assert {answer.status for answer in running.answers} == {200}
-        eventually(lambda: running.ids(200) <= message_ids(server), 30)
+        eventually(lambda: running.ids(200) <= message_ids(server.addresses), 30)
         assert server.stop().exit_code == 0
 
 
