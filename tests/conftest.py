@@ -12,15 +12,16 @@ from typing import TypeVar
 
 import pytest
 
+from tests.certificates import Authority
 from tests.readers import kafkajs, revenue
 from tests.stack.apicurio import ApicurioRegistry, OwnApicurio
 from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackUnavailable
-from tests.stack.guarded import GUARDED, credentials
+from tests.stack.guarded import GUARDED, PASSWORDS, credentials, credentials_over_tls, over_tls
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.process import JavaServer
 
-_REAL_FIXTURES = frozenset({"kafka", "guarded_kafka", "apicurio", "own_kafka", "own_apicurio", "kafka_cluster"})
+_REAL_FIXTURES = frozenset({"kafka", "guarded_kafka", "tls_kafka", "apicurio", "own_kafka", "own_apicurio", "kafka_cluster"})
 # Servers by the name of the fixture that started them: those of the run, and those of one test.
 _SHARED = pytest.StashKey[dict[str, JavaServer]]()
 _OWN = pytest.StashKey[list[JavaServer]]()
@@ -39,6 +40,16 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def guarded_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """One broker with ACLs for all tests: each makes topics of its own, and rules for them alone."""
     with _shared(request, KafkaBroker(tmp_path_factory.mktemp("guarded_kafka"), GUARDED, credentials("admin"))) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def tls_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """One broker with ACLs that speaks TLS alone (SASL_SSL, SCRAM); its authority's certificate is in its folder."""
+    folder = tmp_path_factory.mktemp("tls_kafka")
+    authority = Authority(folder)
+    admin = credentials_over_tls("admin", authority.path)
+    with _shared(request, KafkaBroker(folder, over_tls(authority), admin, PASSWORDS)) as broker:
         yield broker
 
 

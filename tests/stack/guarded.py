@@ -4,6 +4,7 @@ Its administrator makes the topics, grants and withdraws.
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 from confluent_kafka import Producer
@@ -14,6 +15,7 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
 from connector import catalogue
 from tests import servers
+from tests.certificates import Authority
 from tests.servers import Environment, eventually
 from tests.stack.kafka import KafkaBroker
 
@@ -44,14 +46,45 @@ def credentials(user: str, password: str | None = None) -> dict[str, str]:
     }
 
 
-class Guarded:
-    """A broker with ACLs and a bridge's topics on it; the bridge's user may nothing yet."""
+def over_tls(authority: Authority) -> dict[str, str | int]:
+    """Return the properties of a broker with ACLs that speaks TLS alone, and keeps passwords as SCRAM does."""
+    own = authority.sign("broker")
+    whole = own.certificate.with_name("broker-whole.pem")
+    whole.write_bytes(own.key.read_bytes() + own.certificate.read_bytes())
+    login = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+    return {
+        "authorizer.class.name": GUARDED["authorizer.class.name"],
+        "super.users": GUARDED["super.users"],
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,CLIENT:SASL_SSL",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+        "listener.name.client.scram-sha-512.sasl.jaas.config": (f'{login} username="admin" password="{PASSWORDS["admin"]}";'),
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(whole),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(authority.path),
+    }
 
-    def __init__(self, broker: KafkaBroker, registry_url: str) -> None:
+
+def credentials_over_tls(user: str, authority: Path, password: str | None = None) -> dict[str, str]:
+    """Return a client's properties by which such a broker knows a user; `authority` is that of its certificate."""
+    return {
+        **credentials(user, password),
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "ssl.ca.location": str(authority),
+    }
+
+
+class Guarded:
+    """A broker with ACLs and a bridge's topics on it; the bridge's user may nothing yet. `admin` may everything."""
+
+    def __init__(self, broker: KafkaBroker, registry_url: str, admin: Mapping[str, str] | None = None, **more: str) -> None:
         self._address = (broker.bootstrap_servers, registry_url)
         self._prefix = servers.new_prefix()
-        self._admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0, **credentials("admin")})
-        servers.prepare(self.settings(credentials("admin")))
+        admin = admin or credentials("admin")
+        self._admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0, **admin})
+        servers.prepare(self.settings(admin, **more))
 
     def settings(self, client: Mapping[str, str], **more: str) -> Environment:
         """Return the settings of a bridge, or of a command, with these credentials."""

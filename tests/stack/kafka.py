@@ -40,7 +40,8 @@ logger.settings.level=WARN
 class KafkaBroker(JavaServer):
     """A broker with its data and log in `folder`; `properties` are added to server.properties or replace its own.
 
-    `credentials` are a client's properties by which such a broker lets in whoever may see its topics.
+    `credentials` are a client's properties by which such a broker lets in whoever may see its topics; `scram_users` are
+    known to it from the beginning, with their passwords.
     """
 
     name = "kafka"
@@ -53,8 +54,10 @@ class KafkaBroker(JavaServer):
         folder: Path,
         properties: Mapping[str, str | int] | None = None,
         credentials: Mapping[str, str] | None = None,
+        scram_users: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder)
+        self._scram = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in (scram_users or {}).items()]
         self._properties = dict(properties or {})
         self._credentials = dict(credentials or {})
         # A UUID in Kafka's spelling; the "A" in front, as it must not start with "-".
@@ -100,7 +103,8 @@ class KafkaBroker(JavaServer):
 
     def _format(self) -> None:
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", self._cluster_id, "-c", str(self._settings)]
-        command = [*self._java("-Xmx256m"), *tool]
+        users = [word for user in self._scram for word in ("--add-scram", user)]
+        command = [*self._java("-Xmx256m"), *tool, *users]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_SECONDS, check=False)
         if done.returncode != 0:
             raise ServerFailed(f"{self._data} could not be formatted:\n{done.stdout}{done.stderr}")

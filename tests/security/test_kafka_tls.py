@@ -1,0 +1,108 @@
+"""Kafka behind TLS that asks who we are (SASL_SSL, SCRAM, ACLs), and a registry behind TLS: all by names that pass through."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from confluent_kafka.admin._acl import AclOperation
+
+from connector import tls
+from connector.settings import Tls
+from tests import servers
+from tests.callbacks import envelope, message
+from tests.certificates import Authority
+from tests.servers import Environment, post
+from tests.stack.apicurio import ApicurioRegistry
+from tests.stack.front import tls_in_front_of
+from tests.stack.guarded import PASSWORDS, WRONG_PASSWORD, Guarded, credentials_over_tls
+from tests.stack.kafka import KafkaBroker
+
+TEXT = envelope([message()])
+
+
+class Secured:
+    """Topics on such a broker, and the settings of a bridge that reaches both servers by TLS."""
+
+    def __init__(self, broker: KafkaBroker, registry_url: str, registry_ca: Path) -> None:
+        self._broker_ca = broker.folder / "authority.pem"
+        self._more = {"REGISTRY__CLIENT__SSL_CA_LOCATION": str(registry_ca)}
+        admin = credentials_over_tls("admin", self._broker_ca)
+        self.kafka = Guarded(broker, registry_url, admin, **self._more)
+
+    def settings(self, password: str | None = None, **more: str) -> Environment:
+        client = credentials_over_tls("bridge", self._broker_ca, password)
+        return self.kafka.settings(client, **{**self._more, **more})
+
+
+@pytest.fixture
+def secured(tls_kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) -> Iterator[Secured]:
+    authority = Authority(tmp_path, "registry_authority")
+    own = authority.sign("registry")
+    context = tls.context(Tls(certificate_path=str(own.certificate), key_path=str(own.key)))
+    assert context
+    parts = urlsplit(apicurio.url)
+    assert parts.port
+    with tls_in_front_of(parts.port, context) as port:
+        found = Secured(tls_kafka, f"https://localhost:{port}{parts.path}", authority.path)
+        yield found
+        found.kafka.forget(found.kafka.topics())
+
+
+def test_callbacks_go_through_and_doctor_is_content(secured: Secured, tmp_path: Path) -> None:
+    secured.kafka.allow(AclOperation.WRITE, secured.kafka.topics())
+    findings = servers.done(secured.settings(), "doctor", "--json").json()
+    states = {one["what"]: one["state"] for one in findings}
+    assert {states[what] for what in ("kafka", "rights", "producer id", "registry", "schemas")} == {"ok"}, findings
+    with servers.served(secured.settings(), tmp_path) as server:
+        server.wait_until_ready()
+        assert post(server.addresses.callback_url, TEXT).status_code == 200
+        ended = server.stop()
+    assert ended.exit_code == 0
+    assert not [secret for secret in PASSWORDS.values() if secret in ended.stderr]
+
+
+def test_topic_that_may_not_be_written_is_found_by_doctor_and_at_start(secured: Secured, tmp_path: Path) -> None:
+    orders = secured.kafka.topic("orders")
+    secured.kafka.allow(AclOperation.WRITE, secured.kafka.topics() - {orders})
+    done = servers.done(secured.settings(), "doctor", "--json")
+    assert done.exit_code == 1
+    (rights,) = [one for one in done.json() if one["what"] == "rights"]
+    assert (rights["state"], orders in rights["found"]) == ("error", True)
+    with servers.served(secured.settings(), tmp_path) as server:
+        assert orders in server.wait_for_reason("not authorised for topics")
+        secured.kafka.allow(AclOperation.WRITE, [orders])
+        server.wait_until_ready()
+        assert server.stop().exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("password", "more", "words"),
+    [
+        (WRONG_PASSWORD, {}, "sasl.password"),
+        (None, {"KAFKA__CLIENT__SSL_CA_LOCATION": ""}, "ssl.ca.location"),
+        (None, {"KAFKA__CLIENT__SECURITY_PROTOCOL": "SASL_PLAINTEXT"}, "security.protocol"),
+    ],
+    ids=["wrong password", "authority that is not ours", "no TLS"],
+)
+def test_wrong_way_in_is_told_in_words(secured: Secured, password: str | None, more: dict[str, str], words: str) -> None:
+    settings = secured.settings(password)
+    for name, value in more.items():
+        # Without a value: the authorities of the machine.
+        settings.pop(f"CONNECTOR_{name}")
+        settings.update({f"CONNECTOR_{name}": value} if value else {})
+    done = servers.done(settings, "doctor", "--json")
+    assert done.exit_code == 1
+    (found,) = [one for one in done.json() if one["what"] == "kafka"]
+    assert found["state"] == "error"
+    assert words in f"{found['found']} {found['advice']}"
+    assert WRONG_PASSWORD not in done.stdout + done.stderr
+
+
+def test_registry_of_another_authority_is_not_believed(secured: Secured) -> None:
+    settings = secured.settings()
+    settings.pop("CONNECTOR_REGISTRY__CLIENT__SSL_CA_LOCATION")
+    done = servers.done(settings, "doctor", "--json")
+    assert done.exit_code == 1
+    (found,) = [one for one in done.json() if one["what"] == "registry"]
+    assert found["state"] == "error"
