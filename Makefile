@@ -39,6 +39,15 @@ FUZZ_SECONDS ?= 60
 fuzz: $(INSTALLED) ## mutated callbacks, all accounted for; for longer: make fuzz FUZZ_SECONDS=600
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
+FAULT ?=
+FAULT_SECONDS ?= 6
+FAULT_RATE ?= 100
+FAULT_RUNS ?= 1
+
+.PHONY: faults
+faults: $(INSTALLED) ## brokers, network, disk and bridge broken under load, nothing lost; one alone: make faults FAULT="disk full"
+	$(BIN)/python -m tests.outages $(if $(FAULT),--only "$(FAULT)") --seconds $(FAULT_SECONDS) --rate $(FAULT_RATE) --runs $(FAULT_RUNS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, format, mypy strict
 	$(BIN)/ruff check .
@@ -60,6 +69,15 @@ stack: $(INSTALLED) ## the real Kafka and registry in the foreground; needs Mave
 .PHONY: bench
 bench: $(INSTALLED) ## load the bridge and the usual way side by side; needs wrk (and Maven for the real Kafka)
 	$(BIN)/python -m benchmarks
+
+.PHONY: wheel
+wheel: $(INSTALLED) ## the wheel in dist/, and beside it its bill of materials (CycloneDX)
+	$(BIN)/python -m hatchling build -t wheel -d dist
+	$(BIN)/python -m supply.sbom dist
+
+.PHONY: audit
+audit: $(INSTALLED) ## is anything known against the locked packages? asks PyPI, else OSV
+	$(BIN)/python -m supply.audit
 
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'

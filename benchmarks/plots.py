@@ -1,4 +1,4 @@
-"""`python -m benchmarks.plots`: growth.json in, one SVG for each dimension out, in the same folder. Needs the extra `bench`."""
+"""`python -m benchmarks.plots`: growth.json in, one SVG for each dimension out, in the same folder. Needs matplotlib."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 except ModuleNotFoundError:
-    sys.exit("matplotlib is missing: make growth installs it (requirements-bench.lock)")
+    sys.exit("matplotlib is missing: .venv/bin/pip install matplotlib")
 
 Points = Sequence[Mapping[str, Any]]
 _COLOURS: Final = {"baseline": "#8a8a8a", "bridge": "#0b6e4f"}

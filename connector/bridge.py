@@ -9,6 +9,7 @@ import asyncio
 import gc
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from connector.errors import KafkaAway, OtherSideFailed
 from connector.idcache import IdCache
 from connector.logs import event, fault_location
 from connector.metrics import Metrics
+from connector.oauth import TokenDesk
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.circuit import Circuit
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.keep import Spool
 from connector.pipeline.produce import KafkaSink, Sink
+from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.schemaids import SchemaIds
 from connector.settings import Settings, max_message_bytes, producer_properties
@@ -39,19 +42,23 @@ _CHECK_AGAIN_SECONDS = 5.0
 class Bridge:
     """One worker: `start` it, ask `flow` and `state`, `close` it.
 
-    `own_folder` takes the schema ids when no setting names a folder; without it they are not kept.
+    `own_folder` takes the schema ids when no setting names a folder; without it they are not kept. `clock` is that of the
+    times of receipt.
     """
 
-    def __init__(self, settings: Settings, own_folder: Path | None = None) -> None:
+    def __init__(self, settings: Settings, own_folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
         self.settings = settings
         self.metrics = Metrics()
         folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
-        self.catalogue = catalogues.load(folder, settings.topics.prefix)
+        policy = Policy.of(settings.privacy)
+        self.catalogue = catalogues.load(folder, settings.topics.prefix, raw=settings.topics.raw, policy=policy)
         self._circuit = Circuit()
         self.sink = KafkaSink(producer_properties(settings), self._circuit)
+        self._credentials = Credentials.of(settings.authentication, settings.oauth)
         # On the event loop, where it belongs: `start` makes it.
         self._spool: DiskSpool | None = None
         self._drain: Drain | None = None
+        self._clock = clock
         self._alarm = DeadLetterAlarm(settings.dead_letters)
         registry = Registry(settings.registry.url, settings.registry.client)
         self._schema_ids = SchemaIds(registry, self.catalogue, self._id_cache(own_folder), self.metrics)
@@ -63,6 +70,11 @@ class Bridge:
         self._reasons: dict[str, str] = {"starting": "schema ids, topics and producer are not proven yet"}
         self._tasks: list[asyncio.Task[None]] = []
 
+    def desk(self) -> TokenDesk | None:
+        """Return what gives tokens; None where no credential is of the kind oauth."""
+        tokens = self._credentials.tokens
+        return TokenDesk(self.settings.oauth, self._credentials, tokens, self.metrics) if tokens else None
+
     def flow(self) -> Flow | None:
         """Return the flow, or None while the bridge must take no callback."""
         return self._flow
@@ -71,7 +83,7 @@ class Bridge:
         """Return readiness with its reasons, as `/readyz` shows it."""
         refusal = self._spool.refusal if self._spool and self._flow else ""
         return {
-            "ready": self._flow is not None and not refusal,
+            "ready": self._flow is not None and not refusal and not self._is_draining,
             "reasons": {**self._reasons, **({"spool": refusal} if refusal else {})},
             "schema_ids": self._schema_ids.state(),
             "dead_letters": {"share": round(self._alarm.share, 4), "alarm": self._alarm.is_on},
@@ -96,14 +108,14 @@ class Bridge:
             task.add_done_callback(_tell_defect)
 
     def drain(self) -> None:
-        """Take no more callbacks."""
+        """Say that the bridge stops; what still comes in is carried until `close`."""
         self._is_draining = True
-        self._flow = None
         self._reasons = {"draining": "the bridge is stopping"}
         self.metrics.ready.set(0)
 
     async def close(self) -> int:
-        """Flush what is under way; return how many records were not acknowledged."""
+        """Take no more callbacks, flush what is under way; return how many records were not acknowledged."""
+        self._flow = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -111,7 +123,9 @@ class Bridge:
             await self._drain.close()
         if self._spool:
             await self._spool.close()
-        return await self.sink.close(self.settings.shutdown.drain_timeout_seconds)
+        left = await self.sink.close(self.settings.shutdown.drain_timeout_seconds)
+        self.metrics.tell()
+        return left
 
     async def _warm_up(self) -> None:
         schema_ids: dict[str, int] | None = None
@@ -175,9 +189,8 @@ class Bridge:
         event("ready", "info")
 
     def _new_flow(self, sink: Sink, spool: Spool | None = None) -> Flow:
-        credentials = Credentials.of(self.settings.authentication)
         renamed_keys = self.settings.callbacks.renamed_keys
-        return Flow(self.catalogue, self._encoders, credentials, sink, self.metrics, renamed_keys, spool)
+        return Flow(self.catalogue, self._encoders, self._credentials, sink, self.metrics, renamed_keys, spool)
 
     def _new_drain_sink(self) -> KafkaSink:
         return KafkaSink({**producer_properties(self.settings), **DRAINS})
@@ -207,12 +220,15 @@ class Bridge:
             self.metrics.outstanding_records.set(self.sink.outstanding_records)
             self.metrics.circuit_open.set(self._circuit.is_open)
             if self._spool:
-                await self._spool.look(time.time_ns() // 1_000_000)
+                await self._spool.look(self._clock() // 1_000_000)
             await asyncio.sleep(_STATE_SECONDS)
 
     def _watch_dead_letters(self) -> None:
         counts = {topic: tally.count for topic, tally in self.metrics.records_by_topic.items()}
         letters = counts.pop(self.catalogue.dead_letter.topic, 0)
+        if self.catalogue.raw:
+            # One a callback, whatever becomes of it: they would halve the share.
+            counts.pop(self.catalogue.raw.topic, None)
         if self._alarm.read(sum(counts.values()), letters):
             if self._alarm.is_on:
                 event(

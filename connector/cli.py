@@ -19,7 +19,10 @@ from connector.commands import docs as docs_command
 from connector.commands import doctor as doctor_command
 from connector.commands import explain as explain_command
 from connector.commands import export as export_command
+from connector.commands import forget as forget_command
+from connector.commands import privacy as privacy_command
 from connector.commands import register as register_command
+from connector.commands import replay as replay_command
 from connector.commands import schemas as schemas_command
 from connector.commands import send as send_command
 from connector.commands import show
@@ -27,9 +30,13 @@ from connector.commands import tail as tail_command
 from connector.commands import topics as topics_command
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 from connector.invented.callbacks import TYPES
-from connector.pipeline.producers import check_properties
+from connector.privacy.policy import Policy
+from connector.privacy.sealed import NO_KEYS, Seals
+from connector.records import REASONS
 from connector.registry import Registry
+from connector.replay.selection import MAX_ATTEMPTS, Selection, require_reasons, time_of
 from connector.settings import Settings
+from connector.startable import load_startable
 from connector.supervisor import Supervisor
 
 app = typer.Typer(
@@ -42,6 +49,8 @@ schemas = typer.Typer(help="Our schemas, against the schema registry.", no_args_
 topics = typer.Typer(help="Our topics, against Kafka.", no_args_is_help=True)
 app.add_typer(schemas, name="schemas")
 app.add_typer(topics, name="topics")
+replay = typer.Typer(help="Callbacks that are in Kafka already, through the pipeline again.", no_args_is_help=True)
+app.add_typer(replay, name="replay")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; without it the defaults and the environment.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -49,6 +58,12 @@ Alter = Annotated[
     bool, typer.Option("--alter", help="Also set what existing topics lack. Never partitions: that breaks the order of keys.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Rate = Annotated[float, typer.Option(min=0, help="Callbacks per second; 0 is as fast as it goes.")]
+Contacts = Annotated[bool, typer.Option("--contacts", help="Also make contact records, which replace what is newer by now.")]
+Anew = Annotated[bool, typer.Option("--anew", help="Begin with the oldest again, whatever was replayed before.")]
+Group = Annotated[
+    str | None, typer.Option(help="Consumer group that remembers where a replay ended; without it one for each selection.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -61,8 +76,7 @@ def _version(*, version: Annotated[bool, typer.Option("--version", help="Print t
 @app.command()
 def serve(config: Config = None, workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1) -> None:
     """Run the bridge."""
-    loaded = settings_of.load(config)
-    _require_startable(loaded)
+    loaded = load_startable(config)
     logs.configure(loaded.logs)
     raise typer.Exit(uvloop.run(Supervisor(loaded, config, workers).run()))
 
@@ -92,7 +106,9 @@ def explain(
     """Show what a callback would become, without any server."""
     loaded = settings_of.load_for_tools(config)
     logs.configure(loaded.logs)
-    explain_command.run(_catalogue(loaded), explain_command.callback_of(file, query, is_form=form), loaded, as_json=as_json)
+    policy = Policy.of(loaded.privacy)
+    raw = explain_command.callback_of(file, query, policy.seals, is_form=form)
+    explain_command.run(_catalogue_of_events(loaded, policy), raw, loaded, as_json=as_json)
 
 
 @app.command()
@@ -152,6 +168,37 @@ def tail(
 def doctor(*, config: Config = None, as_json: AsJson = False) -> None:
     """Try every dependency, and say what to do about each finding."""
     raise typer.Exit(doctor_command.run(config, as_json=as_json))
+
+
+@app.command()
+def privacy(
+    *,
+    config: Config = None,
+    every: Annotated[bool, typer.Option("--all", help="Also fields that are not personal and kept.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show every personal field, its class, and what the settings make of it."""
+    loaded = settings_of.load_for_tools(config)
+    privacy_command.run(_catalogue(loaded, Policy.of(loaded.privacy)), every=every, as_json=as_json)
+
+
+@app.command()
+def forget(
+    person: Annotated[str, typer.Argument(help="A WhatsApp id or user id; - reads it from stdin.", metavar="WA_ID|USER_ID")],
+    *,
+    config: Config = None,
+    old_key: Annotated[
+        list[str] | None, typer.Option(help="Also under a hash key of before, as ID=FILE; can be repeated.", metavar="ID=FILE")
+    ] = None,
+    also_plain: Annotated[bool, typer.Option("--also-plain", help="Also under the id itself, as before hashing.")] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a person's profile off the contacts topic, and tell what else may hold data of the person, and until when."""
+    loaded = settings_of.load_for_tools(config)
+    logs.configure(loaded.logs)
+    whom = forget_command.person_of(person, old_key or (), also_plain=also_plain)
+    forget_command.run(loaded, _catalogue(loaded, Policy.of(loaded.privacy)), whom, dry_run=dry_run, as_json=as_json)
 
 
 @schemas.command("list")
@@ -214,7 +261,7 @@ def schemas_export(
     loaded = settings_of.load_for_tools(config)
     with closing(_registry(loaded)) as registry:
         asked = None if released else registry
-        export_command.export(_catalogue(loaded), _folder(loaded), asked, folder, as_json=as_json)
+        export_command.export(_whole_catalogue(loaded), _folder(loaded), asked, folder, as_json=as_json)
 
 
 @schemas.command("release")
@@ -224,13 +271,13 @@ def schemas_release(
     """Check our schemas, then keep those that changed in avro/released/ under a version, for good."""
     loaded = settings_of.load_for_tools(config)
     schemas_command.check(_folder(loaded), loaded.topics.prefix, as_json=False)
-    export_command.release(_catalogue(loaded), _folder(loaded), version, as_json=as_json)
+    export_command.release(_whole_catalogue(loaded), _folder(loaded), version, as_json=as_json)
 
 
 @schemas.command("docs")
 def schemas_docs(*, config: Config = None) -> None:
     """Print the page of topics: every field, where it comes from and what it means."""
-    typer.echo(docs_command.page(_catalogue(settings_of.load_for_tools(config))), nl=False)
+    typer.echo(docs_command.page(_whole_catalogue(settings_of.load_for_tools(config))), nl=False)
 
 
 @topics.command("list")
@@ -254,21 +301,93 @@ def topics_create(*, config: Config = None, dry_run: DryRun = False, alter: Alte
     topics_command.create(loaded, _catalogue(loaded), dry_run=dry_run, alter=alter, as_json=as_json)
 
 
-def _require_startable(loaded: Settings) -> None:
-    """Try the catalogue and every client property, and tell all that is wrong at once."""
-    found = check_properties(settings_of.producer_properties(loaded))
-    problems = [settings_of.in_its_table(loaded, problem) for problem in found]
-    for made in (_catalogue, _registry):
-        try:
-            made(loaded)
-        except ConfigurationInvalid as invalid:
-            problems += invalid.problems
-    if problems:
-        raise ConfigurationInvalid(problems)
+@replay.command("dead-letters")
+def replay_dead_letters(  # noqa: PLR0913 - an argument an option
+    *,
+    config: Config = None,
+    reason: Annotated[
+        list[str] | None, typer.Option(help=f"Only those of this reason; may be repeated: {', '.join(REASONS)}.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only what was first received from this time on, as 2025-11-21T10:30:00Z.")
+    ] = None,
+    max_attempts: Annotated[int, typer.Option(min=2, help="Leave alone what was tried so often.")] = MAX_ATTEMPTS,
+    rate: Rate = 0,
+    contacts: Contacts = False,
+    anew: Anew = False,
+    group: Group = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Replay dead letters, after what was wrong is mended; what fails again is a dead letter again."""
+    loaded = settings_of.load_for_tools(config)
+    logs.configure(loaded.logs)
+    from_time = time_of(since, "--since") if since is not None else None
+    selection = Selection(
+        "dead-letters", from_time, None, require_reasons(reason or ()), max_attempts, contacts, _seals(loaded)
+    )
+    way = replay_command.Way(rate, dry_run, anew, group)
+    catalogue = _catalogue_of_events(loaded, Policy.of(loaded.privacy))
+    replay_command.run(loaded, catalogue, catalogue.dead_letter.topic, selection, way, _now(), as_json=as_json)
 
 
-def _catalogue(loaded: Settings) -> Catalogue:
-    return catalogues.load(_folder(loaded), loaded.topics.prefix)
+@replay.command("raw")
+def replay_raw(  # noqa: PLR0913 - an argument an option
+    *,
+    config: Config = None,
+    from_: Annotated[
+        str, typer.Option("--from", help="Begin with what was first received at this time, as 2025-11-21T10:30:00Z.")
+    ],
+    to: Annotated[str, typer.Option(help="End before what was first received at this time.")],
+    rate: Rate = 0,
+    contacts: Contacts = False,
+    anew: Anew = False,
+    group: Group = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Replay every callback of a span of time from the topic raw, which topics.raw switches on."""
+    loaded = settings_of.load_for_tools(config)
+    logs.configure(loaded.logs)
+    since, until = time_of(from_, "--from"), time_of(to, "--to")
+    if since >= until:
+        raise ConfigurationInvalid(["--from must be before --to"])
+    if not loaded.topics.raw:
+        advice = "if it was true before, give CONNECTOR_TOPICS__RAW=true to this command"
+        raise ConfigurationInvalid([f"topics.raw is false, so callbacks are not kept as received; {advice}"])
+    selection = Selection("raw", since, until, (), MAX_ATTEMPTS, contacts, _seals(loaded))
+    way = replay_command.Way(rate, dry_run, anew, group)
+    archive = _catalogue(loaded).raw
+    assert archive is not None
+    events = _catalogue_of_events(loaded, Policy.of(loaded.privacy))
+    replay_command.run(loaded, events, archive.topic, selection, way, _now(), as_json=as_json)
+
+
+def _seals(loaded: Settings) -> Seals:
+    return Policy.of(loaded.privacy).seals or NO_KEYS
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _catalogue(loaded: Settings, policy: Policy | None = None) -> Catalogue:
+    """Return the catalogue; without a policy for what looks at no person, and needs no key."""
+    return catalogues.load(_folder(loaded), loaded.topics.prefix, raw=loaded.topics.raw, policy=policy or Policy())
+
+
+def _whole_catalogue(loaded: Settings) -> Catalogue:
+    """Return the catalogue with what the settings may have switched off."""
+    return catalogues.load(_folder(loaded), loaded.topics.prefix, raw=True)
+
+
+def _catalogue_of_events(loaded: Settings, policy: Policy | None = None) -> Catalogue:
+    """Return the catalogue without the copies of whole callbacks."""
+    return catalogues.load(_folder(loaded), loaded.topics.prefix, policy=policy or Policy())
+
+
+def _treated_catalogue(loaded: Settings) -> Catalogue:
+    return _catalogue(loaded, Policy.of(loaded.privacy))
 
 
 def _folder(loaded: Settings) -> Path:

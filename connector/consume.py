@@ -3,16 +3,14 @@
 No consumer group: partitions are assigned by hand, so nothing is committed and nothing is balanced.
 """
 
-import io
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import fastavro
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from connector.access import Told, hidden, readable_partitions
+from connector.avroreader import AvroReader
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import reason_of
 
@@ -41,8 +39,7 @@ class Reader:
             self._consumer = Consumer({**client, **ours, "error_cb": self._told.note}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None
-        self._schema_text = schema_text
-        self._schemas: dict[int, Any] = {}
+        self._avro = AvroReader(schema_text)
 
     def assign(self, topics: Sequence[str], *, from_beginning: bool) -> None:
         """Start to read topics from their beginning or their end.
@@ -89,11 +86,4 @@ class Reader:
     def _decode(self, value: Any) -> dict[str, Any] | None:
         if not isinstance(value, bytes):
             return None
-        if len(value) < 5 or value[0] != 0:
-            return {"(not Avro with a schema id)": f"{len(value)} bytes"}
-        schema_id = int.from_bytes(value[1:5], "big")
-        if schema_id not in self._schemas:
-            self._schemas[schema_id] = fastavro.parse_schema(json.loads(self._schema_text(schema_id)))
-        record = fastavro.schemaless_reader(io.BytesIO(value[5:]), self._schemas[schema_id], None)
-        assert isinstance(record, dict)
-        return record
+        return self._avro.read(value) or {"(not Avro with a schema id)": f"{len(value)} bytes"}

@@ -16,7 +16,7 @@ import structlog
 
 from connector.settings import Logs
 
-_CLIENTS: Final = ("connector.produce", "connector.consume", "connector.topics")
+_CLIENTS: Final = ("connector.produce", "connector.consume", "connector.replay", "connector.topics")
 """The loggers that librdkafka's own lines come by."""
 
 _REPEATED: Final = ("%s [%s] %s", "kafka_error", "read_failed")

@@ -4,10 +4,13 @@ In a worker of `serve` the values live in files that the supervising process add
 """
 
 import os
+import threading
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -21,6 +24,10 @@ _LEFT_OUT: Final = (
     "unfit_times",
     "clamped_times",
 )
+
+
+_FILES: Final = threading.Lock()
+"""Held while the files of workers are read or put together."""
 
 
 class Tally:
@@ -50,6 +57,15 @@ class Metrics:
         self.registry = CollectorRegistry()
         into = self.registry
         self.callbacks = Counter("connector_callbacks", "Callbacks answered.", ["status_class"], registry=into)
+        self.callbacks_by_credential = Counter(
+            "connector_callbacks_by_credential", "Authentic callbacks, by the credential's name.", ["credential"], registry=into
+        )
+        self.limited_callbacks = Counter(
+            "connector_limited_callbacks", "Callbacks of a credential over its limit (429).", ["credential"], registry=into
+        )
+        self.token_requests = Counter(
+            "connector_token_requests", "Requests to the token endpoint, by outcome.", ["outcome"], registry=into
+        )
         self.records = Counter("connector_records", "Records acknowledged by Kafka.", ["topic"], registry=into)
         self.dead_letters = Counter("connector_dead_letters", "Dead letters made.", ["reason"], registry=into)
         self.acknowledgement_seconds = Histogram(
@@ -127,6 +143,7 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self._tallies: list[Tally] = []
+        self._by_credential: dict[str, Tally] = {}
         self.records_by_topic: dict[str, Tally] = {}
         self.left_out_by = {what: self.tally(self.left_out.labels(what)) for what in _LEFT_OUT}
 
@@ -135,6 +152,12 @@ class Metrics:
         tally = Tally(counter)
         self._tallies.append(tally)
         return tally
+
+    def called(self, credential: str) -> Tally:
+        """Return the tally of the callbacks that came with a credential, by its name in the settings."""
+        if credential not in self._by_credential:
+            self._by_credential[credential] = self.tally(self.callbacks_by_credential.labels(credential))
+        return self._by_credential[credential]
 
     def acknowledged(self, topic: str) -> Tally:
         """Return the tally of the records that Kafka acknowledged on a topic."""
@@ -161,5 +184,22 @@ def exposition(metrics: Metrics | None) -> bytes:
     if metrics is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        with _FILES:
+            return generate_latest(registry)
     return generate_latest(metrics.registry)
+
+
+def keep_counts_of(pid: int, folder: Path) -> None:
+    """Add what an ended worker has counted to a file of all that ended, so that files do not gather; its gauges go."""
+    with _FILES:
+        mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+        for kind in ("counter", "histogram"):
+            of_worker = folder / f"{kind}_{pid}.db"
+            if not of_worker.exists():
+                continue
+            of_ended = MmapedDict(str(folder / f"{kind}_ended.db"))  # type: ignore[no-untyped-call]
+            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(of_worker)):  # type: ignore[no-untyped-call]
+                before, _ = of_ended.read_value(key)  # type: ignore[no-untyped-call]
+                of_ended.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
+            of_ended.close()  # type: ignore[no-untyped-call]
+            of_worker.unlink()

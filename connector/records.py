@@ -88,7 +88,8 @@ EMPTY: Json = {}
 class RawCallback(msgspec.Struct, frozen=True, gc=False):
     """One authentic HTTP request of Kaleyra, as received.
 
-    `query` is the query string without the credential; `received_at` is in milliseconds since 1970.
+    `query` is the query string without the credential; `received_at` is in milliseconds since 1970. A callback that is
+    replayed was received then too, and knows when it is replayed (likewise), and how often it was tried with this time.
     """
 
     method: str
@@ -98,6 +99,8 @@ class RawCallback(msgspec.Struct, frozen=True, gc=False):
     received_at: int
     traceparent: str | None = None
     tracestate: str | None = None
+    attempts: int = 1
+    replayed_at: int | None = None
 
     def __repr__(self) -> str:
         return f"RawCallback({self.method}, {len(self.body)} bytes)"
@@ -134,8 +137,8 @@ class Fault(msgspec.Struct, frozen=True):
     detail: str
 
 
-Source = Literal["messages", "statuses", "contacts", "events", "dead_letters"]
-"""What a record type is made from: a list of the callback, or what could not go its way."""
+Source = Literal["messages", "statuses", "contacts", "events", "dead_letters", "raw"]
+"""What a record type is made from: a list of the callback, what could not go its way, or the callback as received."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -170,7 +173,8 @@ Headers = list[tuple[str, bytes]]
 class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
     """A record ready for Kafka: framed Avro in `value`, UTF-8 in `key`, `timestamp_ms` since 1970.
 
-    `item` is None for dead letters; it lets a record that Kafka refuses for good become one.
+    An empty `value` is a tombstone, which has none on Kafka: compaction takes away what stands under its key.
+    `item` is None for dead letters and raw callbacks; it lets a record that Kafka refuses for good become one.
     """
 
     topic: str
@@ -194,10 +198,14 @@ class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(NamedTuple):
-    """What is known of a request before its body is read: raw headers, and the path's segment behind the callbacks' path."""
+    """What is known of a request before its body is read.
+
+    Raw headers, the path's segment behind the callbacks' path, and the peer's address as text (empty: not known).
+    """
 
     headers: list[tuple[bytes, bytes]]
     url_token: str | None
+    peer: str = ""
 
     def __repr__(self) -> str:
         return f"Request({len(self.headers)} headers)"

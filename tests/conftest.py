@@ -14,12 +14,13 @@ import pytest
 
 from tests.readers import kafkajs, revenue
 from tests.stack.apicurio import ApicurioRegistry, OwnApicurio
+from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackUnavailable
 from tests.stack.guarded import GUARDED, credentials
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.process import JavaServer
 
-_REAL_FIXTURES = frozenset({"kafka", "guarded_kafka", "apicurio", "own_kafka", "own_apicurio"})
+_REAL_FIXTURES = frozenset({"kafka", "guarded_kafka", "apicurio", "own_kafka", "own_apicurio", "kafka_cluster"})
 # Servers by the name of the fixture that started them: those of the run, and those of one test.
 _SHARED = pytest.StashKey[dict[str, JavaServer]]()
 _OWN = pytest.StashKey[list[JavaServer]]()
@@ -76,6 +77,16 @@ def own_apicurio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
                 return started.enter_context(registry)
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """Three brokers for the tests of a module, which may kill and freeze them."""
+    with ExitStack() as started:
+        cluster = KafkaCluster(tmp_path_factory.mktemp("kafka_cluster"))
+        with _skipped_where_unavailable():
+            started.enter_context(cluster)
+        yield cluster
 
 
 @pytest.fixture(scope="session")

@@ -78,13 +78,15 @@ class Addresses(NamedTuple):
 
 
 class Process:
-    """`connector` with arguments, from its start to its end; its stderr goes to a file."""
+    """`connector`, or another `module`, with arguments, from its start to its end; its stderr goes to a file."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log_file: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], log_file: Path, module: str = "connector"
+    ) -> None:
         self.log_file = log_file
         with log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_TIED), str(os.getpid()), *_command(*arguments)],
+                [sys.executable, "-I", "-S", str(_TIED), str(os.getpid()), sys.executable, "-m", module, *arguments],
                 env=_whole(environment),
                 cwd=_ROOT,
                 stdin=subprocess.DEVNULL,
@@ -122,6 +124,11 @@ class Process:
             raise AssertionError(f"did not end within {timeout_seconds:g} s:\n{self.log()}") from None
         return Ended(exit_code, self.log())
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return what it has logged of this name."""
+        lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{") and line.endswith("}")]
+        return [line for line in lines if line["event"] == name]
+
     def stop(self) -> Ended:
         """End it by SIGTERM."""
         self.send_signal(signal.SIGTERM)
@@ -133,10 +140,18 @@ class Process:
 
 
 class Served(Process):
-    """`connector serve` on free ports."""
+    """`connector serve`, or another `module` that serves, on free ports or those given: of callbacks and of management."""
 
-    def __init__(self, environment: Mapping[str, str], log_file: Path, workers: int = 1) -> None:
-        data, management = free_ports(2)
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        log_file: Path,
+        workers: int = 1,
+        config: Path | None = None,
+        ports: Sequence[int] = (),
+        module: str = "connector",
+    ) -> None:
+        data, management = ports or free_ports(2)
         self.addresses = Addresses(
             callback_url=f"http://127.0.0.1:{data}/callbacks/kaleyra/{TOKEN}",
             management_url=f"http://127.0.0.1:{management}",
@@ -144,8 +159,9 @@ class Served(Process):
             registry_url=environment["CONNECTOR_REGISTRY__URL"],
             prefix=environment["CONNECTOR_TOPICS__PREFIX"],
         )
-        ports = {"CONNECTOR_HTTP__PORT": str(data), "CONNECTOR_MANAGEMENT__PORT": str(management)}
-        super().__init__(["serve", "--workers", str(workers)], {**environment, **ports}, log_file)
+        listening = {"CONNECTOR_HTTP__PORT": str(data), "CONNECTOR_MANAGEMENT__PORT": str(management)}
+        file = ["--config", str(config)] if config else []
+        super().__init__(["serve", "--workers", str(workers), *file], {**environment, **listening}, log_file, module)
 
     def readiness(self) -> Readiness:
         """Ask `/readyz`."""
@@ -186,6 +202,7 @@ class ReadRecord(NamedTuple):
     headers: list[tuple[str, bytes]]
     timestamp_ms: int
     schema_id: int
+    offset: int
 
     def header(self, name: str) -> str:
         """Return the text of a header that stands there once."""
@@ -264,7 +281,8 @@ class TopicsReader:
         value = self._deserializer(framed, SerializationContext(message.topic(), MessageField.VALUE, headers))
         assert isinstance(value, dict)
         schema_id = int.from_bytes(framed[1:5], "big")
-        return ReadRecord(message.topic(), message.partition(), message.key(), value, headers, timestamp_ms, schema_id)
+        place = message.topic(), message.partition()
+        return ReadRecord(*place, message.key(), value, headers, timestamp_ms, schema_id, message.offset())
 
 
 def environment(
@@ -311,9 +329,9 @@ def prepare(environment: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def served(environment: Mapping[str, str], folder: Path, workers: int = 1) -> Iterator[Served]:
+def served(environment: Mapping[str, str], folder: Path, workers: int = 1, config: Path | None = None) -> Iterator[Served]:
     """Run `connector serve`, ready or not; at the end it is stopped, and its log shown if it ended badly."""
-    server = Served(environment, folder / f"serve-{uuid.uuid4().hex[:8]}.log", workers)
+    server = Served(environment, folder / f"serve-{uuid.uuid4().hex[:8]}.log", workers, config)
     try:
         yield server
     finally:

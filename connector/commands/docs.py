@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from connector.catalogue import ANY_TYPE, Catalogue, RecordType
 from connector.records import Json
+from connector.schemas.rules import NOT_PERSONAL
 
 _INTRODUCTION: Final = """\
 # Topics and their records
@@ -67,6 +68,8 @@ def _topics(catalogue: Catalogue) -> str:
 
 
 def _origin(record_type: RecordType) -> str:
+    if record_type.source == "raw":
+        return "every authentic callback, if `topics.raw` is true"
     if record_type.source != "messages":
         return record_type.source.replace("_", " ")
     if ANY_TYPE in record_type.message_types:
@@ -98,7 +101,8 @@ def _rows(fields: list[Json], prefix: str = "") -> Iterator[tuple[str, ...]]:
     for field in fields:
         name = f"{prefix}{field['name']}"
         source = _paths(field["source"]) + (" as JSON" if field.get("raw") else "")
-        yield f"`{name}`", _type(field["type"]), source, field.get("pii", ""), field["doc"]
+        personal = field.get("pii", "").replace(NOT_PERSONAL, "")
+        yield f"`{name}`", _type(field["type"]), source, personal, field["doc"]
         if _type(field["type"]) == "list":
             yield from _rows(field["type"]["items"]["fields"], f"{name}[].")
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from connector.pipeline.encode import Encoder, digest
+from connector.pipeline.encode import Encoder
 from connector.pipeline.people import text_of
-from connector.records import EMPTY, Callback, Fault, Item, Json, KafkaMessage, RawCallback
+from connector.records import EMPTY, Callback, Fault, Item, Json, KafkaMessage, RawCallback, Source
 
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 _NOBODY: Final[Json] = {"value": None, "source": None}
@@ -43,33 +43,11 @@ class DeadLetters:
         return self._letter(raw, fault, body, item.metadata, item.extra, (item.source, item.index))
 
     def _letter(self, raw: RawCallback, fault: Fault, body: bytes, metadata: Json, extra: Json, position: Any) -> KafkaMessage:
-        ce_id = digest(("dead_letter", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest(), position))
-        phone_number_id = _short(metadata.get("phone_number_id"))
-        facts = {
-            "received_at": raw.received_at,
-            "method": raw.method,
-            "query": raw.query,
-            "content_type": raw.content_type,
-            "body": body,
-        }
-        # What is no id is left out: a dead letter never becomes one itself, and fits where its body fits.
-        known = {"phone_number_id": phone_number_id}
-        about = {name: _short(extra.get(name)) for name in ("waba_id", "trace_id")}
-        item = Item(
-            source="dead_letters",
-            index=0,
-            message_type="",
-            message=EMPTY,
-            status=EMPTY,
-            contact=EMPTY,
-            metadata=known,
-            extra=about,
-            callback=facts,
-            key={"value": phone_number_id, "source": "phone_number_id"} if phone_number_id else _NOBODY,
-            identity=(),
-        )
+        ce_id = self._encoder.ce_id(("dead_letter", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest(), position))
+        item = item_of_request("dead_letters", raw, body, ce_id, metadata, extra)
         detail = fault.detail[:_DETAIL_CHARACTERS]
-        told = {"id": ce_id, "reason": fault.reason, "step": fault.step, "detail": detail, "attempts": 1}
+        tried = {"attempts": raw.attempts, "replayed_at": raw.replayed_at}
+        told = {"id": ce_id, "reason": fault.reason, "step": fault.step, "detail": detail, **tried}
         letter = self._encoder.write(item, told, ce_id, raw)
         letter.headers.extend(
             (
@@ -79,6 +57,33 @@ class DeadLetters:
             )
         )
         return letter
+
+
+def item_of_request(source: Source, raw: RawCallback, body: bytes, ce_id: str, metadata: Json, extra: Json) -> Item:
+    """Return the view of a request by itself, keyed by the business number."""
+    phone_number_id = _short(metadata.get("phone_number_id"))
+    facts = {
+        "id": ce_id,
+        "received_at": raw.received_at,
+        "method": raw.method,
+        "query": raw.query,
+        "content_type": raw.content_type,
+        "body": body,
+    }
+    return Item(
+        source=source,
+        index=0,
+        message_type="",
+        message=EMPTY,
+        status=EMPTY,
+        contact=EMPTY,
+        # What is no id is left out: such a record never becomes a dead letter itself, and fits where its body fits.
+        metadata={"phone_number_id": phone_number_id},
+        extra={name: _short(extra.get(name)) for name in ("waba_id", "trace_id")},
+        callback=facts,
+        key={"value": phone_number_id, "source": "phone_number_id"} if phone_number_id else _NOBODY,
+        identity=(),
+    )
 
 
 def _short(value: Any) -> str | None:

@@ -8,15 +8,17 @@ produce        all records together → every delivery report awaited; or the ca
 acknowledge    outcomes → the HTTP answer
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from connector.catalogue import Catalogue
 from connector.errors import NoRoom, NotDecodable
 from connector.logs import Seldom, event, fault_location
 from connector.metrics import Metrics
-from connector.pipeline.acknowledge import KEPT, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_LARGE, acknowledge
-from connector.pipeline.authenticate import Credentials, credential_of
+from connector.pipeline.acknowledge import KEPT, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_OFTEN, acknowledge
+from connector.pipeline.archive import Archive
+from connector.pipeline.authenticate import Credentials, Gate
+from connector.pipeline.caller import Caller
 from connector.pipeline.deadletter import DeadLetters
 from connector.pipeline.decode import decode
 from connector.pipeline.dialects.recognise import FOR_META, is_verification
@@ -24,7 +26,8 @@ from connector.pipeline.encode import Encoder
 from connector.pipeline.keep import NoSpool, Spool
 from connector.pipeline.produce import Outcome, Sink
 from connector.pipeline.split import split
-from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request
+from connector.pipeline.tombstones import tombstones
+from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request, Source
 from connector.settings import ENVELOPE_BYTES
 
 MAX_ITEMS: Final = 5000
@@ -34,7 +37,10 @@ MAX_CALLBACK_BYTES: Final = 16 * 1024 * 1024
 
 
 class Flow:
-    """Carries callbacks: `handle` from request to answer, `deliver` into Kafka, `messages_of` the pure part of the way."""
+    """Carries callbacks: `handle` from request to answer, `deliver` into Kafka, `messages_of` the pure part of the way.
+
+    What comes of the sources in `leave_out` becomes neither record nor dead letter.
+    """
 
     def __init__(
         self,
@@ -45,28 +51,39 @@ class Flow:
         metrics: Metrics,
         renamed_keys: Mapping[str, str] = EMPTY,
         spool: Spool | None = None,
+        *,
+        leave_out: Collection[Source] = (),
     ) -> None:
         self._of_message = {kind: encoders[record_type.name] for kind, record_type in catalogue.by_message_type.items()}
         self._of_other_message = encoders[catalogue.any_message.name]
         by_source = {"statuses": catalogue.status, "contacts": catalogue.contact, "events": catalogue.account_event}
         self._of_source = {source: encoders[record_type.name] for source, record_type in by_source.items()}
-        self._credentials = credentials
+        self._gate = Gate(credentials)
+        self._callers = {name: Caller(name, limit, metrics) for name, limit in credentials.limits().items()}
         self._sink = sink
         self._spool = spool or NoSpool()
         self._metrics = metrics
         self._renamed_keys = renamed_keys
         self._from_meta = Seldom("callbacks_from_meta")
+        self._letter_refused = Seldom("dead_letter_refused", "error")
         self._acknowledged = {record_type.topic: metrics.acknowledged(record_type.topic) for record_type in catalogue}
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
+        self._archive = Archive(encoders[catalogue.raw.name]) if catalogue.raw else None
+        self._leave_out = leave_out
+        self._forgets_changed_numbers = catalogue.policy.rules.forget_changed_numbers
 
-    async def handle(self, request: Request, read: Callable[[], Awaitable[RawCallback | None]]) -> Answer:
-        """Carry one callback; `read` fetches its body once it is known to be authentic, None if that is too large."""
-        credential = credential_of(self._credentials, request.headers, request.url_token)
+    async def handle(  # noqa: PLR0911 - a return an answer
+        self, request: Request, read: Callable[[], Awaitable[RawCallback | Answer]]
+    ) -> Answer:
+        """Carry one callback; `read` fetches its body once it is known to be authentic, or the answer that refuses it."""
+        credential = self._gate.credential_of(request)
         if credential is None:
             return NOT_AUTHENTIC
+        if not self._callers[credential].may_call():
+            return TOO_OFTEN
         raw = await read()
-        if raw is None:
-            return TOO_LARGE
+        if isinstance(raw, Answer):
+            return raw
         if raw.method == "GET" and is_verification(raw.query):
             self._from_meta.event(advice=FOR_META)
             return NOT_FOR_META
@@ -107,21 +124,28 @@ class Flow:
 
     def messages_of(self, raw: RawCallback) -> Sequence[KafkaMessage]:
         """Return the records and dead letters that a callback becomes. Pure, but for the counters."""
+        known: Callback | NotDecodable | None = None
         try:
-            messages = self._records_of(raw)
+            known = decode(raw, self._renamed_keys)
+            messages = self._records_of(raw, known)
         except NotDecodable as refused:
+            known = refused
             if refused.reason == "meta_direct":
                 self._from_meta.event(advice=FOR_META)
             messages = [self._whole(raw, Fault(refused.reason, "decode", refused.detail), refused)]
         except Exception as unexpected:  # noqa: BLE001 - a defect of ours must not lose a callback; it is logged and counted
             event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
             messages = [self._whole(raw, Fault("internal_error", "encode", type(unexpected).__name__))]
+        if self._archive:
+            metadata, extra = (known.metadata, known.extra) if known else (EMPTY, EMPTY)
+            messages.append(self._archive.copy_of(raw, metadata, extra))
         return messages
 
-    def _records_of(self, raw: RawCallback) -> list[KafkaMessage]:
-        callback = decode(raw, self._renamed_keys)
+    def _records_of(self, raw: RawCallback, callback: Callback) -> list[KafkaMessage]:
         items, *left_out = split(callback, raw)
         self._metrics.count_left_out(callback.replaced_surrogates, *left_out)
+        if self._leave_out:
+            items = [item for item in items if item.source not in self._leave_out]
         if len(items) > MAX_ITEMS:
             fault = Fault("too_many_items", "split", f"{len(items)} items; the limit is {MAX_ITEMS}")
             return [self._whole(raw, fault, callback)]
@@ -141,6 +165,8 @@ class Flow:
                 if size_bytes > MAX_CALLBACK_BYTES:
                     fault = Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes")
                     return [self._whole(raw, fault, callback)]
+        if self._forgets_changed_numbers and "contacts" not in self._leave_out:
+            messages += tombstones(items, self._of_source["contacts"], raw)
         for fault in faults:
             self._metrics.dead_letters.labels(fault.reason).inc()
         return messages
@@ -164,11 +190,14 @@ class Flow:
         ]
         again = await self._sink.send(letters)
         self._count(letters, again)
+        if again.refused:
+            topic, error = again.refused[0].message.topic, again.refused[0].error
+            self._letter_refused.event(topic=topic, error=error, see="connector topics check")
         return Outcome(again.refused, outcome.unconfirmed + again.unconfirmed)
 
     def _refused(self, raw: RawCallback, item: Item | None, fault: Fault) -> KafkaMessage:
         if item is None:
-            # A dead letter that Kafka refuses: the same again, and if that is refused too, 503.
+            # A dead letter or raw callback that Kafka refuses: one of the whole, and if that is refused too, 503.
             return self._whole(raw, fault)
         self._metrics.dead_letters.labels(fault.reason).inc()
         callback = decode(raw, self._renamed_keys)

@@ -11,7 +11,7 @@ from connector.catalogue import RecordType
 from connector.settings import Settings, max_message_bytes
 
 _DAY_MS: Final = 24 * 3600 * 1000
-REPLAYED: Final = ("dead_letters",)
+REPLAYED: Final = ("dead_letters", "raw")
 """What is replayed from its topic, by the source of the record type."""
 
 

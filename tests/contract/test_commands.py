@@ -145,6 +145,16 @@ def test_version_is_printed() -> None:
         ["send", "text", "--header", "X: a\nY: b"],
         ["send", "text", "--url", "bridge"],
         ["send", "text", "--url", "http://127.0.0.1:70000/x"],
+        ["replay", "dead-letters", "--reason", "nonsense"],
+        ["replay", "dead-letters", "--since", "yesterday"],
+        ["replay", "dead-letters", "--since", "2025-11-21T10:30:00"],
+        ["replay", "dead-letters", "--max-attempts", "1"],
+        ["replay", "dead-letters", "--rate", "-1"],
+        ["replay", "raw"],
+        ["replay", "raw", "--from", "2025-11-21T10:30:00Z"],
+        ["replay", "raw", "--from", "2025-11-21T10:30:00Z", "--to", "2025-11-21T10:30:00Z"],
+        # Not switched on.
+        ["replay", "raw", "--from", "2025-11-21T10:30:00Z", "--to", "2025-11-21T10:31:00Z"],
         ["explain", "no/such/file"],
         ["explain", "README.md", "--query", "a=b"],
         ["explain", "--query", "a=b", "--form"],
@@ -176,6 +186,8 @@ def test_wrong_settings_are_2_in_words(arguments: list[str], run: Runner) -> Non
         (["topics", "check"], "KAFKA__CLIENT"),
         (["tail", "--count", "1"], "KAFKA__CONSUMER"),
         (["dev", "--port", "0"], "KAFKA__PRODUCER"),
+        (["replay", "dead-letters"], "KAFKA__PRODUCER"),
+        (["replay", "dead-letters"], "KAFKA__CONSUMER"),
         (["schemas", "list"], "REGISTRY__CLIENT"),
     ],
 )
@@ -208,6 +220,8 @@ def test_unknown_type_is_told_with_the_known_ones(run: Runner) -> None:
         ["topics", "check"],
         ["topics", "create", "--dry-run"],
         ["tail", "--count", "1"],
+        ["replay", "dead-letters"],
+        ["replay", "dead-letters", "--dry-run", "--json"],
     ],
     ids=" ".join,
 )
@@ -217,6 +231,7 @@ def test_server_that_is_away_is_1_in_words(
     # Kafka's client tries until its time is over.
     monkeypatch.setattr("connector.topics.broker.SECONDS", 0.5)
     monkeypatch.setattr("connector.consume._SECONDS", 0.5)
+    monkeypatch.setattr("connector.replay.backlog._SECONDS", 0.5)
     started = time.monotonic()
     done = run(*arguments, settings=nobody)
     assert time.monotonic() - started < 6
@@ -318,6 +333,11 @@ def test_explain_says_what_to_do_about_a_callback_of_metas_own() -> None:
     done = process("explain", str(SAMPLES_FOLDER / "rejected" / "meta_direct.json"), "--json")
     assert done.exit_code == 0
     assert "point Meta's app at Kaleyra" in done.json()["dead_letters"][0]["detail"]
+
+
+def test_explain_shows_no_copy_of_the_callback(run: Runner) -> None:
+    done = run("explain", str(SAMPLES_FOLDER / "document" / "full.json"), "--json", settings={"TOPICS__RAW": "true"})
+    assert "kaleyra.whatsapp.raw" not in {record["topic"] for record in done.json()["records"]}
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff", b"[]", b"{}"])

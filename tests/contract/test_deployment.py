@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from connector import settings
 from connector.cli import app
+from connector.supervisor import longest_stop_seconds
 from tests.stack.versions import APICURIO_VERSION, KAFKA_VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -182,7 +183,8 @@ def test_only_callbacks_are_published_beyond_this_machine(tmp_path: Path) -> Non
 
 def test_connector_is_given_the_time_to_drain(tmp_path: Path) -> None:
     loaded = loaded_settings("connector", tmp_path / "token")
-    assert float(service("connector")["stop_grace_period"].removesuffix("s")) > loaded.shutdown.drain_timeout_seconds
+    assert loaded.shutdown.delay_seconds > 0
+    assert float(service("connector")["stop_grace_period"].removesuffix("s")) > longest_stop_seconds(loaded.shutdown)
 
 
 def test_schema_ids_outlive_a_container_on_a_volume_that_belongs_to_the_user_of_the_image(tmp_path: Path) -> None:
@@ -246,6 +248,18 @@ def test_image_runs_as_a_user_without_rights() -> None:
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
     after = [instruction.keyword for instruction in final[final.index(Instruction("USER", user)) :]]
     assert "RUN" not in after
+
+
+@pytest.mark.parametrize("name", ["prepare", "connector"])
+def test_file_system_of_the_image_is_read_only_but_for_memory_and_the_volume(name: str) -> None:
+    entry = service(name)
+    assert entry["read_only"] is True
+    assert [mount.partition(":")[0] for mount in entry["tmpfs"]] == ["/tmp"]
+    made = [shlex.split(line)[-1] for line in arguments_of(stages()[-1], "RUN") if line.startswith("install ")]
+    assert [volume.partition(":")[2] for volume in entry.get("volumes", [])] == (made if name == "connector" else [])
+    # Python would try to write beside its modules.
+    assert "PYTHONDONTWRITEBYTECODE" in environment_of(stages()[-1])
+    assert "user" not in entry, "another user than the image's"
 
 
 def test_every_connector_variable_of_the_image_is_a_setting() -> None:

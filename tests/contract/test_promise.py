@@ -4,6 +4,7 @@ In memory: the data port's application, driven as a server would, with a sink th
 """
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -13,12 +14,27 @@ import pytest
 from starlette.types import ASGIApp
 
 from connector.app import create_app
+from connector.catalogue import Catalogue
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.produce import Failure, Outcome, Sink
 from connector.records import KafkaMessage
 from connector.settings import Http
-from tests.callbacks import MemorySink, contact, counted, envelope, flow, message, on, order, outcome, status
+from tests.callbacks import (
+    MemorySink,
+    contact,
+    counted,
+    decoded,
+    envelope,
+    flow,
+    message,
+    on,
+    order,
+    outcome,
+    status,
+    topics,
+    whole_catalogue,
+)
 
 PATH = "/callbacks/kaleyra"
 TOKEN = "invented-token-0123456789"
@@ -132,6 +148,58 @@ def test_body_of_the_limit_goes_through_200(is_chunked: bool) -> None:
     assert outcome(sink.messages) == ["texts"]
 
 
+def test_credential_over_its_limit_429_nothing_produced_and_the_others_go_through_200() -> None:
+    async def run() -> None:
+        sink = MemorySink()
+        limited = Credentials(url_token=TOKEN.encode(), header_name=b"x-key", header_value=b"right", limit_per_second=1)
+        app = application(sink, credentials=limited)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bridge") as http:
+            first, second = [await http.post(f"{PATH}/{TOKEN}", content=envelope([message()])) for _ in range(2)]
+            assert first.status_code == 200
+            assert (second.status_code, second.content, int(second.headers["retry-after"]) > 0) == (429, b"", True)
+            assert len(sink.messages) == 1
+            assert (await http.post(PATH, content=b"", headers={"x-key": "right"})).status_code == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip", "x", "GZIP"])
+def test_compressed_body_415_nothing_produced(coding: str) -> None:
+    sink = MemorySink()
+    answer = post(sink, gzip.compress(envelope([message()])), headers={"content-encoding": coding})
+    assert (answer.status_code, answer.content, answer.headers["accept-encoding"]) == (415, b"", "identity")
+    assert sink.sends == 0
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_body_that_says_it_is_not_compressed_200(coding: str) -> None:
+    assert post(MemorySink(), envelope([message()]), headers={"content-encoding": coding}).status_code == 200
+
+
+def test_compressed_body_of_a_stranger_401() -> None:
+    answer = post(MemorySink(), b"x", headers={"content-encoding": "gzip"}, credentials=both())
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["with its length told", "in chunks"])
+def test_too_many_bytes_in_flight_503_and_those_in_flight_are_answered(is_chunked: bool) -> None:
+    async def run() -> None:
+        sink = SlowSink()
+        body = envelope([message()]).ljust(1000)
+        async with client(sink, http=Http(max_body_bytes=1024, max_bytes_in_flight=2048)) as http:
+            first = [asyncio.create_task(http.post(PATH, content=body)) for _ in range(2)]
+            await sink.asked.wait()
+            await asyncio.sleep(0.05)
+            assert is_later(await http.post(PATH, content=in_chunks(body) if is_chunked else body))
+            sink.confirmed.set()
+            assert [(await answer).status_code for answer in first] == [200, 200]
+            for _ in range(5):
+                again = in_chunks(body) if is_chunked else body
+                assert (await http.post(PATH, content=again)).status_code == 200, "their room is free again"
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/", f"{PATH}/{TOKEN}", f"{PATH}/{TOKEN}/"])
 def test_wrong_method_405(method: str, path: str) -> None:
@@ -181,6 +249,27 @@ def test_not_decodable_unknown_or_not_fitting_200_once_the_dead_letter_is_acknow
     assert outcome(sink.messages) == expected
     (letter,) = on("dead-letters", sink.messages)
     assert letter["body"] == body
+
+
+def test_copy_of_a_callback_is_acknowledged_with_its_records_200_and_may_stand_there_after_503() -> None:
+    bodies = (envelope([message()]), b"no JSON", envelope(contacts=[contact(None)]))
+    for body, became in zip(bodies, (["texts"], ["dead-letters"], []), strict=True):
+        sink = MemorySink()
+        assert post(sink, body, of=whole_catalogue()).status_code == 200
+        assert sink.sends == 1
+        assert [topic for topic in topics(sink.messages) if topic != "raw"] == became
+        (copy,) = [one for one in sink.messages if topics([one]) == ["raw"]]
+        assert decoded(copy, whole_catalogue())["body"] == body
+
+    class OfCopiesAlone(MemorySink):
+        async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+            self.messages += [one for one in messages if topics([one]) == ["raw"]]
+            left = [one for one in messages if topics([one]) != ["raw"]]
+            return Outcome([], [Failure(one, "_MSG_TIMED_OUT", for_good=False) for one in left])
+
+    halved = OfCopiesAlone()
+    assert is_later(post(halved, bodies[0], of=whole_catalogue()))
+    assert topics(halved.messages) == ["raw"]
 
 
 @pytest.mark.parametrize(
@@ -381,10 +470,15 @@ def both() -> Credentials:
 
 
 def application(
-    sink: Sink, *, credentials: Credentials | None = None, metrics: Metrics | None = None, http: Http | None = None
+    sink: Sink,
+    *,
+    credentials: Credentials | None = None,
+    metrics: Metrics | None = None,
+    http: Http | None = None,
+    of: Catalogue | None = None,
 ) -> ASGIApp:
     metrics = metrics or Metrics()
-    carrier = flow(sink, credentials=credentials, metrics=metrics)
+    carrier = flow(sink, credentials=credentials, metrics=metrics, of=of)
     return create_app(http or Http(), lambda: carrier, metrics)
 
 
@@ -402,9 +496,10 @@ def post(
     credentials: Credentials | None = None,
     metrics: Metrics | None = None,
     http: Http | None = None,
+    of: Catalogue | None = None,
 ) -> httpx.Response:
     """Send one callback to an application of its own."""
-    app = application(sink, credentials=credentials, metrics=metrics, http=http)
+    app = application(sink, credentials=credentials, metrics=metrics, http=http, of=of)
 
     async def run() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bridge") as caller:

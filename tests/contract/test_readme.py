@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from connector import __version__
 from connector.cli import app
-from tests.callbacks import catalogue
+from tests.callbacks import whole_catalogue
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -110,7 +110,7 @@ def test_named_file_exists(name: str) -> None:
 
 def test_topics_are_those_of_the_catalogue() -> None:
     assert set(re.findall(r"^\| `(kaleyra\.whatsapp\.[a-z-]+)` \|", README, re.MULTILINE)) == {
-        record_type.topic for record_type in catalogue()
+        record_type.topic for record_type in whole_catalogue()
     }
 
 

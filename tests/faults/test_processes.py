@@ -2,14 +2,18 @@
 
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pytest
 
 from tests import servers
 from tests.callbacks import envelope, message
-from tests.faults.load import load
-from tests.servers import TopicsReader, eventually, has_ended, post
+from tests.faults.load import SENDERS, load
+from tests.servers import Served, TopicsReader, eventually, has_ended, metric, post
 from tests.stack.apicurio import ApicurioRegistry
-from tests.stack.kafka import KafkaBroker
+from tests.stack.kafka import KafkaBroker, OwnKafka
 
 
 def test_sigterm_under_load_ends_with_every_200_in_the_topics(
@@ -24,10 +28,7 @@ def test_sigterm_under_load_ends_with_every_200_in_the_topics(
             ended = server.stop()
     assert ended.exit_code == 0, ended.stderr
     assert {answer.status for answer in running.answers} <= {200, 503, 0}
-    reader = TopicsReader(server.addresses, [f"{server.addresses.prefix}texts"])
-    there = {record.value["message_id"] for record in reader.rest()}
-    reader.close()
-    assert running.ids(200) <= there
+    assert running.ids(200) <= message_ids(server)
 
 
 def test_killed_worker_is_started_anew(kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
@@ -42,6 +43,123 @@ def test_killed_worker_is_started_anew(kafka: KafkaBroker, apicurio: ApicurioReg
         assert server.children() != [worker]
         assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
         assert server.stop().exit_code == 0
+
+
+def test_killed_worker_among_two_loses_nothing_that_was_answered_and_no_caller_is_refused(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path, workers=2) as server:
+        server.wait_until_ready(workers=2)
+        with load(server.addresses.callback_url) as running:
+            for times in (1, 2):
+                count = running.count(200)
+                eventually(lambda: running.count(200) > count + 50)  # noqa: B023 - evaluated within the turn
+                os.kill(server.children()[0], signal.SIGKILL)
+                eventually(lambda: len(server.events("worker_died")) == times)  # noqa: B023
+                server.wait_until_ready(workers=2)
+        # Cut off with their connections, which the sender knows of; nobody meets one that is not ready.
+        assert {answer.status for answer in running.answers} <= {200, 0}
+        assert running.count(0) <= 2 * SENDERS
+        assert running.ids(200) <= message_ids(server)
+        assert server.stop().exit_code == 0
+
+
+def test_callback_that_comes_while_the_only_worker_is_started_anew_waits_for_it(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path) as server:
+        server.wait_until_ready()
+        for times in (1, 2, 3):
+            os.kill(server.children()[0], signal.SIGKILL)
+            eventually(lambda: len(server.events("worker_died")) == times)  # noqa: B023 - evaluated within the turn
+            assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
+        told = [(line["in_a_row"], line["restart_in_seconds"]) for line in server.events("worker_died")]
+        assert told == [(1, 0.25), (2, 0.5), (3, 1.0)]
+
+
+def test_worker_started_anew_that_does_not_get_ready_answers_503(
+    own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    broker = own_kafka()
+    settings = servers.environment(broker.bootstrap_servers, apicurio.url)
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path) as server:
+        server.wait_until_ready()
+        broker.stop()
+        os.kill(server.children()[0], signal.SIGKILL)
+        eventually(lambda: bool(server.events("worker_died")))
+        answer = post(server.addresses.callback_url, envelope([message()]))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+
+
+def test_sigterm_is_red_at_once_and_takes_callbacks_until_the_delay_is_over(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    delay_seconds = 3.0
+    settings = servers.environment(
+        kafka.bootstrap_servers, apicurio.url, SHUTDOWN__DELAY_SECONDS=str(delay_seconds), LOGS__LEVEL="debug"
+    )
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path, workers=2) as server:
+        server.wait_until_ready(workers=2)
+        with load(server.addresses.callback_url) as running:
+            eventually(lambda: running.count(200) > 50)
+            began = time.monotonic()
+            server.send_signal(signal.SIGTERM)
+            eventually(lambda: server.readiness().status == 503, 1)
+            assert server.readiness().reasons == {"draining": "the bridge is stopping"}
+            ended = server.wait()
+            took_seconds = time.monotonic() - began
+        assert ended.exit_code == 0, ended.stderr
+        assert delay_seconds < took_seconds < delay_seconds + 5
+        late = [answer for answer in running.answers if began + 0.5 < answer.began < began + delay_seconds]
+        assert len(late) > 50
+        assert {answer.status for answer in late} == {200}
+        # Afterwards nobody is let in and then left without an answer: a connection is refused, or each callback answered.
+        assert {answer.status for answer in running.answers} <= {200, 0}
+        assert running.ids(200) == message_ids(server)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_second_signal_cuts_the_delay_short(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path, number: signal.Signals
+) -> None:
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url, SHUTDOWN__DELAY_SECONDS="600")
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path) as server:
+        server.wait_until_ready()
+        server.send_signal(signal.SIGTERM)
+        eventually(lambda: server.readiness().status == 503)
+        assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
+        server.send_signal(number)
+        assert server.wait(10).exit_code == 0
+
+
+def test_records_that_kafka_does_not_acknowledge_in_time_are_counted_and_the_exit_code_is_1(
+    own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    broker = own_kafka()
+    short = {"SHUTDOWN__DRAIN_TIMEOUT_SECONDS": "1"}
+    settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=60, **short)
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path) as server, ThreadPoolExecutor(1) as thread:
+        server.wait_until_ready()
+        url = server.addresses.management_url
+        broker.freeze()
+        under_way = thread.submit(post, server.addresses.callback_url, envelope([message()]))
+        eventually(lambda: metric(url, "connector_outstanding_records") == 1)
+        ended = server.stop()
+        assert ended.exit_code == 1
+        (left,) = server.events("records_left")
+        assert (left["records"], left["callbacks_cut_off"]) == (1, 1)
+        # Not known, and not told to be safe.
+        answer = under_way.result()
+        assert (answer.status_code, answer.content, answer.headers["retry-after"]) == (503, b"", "5")
+        broker.resume()
 
 
 def test_workers_end_with_a_killed_supervisor(kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
@@ -61,3 +179,10 @@ def test_sigterm_right_after_the_start_ends_with_0(tmp_path: Path) -> None:
         eventually(lambda: server.readiness().status == 503, 20)
         ended = server.stop()
     assert ended.exit_code == 0, ended.stderr
+
+
+def message_ids(server: Served) -> set[str]:
+    reader = TopicsReader(server.addresses, [f"{server.addresses.prefix}texts"])
+    found = {record.value["message_id"] for record in reader.rest()}
+    reader.close()
+    return found

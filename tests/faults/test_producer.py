@@ -5,18 +5,23 @@ The fault is librdkafka's own: its test functions are called in the library that
 
 import asyncio
 import ctypes
+import uuid
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from connector.embedded.broker import EmbeddedBroker
 from connector.pipeline.produce import KafkaSink, Outcome
 from connector.records import KafkaMessage
 from connector.settings import load, producer_properties
+from tests.stack.kafka import KafkaBroker
 
 OUT_OF_ORDER_SEQUENCE = 45
 RTT_MS = 1000
@@ -79,24 +84,75 @@ def test_fatal_errors_one_after_the_other(times: int) -> None:
     run(test)
 
 
+def test_fatal_errors_under_load_on_a_real_broker_lose_nothing_that_was_acknowledged(kafka: KafkaBroker) -> None:
+    topic = f"fatal-{uuid.uuid4().hex[:8]}"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
+    admin.create_topics([NewTopic(topic, 3)])[topic].result(timeout=10)
+    acknowledged: set[bytes] = set()
+    failed: list[bytes] = []
+
+    async def send(sink: KafkaSink, value: str) -> None:
+        outcome = await sink.send([KafkaMessage(topic, value.encode(), value.encode(), [], NOW_MS, None)])
+        assert not outcome.refused
+        failed.extend(failure.message.value for failure in outcome.unconfirmed)
+        if not outcome.unconfirmed:
+            acknowledged.add(value.encode())
+
+    async def whole() -> None:
+        sink = KafkaSink(properties(kafka.bootstrap_servers))
+        sink.start()
+        await sink.producers.warm_up([topic], 10)
+        sending: list[asyncio.Task[None]] = []
+        for number in range(300):
+            sending.append(asyncio.create_task(send(sink, f"{number}")))
+            await asyncio.sleep(0.005)
+            if number in (100, 200):
+                assert sink.producers.main is not None
+                fail_for_good(sink.producers.main)
+        await asyncio.wait_for(asyncio.gather(*sending), 20)
+        assert sink.producers.replaced == 2
+        assert await sink.close(10) == 0
+
+    asyncio.run(whole())
+    assert len(acknowledged) + len(failed) == 300
+    assert {f"{number}".encode() for number in range(250, 300)} <= acknowledged
+    assert acknowledged <= values_in(kafka, topic)
+
+
+def values_in(kafka: KafkaBroker, topic: str) -> set[bytes]:
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": topic, "log_level": 0})
+    places = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(3)]
+    count = sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+    consumer.assign(places)
+    found: list[bytes] = []
+    while len(found) < count:
+        found += [record.value() or b"" for record in consumer.consume(count - len(found), 1)]
+    consumer.close()
+    return set(found)
+
+
 def run(test: Callable[[KafkaSink, EmbeddedBroker], Awaitable[None]]) -> None:
     """Run a test with a warm sink on an embedded broker; nothing may be left in the sink."""
 
     async def whole() -> None:
         broker = EmbeddedBroker()
         broker.create_topics(["topic"])
-        environment = {
-            "CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true",
-            "CONNECTOR_KAFKA__CLIENT__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
-            "CONNECTOR_KAFKA__PRODUCER__STATISTICS_INTERVAL_MS": "100",
-        }
-        sink = KafkaSink(producer_properties(load(None, environment)))
+        sink = KafkaSink(properties(broker.bootstrap_servers))
         sink.start()
         await sink.producers.warm_up(["topic"], 10)
         await test(sink, broker)
         assert await sink.close(10) == 0
 
     asyncio.run(whole())
+
+
+def properties(bootstrap_servers: str) -> dict[str, Any]:
+    environment = {
+        "CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true",
+        "CONNECTOR_KAFKA__CLIENT__BOOTSTRAP_SERVERS": bootstrap_servers,
+        "CONNECTOR_KAFKA__PRODUCER__STATISTICS_INTERVAL_MS": "100",
+    }
+    return producer_properties(load(None, environment))
 
 
 async def replaced(sink: KafkaSink, times: int = 1) -> None:

@@ -51,6 +51,38 @@ def test_record_too_large_for_its_topic_becomes_a_dead_letter_and_its_siblings_g
     assert b"wamid.first" not in letter.value["body"]
 
 
+def test_dead_letter_too_large_for_its_topic_is_503_and_told_until_the_topic_takes_it(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
+    letters = f"{settings['CONNECTOR_TOPICS__PREFIX']}dead-letters"
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
+    small = NewTopic(letters, num_partitions=1, config={"max.message.bytes": str(SMALL_BYTES)})
+    admin.create_topics([small])[letters].result(timeout=10)
+    servers.prepare(settings)
+    unreadable = random.Random(7).randbytes(2 * SMALL_BYTES)
+    with servers.served(settings, tmp_path) as server:
+        server.wait_until_ready()
+        callback_url, url = server.addresses.callback_url, server.addresses.management_url
+        for _ in range(3):
+            answer = post(callback_url, unreadable)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert post(callback_url, b"not JSON").status_code == 200
+        # Each was tried, as itself and as what Kafka refused, and no more: not a loop.
+        assert metric(url, "connector_dead_letters_total", reason="refused_by_kafka") == 3
+        eventually(lambda: metric(url, "connector_outstanding_records") == 0)
+        (told,) = server.events("dead_letter_refused")
+        assert (told["level"], told["topic"], told["error"]) == ("error", letters, "MSG_SIZE_TOO_LARGE")
+        # What the log names helps.
+        assert "max.message.bytes" in servers.done(settings, "topics", "check").stdout
+        servers.run(settings, "topics", "create", "--alter")
+        eventually(lambda: post(callback_url, unreadable).status_code == 200)
+        reader = TopicsReader(server.addresses, [letters])
+        bodies = [record.value["body"] for record in reader.rest()]
+        reader.close()
+        assert sorted(bodies, key=len) == [b"not JSON"] * 3 + [unreadable]
+
+
 def test_many_dead_letters_raise_an_alarm_in_log_readiness_and_metrics_and_stop_nothing(
     kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ class KafkaBroker(JavaServer):
     name = "kafka"
     port_count = 2
     port_taken_message = "Address already in use"
+    java_options: Sequence[str] = ("-Xms256m", "-Xmx512m")
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class KafkaBroker(JavaServer):
 
     def server_properties(self) -> dict[str, str | int]:
         """Return the broker's settings: one node, quick to start, loopback listeners only."""
-        broker, controller = self._ports
+        broker, controller = self._ports[:2]
         return {
             "process.roles": "broker,controller",
             "node.id": 1,
@@ -106,7 +107,7 @@ class KafkaBroker(JavaServer):
 
     def _command(self) -> Sequence[str]:
         logging = f"-Dlog4j2.configurationFile={self._logging.as_uri()}"
-        return [*self._java("-Xms256m", "-Xmx512m", logging), "kafka.Kafka", str(self._settings)]
+        return [*self._java(*self.java_options, logging), "kafka.Kafka", str(self._settings)]
 
     def _java(self, *options: str) -> list[str]:
         # Native parts of compression codecs are unpacked here, where they go away with the folder.
@@ -128,7 +129,7 @@ class KafkaBroker(JavaServer):
         except KafkaException:
             return False
         # The id tells it from another broker that has taken the port. A broker lists itself when it takes requests.
-        return str(cluster.cluster_id) == self._cluster_id and bool(cluster.brokers)
+        return str(cluster.cluster_id) == self._cluster_id and self.server_properties()["node.id"] in cluster.brokers
 
 
 class OwnKafka(Protocol):

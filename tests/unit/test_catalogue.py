@@ -188,7 +188,7 @@ def test_published_schema_has_none_of_our_own_attributes(record_type: RecordType
 def test_what_is_of_a_person_says_so(record_type: RecordType) -> None:
     for record in records_within(record_type.schema):
         for field in record["fields"]:
-            assert field.get("pii", "phone") in {"phone", "name", "content", "location", "link"}
+            assert field.get("pii", "none") in {"phone", "name", "content", "location", "link", "none"}
             sources = [field["source"]] if isinstance(field["source"], str) else field["source"]
             for path in sources:
                 expected = PERSONAL.get(path.rpartition(".")[2])
@@ -199,7 +199,9 @@ def test_what_is_of_a_person_says_so(record_type: RecordType) -> None:
 def test_event_of_the_account_names_somebody_in_its_payload_at_most() -> None:
     (schema,) = [record_type.schema for record_type in RECORD_TYPES if record_type.source == "events"]
 
-    personal = [field["name"] for record in records_within(schema) for field in record["fields"] if "pii" in field]
+    personal = [
+        field["name"] for record in records_within(schema) for field in record["fields"] if field.get("pii", "none") != "none"
+    ]
     assert personal == ["payload"]
 
 
@@ -304,6 +306,15 @@ def test_prefix_is_put_before_every_topic(folder: Path) -> None:
     }
 
 
+def test_callbacks_are_kept_as_received_only_when_switched_on() -> None:
+    off, on_ = load(), load(raw=True)
+
+    assert off.raw is None
+    assert on_.raw is not None
+    assert {one.name for one in on_} - {one.name for one in off} == {"raw_callback"}
+    assert on_.raw.topic == "kaleyra.whatsapp.raw"
+
+
 def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
     (folder / "avro" / "status.avsc").unlink()
     (folder / "avro" / "other.avsc").write_text("{")
@@ -322,7 +333,7 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         "avro/order.avsc: is no Avro schema",
         "avro/contact.avsc: requires 'contacts'",
         "avro/stray.avsc: config/messages.toml has no table [stray]",
-        "[dead_letter]: there is no key 'colour'",
+        "[raw_callback]: there is no key 'colour'",
         "[video]: from must be one of " + "messages, statuses, contacts, events, dead_letters",
         "[video]: topic is missing",
         "[video]: types must be a list",

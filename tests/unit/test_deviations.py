@@ -11,7 +11,7 @@ from connector.pipeline import encode
 from connector.settings import load, max_message_bytes
 from connector.topics.deviations import AHEAD_MS, OLDEST_MS, Deviation, Seen, TopicState, deviations, worst
 from connector.topics.wanted import Wanted
-from tests.callbacks import catalogue
+from tests.callbacks import catalogue, whole_catalogue
 
 CATALOGUE: Final[Catalogue] = catalogue()
 SETTINGS: Final = load(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"})
@@ -191,6 +191,14 @@ def test_times_that_are_checked_are_those_that_the_bridge_stamps() -> None:
 @pytest.mark.parametrize(("copies", "in_sync"), [(1, "1"), (2, "2"), (3, "2"), (5, "2")])
 def test_record_is_safe_on_two_brokers_where_there_are_two(copies: int, in_sync: str) -> None:
     assert WANTED.config_of(CATALOGUE.record_types["order"], copies) == {"min.insync.replicas": in_sync}
+
+
+def test_raw_callbacks_are_kept_for_the_replay_window_as_large_as_they_come() -> None:
+    archive = whole_catalogue().raw
+    assert archive is not None
+    config = WANTED.config_of(archive, 3)
+    assert config["retention.ms"] == str(WANTED.replay_window_ms)
+    assert config["max.message.bytes"] == str(WANTED.max_message_bytes)
 
 
 def test_large_topics_take_the_largest_record() -> None:

@@ -1,0 +1,97 @@
+"""A replay that is killed, or not let in: nothing is lost, the next one goes on, and it is told in words."""
+
+import json
+import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from confluent_kafka.admin._acl import AclOperation
+
+from tests import servers
+from tests.callbacks import body_of
+from tests.servers import Process, TopicsReader, eventually, post
+from tests.stack.apicurio import ApicurioRegistry
+from tests.stack.guarded import Guarded, credentials
+from tests.stack.kafka import KafkaBroker
+
+CALLBACKS = 600
+RATE = 100
+
+
+def own_keys(number: int) -> bytes:
+    """A callback that is a text once the settings know its keys, else a dead letter."""
+    return body_of({"sender": f"39333555{number % 50:04}", "type": "text", "words": "Ciao", "id": f"wamid.{number}"})
+
+
+def test_replay_killed_in_the_middle_goes_on_where_it_was_safe(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path) as server, ThreadPoolExecutor(4) as threads:
+        server.wait_until_ready()
+        url = server.addresses.callback_url
+        answers = threads.map(lambda number: post(url, own_keys(number)).status_code, range(CALLBACKS))
+        assert set(answers) == {200}
+    mended = {**settings, "CONNECTOR_CALLBACKS__RENAMED_KEYS": json.dumps({"sender": "from", "words": "body"})}
+    command = ("replay", "dead-letters", "--json")
+    texts = TopicsReader(server.addresses, [f"{server.addresses.prefix}texts"])
+    for part in (1, 2):
+        killed = Process([*command, "--rate", str(RATE)], mended, tmp_path / f"killed-{part}.log")
+        reached = texts.count() + RATE * 3 // 2
+        eventually(lambda least=reached: texts.count() >= least, 20, killed.log)  # type: ignore[misc]
+        killed.send_signal(signal.SIGKILL)
+        assert killed.wait().exit_code == -signal.SIGKILL
+
+    done = json.loads(servers.run(mended, *command))
+
+    records = texts.rest()
+    texts.close()
+    ids = Counter(record.value["message_id"] for record in records)
+    assert set(ids) == {f"wamid.{number}" for number in range(CALLBACKS)}
+    assert done["read"] == done["replayed"] < CALLBACKS, "it began anew"
+    # What a killed one had under way, about a second of it, is there twice, and equal.
+    assert len(records) - CALLBACKS <= 2 * RATE
+    assert len({(record.value["message_id"], record.header("ce_id")) for record in records}) == CALLBACKS
+    assert json.loads(servers.run(mended, *command))["read"] == 0
+
+
+def test_right_to_read_and_to_be_a_group_are_told_when_they_are_lacking(
+    guarded_kafka: KafkaBroker, apicurio: ApicurioRegistry
+) -> None:
+    guarded = Guarded(guarded_kafka, apicurio.url)
+    settings = guarded.settings(credentials("bridge"))
+
+    def told(text: str) -> bool:
+        done = servers.done(settings, "replay", "dead-letters")
+        assert (done.exit_code, done.stdout) == (1, "")
+        return text in done.stderr
+
+    letters = guarded.topic("dead-letters")
+    assert told(f"not authorised for topics: {letters}; allow READ on them")
+    guarded.allow(AclOperation.READ, [letters])
+    eventually(lambda: told("not authorised for the consumer group connector-replay-dead-letters; allow READ on it"), 30)
+    guarded.forget([letters])
+
+
+def test_kafka_that_goes_away_in_the_middle_ends_it_in_words(tmp_path: Path) -> None:
+    settings = servers.environment("unused:1", "http://unused")
+    with servers.developing(settings, tmp_path) as (dev, addresses):
+        assert {post(addresses.callback_url, b"no JSON %d" % number).status_code for number in range(CALLBACKS // 10)} == {200}
+        mine = servers.environment(
+            addresses.bootstrap_servers, addresses.registry_url, prefix=addresses.prefix, delivery_timeout_seconds=2
+        )
+        letters = TopicsReader(addresses, [f"{addresses.prefix}dead-letters"])
+        replay = Process(["replay", "dead-letters", "--json", "--rate", "5"], mine, tmp_path / "replay.log")
+        eventually(lambda: letters.count() > CALLBACKS // 10, 20, replay.log)
+        dev.send_signal(signal.SIGKILL)
+        letters.close()
+
+        ended = replay.wait(60)
+
+    assert ended.exit_code == 1
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("connector: Kafka does not answer")
+    (told,) = [json.loads(line) for line in ended.stderr.splitlines() if '"replayed"' in line]
+    assert 0 < told["replayed"] <= told["read"] < CALLBACKS // 10

@@ -1,0 +1,19 @@
+"""`python -m tests.outages.jumping serve --workers N`: `connector serve` with workers whose clock can be set (`clock`)."""
+
+import sys
+
+import uvloop
+
+from connector import logs, settings
+from connector.supervisor import Supervisor
+
+
+def main() -> int:
+    """Serve; return the exit code."""
+    loaded = settings.load()
+    logs.configure(loaded.logs)
+    return uvloop.run(Supervisor(loaded, None, int(sys.argv[3]), worker="tests.outages.worker").run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

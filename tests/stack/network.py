@@ -1,0 +1,78 @@
+"""A network between clients and servers of this machine that can be made slow, or frozen with its connections open.
+
+The work is done by a process of its own, `tests.stack.carrier`: a test that is busy must not slow it.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tests.stack.errors import ServerFailed
+
+_STACK: Final = Path(__file__).parent
+_START_SECONDS: Final = 20.0
+
+
+class Network:
+    """Carries connections from ports of 127.0.0.1 to other ones: `routes` are where it listens, and where that leads."""
+
+    def __init__(self, routes: Mapping[int, int]) -> None:
+        self._routes = dict(routes)
+        self._process: subprocess.Popen[str] | None = None
+
+    def address_of(self, number: int) -> str:
+        """Return where the route of this number (from 1) begins."""
+        return f"127.0.0.1:{list(self._routes)[number - 1]}"
+
+    def start(self) -> None:
+        """Start it, and return when it listens."""
+        routes = [f"{listen}:{target}" for listen, target in self._routes.items()]
+        tied = [sys.executable, "-I", "-S", str(_STACK / "tied.py"), str(os.getpid())]
+        self._process = subprocess.Popen(
+            [*tied, sys.executable, str(_STACK / "carrier.py"), *routes],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + _START_SECONDS
+        while not all(map(_listens, self._routes)):
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise ServerFailed("the proxy between clients and brokers does not start")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it, and all connections that it carries."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdin
+            self._process.stdin.close()
+            self._process = None
+
+    def slow_down(self, seconds: float) -> None:
+        """Let everything take so much longer there and back; 0 is as fast as it goes."""
+        self._tell(f"delay {seconds}")
+
+    def freeze(self) -> None:
+        """Carry nothing any more; connections stay open."""
+        self._tell("freeze")
+
+    def thaw(self) -> None:
+        """Carry on, with what was under way."""
+        self._tell("thaw")
+
+    def _tell(self, line: str) -> None:
+        assert self._process, "the network is not started"
+        assert self._process.stdin
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
