@@ -71,9 +71,7 @@ def _on_a_stack(
     starting = stack.started(folder, topics, embedded=arguments.embedded) if brokers == 1 else stack.cluster(folder, topics)
     with starting as broker:
         if broker is None:
-            result["notes"].append(
-                "three brokers were not measured: they need the real Kafka (Java and Maven) and tests/stack/cluster.py"
-            )
+            result["notes"].append("three brokers were not measured: they need the real Kafka (Java and Maven)")
             return
         if brokers == 1:
             result["broker"] = broker.broker

@@ -20,12 +20,12 @@ from unittest.mock import patch
 import uvloop
 
 from connector.app import create_app
-from connector.listener import Listener, bounded_protocol
+from connector.listener import Listener
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
 from connector.records import RawCallback
 from connector.settings import Http
-from tests.callbacks import MemorySink, contact, envelope, flow, message, order, raw, status
+from tests.callbacks import RECEIVED_AT, MemorySink, contact, envelope, flow, message, order, raw, status
 
 FILE: Final = Path(__file__).with_name("data") / "cost.json"
 PYTHON: Final = "{}.{}".format(*sys.version_info[:2])
@@ -147,9 +147,10 @@ def _request_of_a_connection() -> Callable[[], Coroutine[Any, Any, None]]:
     metrics = Metrics()
     credentials = Credentials(header_name=b"x-callback-token", header_value=b"a-token-of-the-tests")
     carried = flow(_Forgetful(), credentials=credentials, metrics=metrics)
-    listener = Listener(create_app(Http(), lambda: carried, metrics), Http(), 1)
+    listener = Listener(create_app(Http(), lambda: carried, metrics, clock=lambda: RECEIVED_AT * 1_000_000), Http(), 1)
     listener.config.load()
-    protocol = bounded_protocol(Http())(listener.config, listener.server_state, {}, asyncio.get_running_loop())
+    protocol_class: Any = listener.config.http_protocol_class
+    protocol = protocol_class(listener.config, listener.server_state, {}, asyncio.get_running_loop())
     transport = _Transport()
     protocol.connection_made(transport)
     head = b"POST /callbacks/kaleyra HTTP/1.1\r\nhost: here\r\nx-callback-token: a-token-of-the-tests\r\n"
@@ -199,10 +200,10 @@ def main() -> None:
     """Count, and store the figures of this version of Python beside those of others."""
     now = counted()
     for line in compared(now, stored().get(PYTHON, {}), 0):
-        print(line)
+        sys.stdout.write(f"{line}\n")
     figures = {"why": "see tests/contract/test_cost.py", "python": {**stored(), PYTHON: now}}
     FILE.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"{FILE.name}: figures of Python {PYTHON} stored; say in the commit why they changed")
+    sys.stdout.write(f"{FILE.name}: figures of Python {PYTHON} stored; say in the commit why they changed\n")
 
 
 if __name__ == "__main__":

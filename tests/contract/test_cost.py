@@ -1,4 +1,4 @@
-"""A guard of the hot path that needs no clock: what a callback costs in instructions, calls into C and memory does not creep up.
+"""A guard of the hot path that needs no clock: what a callback costs in instructions, calls into C and memory.
 
 Instructions of bytecode are no microseconds, but what makes Python slow makes them more, on a busy machine as on a quiet one.
 When a figure rises over the limit, look for the reason first. If the rise is meant, a person renews the figures by
