@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ _MOST_OUTSTANDING: Final = 8000
 """Records on their way to Kafka; the bridge turns callbacks away from 20,000 on."""
 _CONNECTIONS: Final = (1, 4, 16, 64, 256, 512)
 _PARTITIONS: Final = (4, 8, 16, 32, 64)
+_NEW_TOPICS_SECONDS: Final = 5
 _WORKERS: Final = (1, 2, 3, 4)
 _SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 """Rates of arrival, of what the contender carries when asked for all that it can."""
@@ -123,11 +125,15 @@ def connections(scene: Scene) -> Iterator[Point]:
 def partitions(scene: Scene) -> Iterator[Point]:
     """Grow the partitions of each topic that is written to."""
     caller = scene.caller("partitions", templates())
+    catalogues_of = {}
     for count in _PARTITIONS:
         prefix = f"partitions-{count}."
-        catalogue = stack.registered(scene.broker.registry_url, prefix)
+        catalogue = catalogues_of[prefix] = stack.registered(scene.broker.registry_url, prefix)
         scene.broker.create_topics([catalogue.record_types[name].topic for name in _GROWN], count)
         scene.broker.create_topics([other.topic for other in catalogue if other.name not in _GROWN], 1)
+    # Hundreds of new partitions keep a broker busy for a while.
+    time.sleep(_NEW_TOPICS_SECONDS)
+    for count, (prefix, catalogue) in zip(_PARTITIONS, catalogues_of.items(), strict=True):
         start = partial(servers.bridge, settings={"CONNECTOR_TOPICS__PREFIX": prefix})
         with scene.started(BRIDGE, start, catalogue) as one:
             yield _point(count, BRIDGE, one.run(caller, scene.seconds, warm_up_seconds=2))
