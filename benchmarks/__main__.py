@@ -43,6 +43,7 @@ def main() -> int:
         print("two cores are needed: one for the server, one for load and broker", file=sys.stderr)
         return 2
     result: dict[str, Any] = {"machine": machine.described(), "cores": wanted.described(), "notes": [], "workloads": {}}
+    result["seconds"] = arguments.seconds
     cores.keep_to(wanted)
     try:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as name:

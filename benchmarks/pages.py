@@ -186,6 +186,10 @@ def _read(file: Path) -> Told:
     return _Measured(json.loads(file.read_text(encoding="utf-8"), object_hook=_Measured))
 
 
+def _taken_on(told: Told) -> str:
+    return f"{told['broker']}; {told['cores']}; runs of {told['seconds']} s; {in_one_line(told['machine'])}"
+
+
 def _bytes_of(name: LoadName) -> float:
     """Return the bytes of all records that a callback of a load becomes, on average, before Kafka packs them."""
     return mean(sum(one.size_bytes() for one in messages_of(filled(body).encode())) for body in templates(name))
