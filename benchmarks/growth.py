@@ -136,7 +136,8 @@ def partitions(scene: Scene) -> Iterator[Point]:
     for count, (prefix, catalogue) in zip(_PARTITIONS, catalogues_of.items(), strict=True):
         start = partial(servers.bridge, settings={"CONNECTOR_TOPICS__PREFIX": prefix})
         with scene.started(BRIDGE, start, catalogue) as one:
-            yield _point(count, BRIDGE, one.run(caller, scene.seconds, warm_up_seconds=2))
+            # The first records of each partition are slow: the broker makes its files.
+            yield _point(count, BRIDGE, one.run(caller, scene.seconds, warm_up_seconds=5))
 
 
 def workers(scene: Scene) -> Iterator[Point]:

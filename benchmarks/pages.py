@@ -62,10 +62,8 @@ class Figures:
             "notes": lambda: "\n".join(f"- {note}" for note in self._bench["notes"]) or "- nothing was left out",
         }
         self._figures: Mapping[str, Callable[[], str]] = {
-            "bench.machine": lambda: f"{self._bench['broker']}; {self._bench['cores']}; {in_one_line(self._bench['machine'])}",
-            "growth.machine": lambda: (
-                f"{self._growth['broker']}; {self._growth['cores']}; {in_one_line(self._growth['machine'])}"
-            ),
+            "bench.machine": lambda: _taken_on(self._bench),
+            "growth.machine": lambda: _taken_on(self._growth),
             "floor.machine": lambda: f"{self._floor['cores']}; {in_one_line(self._floor['machine'])}",
             "documents.per_second": lambda: rounded(self._median("documents", "callbacks_per_second")),
             "documents.cpu_us": lambda: rounded(self._median("documents", "cpu_us_per_callback")),
@@ -140,7 +138,6 @@ class Figures:
 
     def _most_arrival(self) -> float:
         points = self._growth["dimensions"]["arrival"]
-        # From 200 callbacks/s on; a curve that leaves the limit at once has none.
         carried = [point["x"] for point in points if point["contender"] == "bridge" and point["p99_ms"] <= LIMIT_MS]
         return float(max(carried, default=0))
 
