@@ -78,6 +78,7 @@ def main() -> int:
     told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"dimensions": {}}
     told |= {"machine": machine.described(), "cores": wanted.described(), "seconds": arguments.seconds}
     cores.keep_to(wanted)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     topics = [*baseline.TOPICS.values(), *(record_type.topic for record_type in catalogues.load())]
     with tempfile.TemporaryDirectory(prefix="growth-") as name, stack.started(Path(name), topics) as broker:
         told["broker"] = broker.broker
@@ -85,8 +86,8 @@ def main() -> int:
         scene = Scene(broker, wanted, Path(name), arguments.seconds, arguments.soak_seconds)
         for dimension in arguments.dimensions:
             told["dimensions"][dimension] = list(DIMENSIONS[dimension](scene))
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            # At once: a run that is interrupted later leaves what it has.
+            file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     wrong = [point["wrong"] for points in told["dimensions"].values() for point in points if point["wrong"]]
     for faults in wrong:
         print(", ".join(faults), file=sys.stderr)
