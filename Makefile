@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -67,8 +67,34 @@ stack: $(INSTALLED) ## the real Kafka and registry in the foreground; needs Mave
 	$(BIN)/python -m tests.stack
 
 .PHONY: bench
-bench: $(INSTALLED) ## load the bridge and the usual way side by side; needs wrk (and Maven for the real Kafka)
+bench: $(INSTALLED) ## the bridge beside the usual way, ten minutes; needs wrk (and Maven for the real Kafka)
 	$(BIN)/python -m benchmarks
+
+.PHONY: bench-quick
+bench-quick: $(INSTALLED) ## the same in a minute
+	$(BIN)/python -m benchmarks --quick
+
+PERFORMANCE := docs/performance
+SOAK_SECONDS ?= 60
+
+.PHONY: growth
+growth: $(INSTALLED) ## what a callback costs as things grow, as plots in docs/performance; longer: make growth SOAK_SECONDS=600
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.lock
+	$(BIN)/python -m benchmarks.growth --soak-seconds $(SOAK_SECONDS)
+	$(BIN)/python -m benchmarks.plots
+
+.PHONY: performance
+performance: $(INSTALLED) ## every figure and plot of the docs anew, half an hour; needs a quiet machine, perf, nginx and g++
+	mkdir -p $(PERFORMANCE)
+	$(BIN)/python -m benchmarks --save $(PERFORMANCE)/bench.json
+	$(BIN)/python -m benchmarks.floor --save $(PERFORMANCE)/floor.json
+	$(BIN)/python -m benchmarks.where --save $(PERFORMANCE)/where.json
+	$(MAKE) growth
+	$(BIN)/python -m benchmarks.pages
+
+.PHONY: guard-figures
+guard-figures: $(INSTALLED) ## store what a callback costs now, for tests/contract/test_cost.py; by a person, who says why
+	$(BIN)/python -m tests.cost
 
 .PHONY: wheel
 wheel: $(INSTALLED) ## the wheel in dist/, and beside it its bill of materials (CycloneDX)
@@ -86,6 +112,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-a
 lock: $(INSTALLED) ## the lock files anew, from pyproject.toml and the examples
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	$(UV_COMPILE) pyproject.toml --extra bench -c requirements-dev.lock -o requirements-bench.lock
 	$(UV_COMPILE) examples/revenue/requirements.in -o examples/revenue/requirements.lock
 	$(BIN)/python -c 'import tomllib, pathlib; print(*tomllib.loads(pathlib.Path("pyproject.toml").read_text())["build-system"]["requires"], sep="\n")' \
 		| $(UV_COMPILE) -c requirements-dev.lock -o requirements-build.lock -

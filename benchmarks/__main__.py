@@ -43,6 +43,7 @@ def main() -> int:
         print("two cores are needed: one for the server, one for load and broker", file=sys.stderr)
         return 2
     result: dict[str, Any] = {"machine": machine.described(), "cores": wanted.described(), "notes": [], "workloads": {}}
+    result["seconds"] = arguments.seconds
     cores.keep_to(wanted)
     try:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
@@ -71,9 +72,7 @@ def _on_a_stack(
     starting = stack.started(folder, topics, embedded=arguments.embedded) if brokers == 1 else stack.cluster(folder, topics)
     with starting as broker:
         if broker is None:
-            result["notes"].append(
-                "three brokers were not measured: they need the real Kafka (Java and Maven) and tests/stack/cluster.py"
-            )
+            result["notes"].append("three brokers were not measured: they need the real Kafka (Java and Maven)")
             return
         if brokers == 1:
             result["broker"] = broker.broker

@@ -21,7 +21,7 @@ BIG_STATUSES: Final = 1000
 _KINDS: Final[dict[LoadName, tuple[str, ...]]] = {
     "documents": ("order", "document") * 32,
     "mix": (*("status",) * 70, *("text",) * 20, *("document", "order") * 4, "image", "image"),
-    "bad": (*("order", "document") * 27, "cut", "unfit", "empty") * 2,
+    "bad": (*("order", "document") * 27, *("cut", "unfit", "empty") * 2),
 }
 _TEXT: Final = "per favore conferma la consegna del pacco prima di venerdì mattina grazie mille città più 🌻"
 _NAMES: Final = ("Giulia Bianchi", "Rahul Sharma", "Zoë Müller", "ಕನ್ನಡ ಹೆಸರು", "Mario 🌻 Rossi", "Ana")

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from benchmarks.load import Load
 
 _SECONDS = 10.0
+_SETTLE_SECONDS = 0.3
 
 
 class Written(NamedTuple):
@@ -52,6 +53,14 @@ class Topics:
     def mark(self) -> None:
         """Begin a run: what is there now was there before."""
         self._before = self._ends()
+
+    def wait_until_settled(self) -> None:
+        """Return when nothing is added any more: what was under way when the load stopped has come, both of its records."""
+        deadline = time.monotonic() + _SECONDS
+        before, now = self._before, self._ends()
+        while before != now and time.monotonic() < deadline:
+            time.sleep(_SETTLE_SECONDS)
+            before, now = now, self._ends()
 
     def added(self, run: str, *, read: bool) -> Found:
         """Return what was added since; `read` it to find the ids of `run`, a pattern, in it."""

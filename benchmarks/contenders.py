@@ -1,7 +1,6 @@
 """The servers that are compared, and one measured run of one of them."""
 
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from benchmarks.report import Figures
 from benchmarks.stack import Stack
 from connector.catalogue import Catalogue
 
-_SETTLE_SECONDS: Final = 0.3
 _MESSAGES: Final = ("document", "order", "media", "text")
 Start = Callable[[Stack, tuple[int, ...], Path], AbstractContextManager[servers.Server]]
 
@@ -75,14 +73,14 @@ class Running:
         try:
             if warm_up_seconds:
                 caller.send(self.server.url, secrets.token_hex(4), warm_up_seconds)
-                time.sleep(_SETTLE_SECONDS)
+                self._topics.wait_until_settled()
             self._topics.mark()
             run = secrets.token_hex(4)
             before = self.server.cpu_seconds()
             seen = (send or caller.send)(self.server.url, run, seconds)
             cpu_seconds = self.server.cpu_seconds() - before
             memory = self.server.peak_memory_mb()
-            time.sleep(_SETTLE_SECONDS)
+            self._topics.wait_until_settled()
         finally:
             self.server.freeze()
         found = self._topics.added(run, read=self._keeps_records)

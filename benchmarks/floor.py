@@ -86,7 +86,7 @@ def _measured(broker: Stack, given: Cores, folder: Path, seconds: int) -> dict[s
     program = folder / "floor"
     build = ["g++", "-std=c++17", "-O2", "-o", str(program), str(_SOURCE), "-lsimdjson", "-lrdkafka"]
     subprocess.run(build, check=True)
-    bodies = [_filled(template) for template in templates()]
+    bodies = [filled(template) for template in templates()]
     (folder / "bodies").write_text("".join(f"{body}\n" for body in bodies), encoding="utf-8")
     (folder / "records").write_bytes(_records(bodies))
     with _nginx(given, folder) as server:
@@ -108,7 +108,8 @@ def _run(given: Cores, program: Path, *arguments: str) -> float:
     return float(json.loads(done.stdout)["cpu_us_per_callback"])
 
 
-def _filled(template: str) -> str:
+def filled(template: str) -> str:
+    """Return a callback with what stands for its ids and times."""
     for placeholder, text in _FILLED.items():
         template = template.replace(placeholder, text)
     return template

@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ _MOST_OUTSTANDING: Final = 8000
 """Records on their way to Kafka; the bridge turns callbacks away from 20,000 on."""
 _CONNECTIONS: Final = (1, 4, 16, 64, 256, 512)
 _PARTITIONS: Final = (4, 8, 16, 32, 64)
+_NEW_TOPICS_SECONDS: Final = 5
 _WORKERS: Final = (1, 2, 3, 4)
 _SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 """Rates of arrival, of what the contender carries when asked for all that it can."""
@@ -76,6 +78,7 @@ def main() -> int:
     told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"dimensions": {}}
     told |= {"machine": machine.described(), "cores": wanted.described(), "seconds": arguments.seconds}
     cores.keep_to(wanted)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     topics = [*baseline.TOPICS.values(), *(record_type.topic for record_type in catalogues.load())]
     with tempfile.TemporaryDirectory(prefix="growth-") as name, stack.started(Path(name), topics) as broker:
         told["broker"] = broker.broker
@@ -83,8 +86,8 @@ def main() -> int:
         scene = Scene(broker, wanted, Path(name), arguments.seconds, arguments.soak_seconds)
         for dimension in arguments.dimensions:
             told["dimensions"][dimension] = list(DIMENSIONS[dimension](scene))
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            # At once: a run that is interrupted later leaves what it has.
+            file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     wrong = [point["wrong"] for points in told["dimensions"].values() for point in points if point["wrong"]]
     for faults in wrong:
         print(", ".join(faults), file=sys.stderr)
@@ -123,14 +126,19 @@ def connections(scene: Scene) -> Iterator[Point]:
 def partitions(scene: Scene) -> Iterator[Point]:
     """Grow the partitions of each topic that is written to."""
     caller = scene.caller("partitions", templates())
+    catalogues_of = {}
     for count in _PARTITIONS:
         prefix = f"partitions-{count}."
-        catalogue = stack.registered(scene.broker.registry_url, prefix)
+        catalogue = catalogues_of[prefix] = stack.registered(scene.broker.registry_url, prefix)
         scene.broker.create_topics([catalogue.record_types[name].topic for name in _GROWN], count)
         scene.broker.create_topics([other.topic for other in catalogue if other.name not in _GROWN], 1)
+    # Hundreds of new partitions keep a broker busy for a while.
+    time.sleep(_NEW_TOPICS_SECONDS)
+    for count, (prefix, catalogue) in zip(_PARTITIONS, catalogues_of.items(), strict=True):
         start = partial(servers.bridge, settings={"CONNECTOR_TOPICS__PREFIX": prefix})
         with scene.started(BRIDGE, start, catalogue) as one:
-            yield _point(count, BRIDGE, one.run(caller, scene.seconds, warm_up_seconds=2))
+            # The first records of each partition are slow: the broker makes its files.
+            yield _point(count, BRIDGE, one.run(caller, scene.seconds, warm_up_seconds=5))
 
 
 def workers(scene: Scene) -> Iterator[Point]:

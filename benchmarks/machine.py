@@ -40,7 +40,8 @@ def in_one_line(machine: dict[str, Any]) -> str:
     """Return what a caption needs."""
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['date']}; connector {machine['connector']} "
-        f"({machine['commit']}), Python {machine['python']}, Kafka {machine['kafka']}, librdkafka {machine['librdkafka']}"
+        f"({machine['commit']}), Python {machine['python']}, Kafka {machine['kafka']}, librdkafka {machine['librdkafka']}; "
+        f"load of the machine before: {machine['load_before']}"
     )
 
 

@@ -68,7 +68,11 @@ def _draw(dimension: str, points: Points, told: Mapping[str, Any]) -> Figure:
         if axes.get_yscale() == "linear":
             axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
-    figure.supxlabel(f"{told['broker']}; {told['cores']}\n{in_one_line(told['machine'])}", fontsize=6, color="#666666")
+    figure.supxlabel(
+        f"{told['broker']}; {told['cores']}; runs of {told['seconds']} s\n{in_one_line(told['machine'])}",
+        fontsize=6,
+        color="#666666",
+    )
     return figure
 
 

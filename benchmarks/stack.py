@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from confluent_kafka.admin import AdminClient
@@ -22,6 +21,7 @@ from connector.catalogue import Catalogue
 from connector.embedded.broker import EmbeddedBroker
 from connector.embedded.registry import create_registry
 from connector.registry import Registry
+from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker
 from tests.stack.ports import free_ports
@@ -104,11 +104,7 @@ def cluster(folder: Path, topics: Sequence[str]) -> Iterator[Stack | None]:
     """Start three brokers, each record on two of them before it is acknowledged; None where they cannot be had."""
     with _registry() as registry_url, ExitStack() as open_things:
         try:
-            # By name: the cluster is younger than this file.
-            brokers: Any = open_things.enter_context(import_module("tests.stack.cluster").KafkaCluster(folder))
-        except ModuleNotFoundError:
-            yield None
-            return
+            brokers = open_things.enter_context(KafkaCluster(folder))
         except StackUnavailable:
             yield None
             return

@@ -225,7 +225,8 @@ def test_whatever_pip_fetches_is_locked_by_hash() -> None:
     # The lock file is the whole answer: pip would resolve an extra (coverage[toml]) anew, and take a release without a hash.
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.findall(r"pip install (.*--require-hashes.*)", makefile) == [
-        "--quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock"
+        f"--quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-{which}.lock"
+        for which in ("dev", "bench")
     ]
     assert "pip check" in makefile
     # The wheel itself: nothing is resolved, nothing is fetched.
