@@ -170,11 +170,19 @@ class Item(msgspec.Struct, frozen=True):
 Headers = list[tuple[str, bytes]]
 
 
+class Place(NamedTuple):
+    """Where an item stands in its callback: the list, and the position in it."""
+
+    source: Source
+    position: int
+
+
 class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
     """A record ready for Kafka: framed Avro in `value`, UTF-8 in `key`, `timestamp_ms` since 1970.
 
     An empty `value` is a tombstone, which has none on Kafka: compaction takes away what stands under its key.
-    `item` is None for dead letters and raw callbacks; it lets a record that Kafka refuses for good become one.
+    `place` is that of its item, None for dead letters and raw callbacks. The item itself is not kept: what was decoded of
+    hundreds of callbacks that wait for Kafka would push the next ones out of the processor's cache.
     """
 
     topic: str
@@ -182,7 +190,7 @@ class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
     value: bytes
     headers: Headers
     timestamp_ms: int
-    item: Item | None
+    place: Place | None
 
     def size_bytes(self) -> int:
         """Return the size that counts against the limits of producer and broker, headers and overhead included."""

@@ -21,11 +21,13 @@ from connector.errors import NoRoom
 from connector.metrics import Metrics
 from connector.pipeline.acknowledge import TOO_LARGE
 from connector.pipeline.authenticate import Credentials
+from connector.pipeline.decode import decode
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.keep import Spool
 from connector.pipeline.outcome import Failure, Outcome, Sink
-from connector.records import EMPTY, Answer, Callback, Item, Json, KafkaMessage, RawCallback, Request
+from connector.pipeline.split import split
+from connector.records import EMPTY, Answer, Callback, Item, Json, KafkaMessage, Place, RawCallback, Request
 
 _FOLDER: Final = Path(__file__).parent / "samples"
 SAMPLES: Final[list[Path]] = sorted(file for file in _FOLDER.glob("*/*") if file.parent.name != "rejected")
@@ -286,6 +288,12 @@ def _shared_flow() -> Flow:
 def messages_of(body: bytes, **more: Any) -> Sequence[KafkaMessage]:
     """Return what a body becomes; keywords are fields of the raw callback."""
     return _shared_flow().messages_of(raw(body, **more))
+
+
+def items_of(body: bytes) -> dict[Place, Item]:
+    """Return the items that a body is split into, by their places."""
+    given = raw(body)
+    return {Place(item.source, item.index): item for item in split(decode(given), given).items}
 
 
 def answer_to(

@@ -18,7 +18,7 @@ from connector.errors import Misfit
 from connector.metrics import Metrics
 from connector.pipeline.people import text_of
 from connector.privacy.policy import plain_event_id
-from connector.records import EMPTY, Fault, Headers, Item, Json, KafkaMessage, RawCallback
+from connector.records import EMPTY, Fault, Headers, Item, Json, KafkaMessage, Place, RawCallback
 
 _OLDEST_MS: Final = 7 * 24 * 3600 * 1000
 _AHEAD_MS: Final = 5 * 60 * 1000
@@ -113,7 +113,7 @@ class Encoder:
             self._frame + content,
             headers,
             self._timestamp(event_ms, raw.received_at),
-            item if not fault else None,
+            Place(item.source, item.index) if not fault else None,
         )
 
     def tombstone(self, key: str, identity: tuple[Any, ...], at_ms: int, item: Item | None = None) -> KafkaMessage:
@@ -125,7 +125,8 @@ class Encoder:
             ("ce_source", source),
             ("ce_time", iso(at_ms)),
         ]
-        return KafkaMessage(self._topic, self._key_of(key), b"", headers, at_ms, item)
+        place = Place(item.source, item.index) if item else None
+        return KafkaMessage(self._topic, self._key_of(key), b"", headers, at_ms, place)
 
     def _timestamp(self, event_ms: int | None, received_at: int) -> int:
         if event_ms is None:

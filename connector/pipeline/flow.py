@@ -27,7 +27,7 @@ from connector.pipeline.keep import NoSpool, Spool
 from connector.pipeline.outcome import Outcome, Sink
 from connector.pipeline.split import split
 from connector.pipeline.tombstones import tombstones
-from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request, Source
+from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, Place, RawCallback, Request, Source
 from connector.settings import ENVELOPE_BYTES
 
 MAX_ITEMS: Final = 5000
@@ -182,7 +182,7 @@ class Flow:
     async def _send_dead_letters(self, raw: RawCallback, outcome: Outcome) -> Outcome:
         """Send a dead letter for each record that Kafka refuses for good, even alone."""
         letters = [
-            self._refused(raw, failure.message.item, Fault("refused_by_kafka", "produce", failure.error))
+            self._refused(raw, failure.message.place, Fault("refused_by_kafka", "produce", failure.error))
             for failure in outcome.refused
         ]
         again = await self._sink.send(letters)
@@ -192,10 +192,11 @@ class Flow:
             self._letter_refused.event(topic=topic, error=error, see="connector topics check")
         return Outcome(again.refused, outcome.unconfirmed + again.unconfirmed)
 
-    def _refused(self, raw: RawCallback, item: Item | None, fault: Fault) -> KafkaMessage:
-        if item is None:
+    def _refused(self, raw: RawCallback, place: Place | None, fault: Fault) -> KafkaMessage:
+        if place is None:
             # A dead letter or raw callback that Kafka refuses: one of the whole, and if that is refused too, 503.
             return self._whole(raw, fault)
         self._metrics.dead_letters.labels(fault.reason).inc()
         callback = decode(raw, self._renamed_keys)
+        item = next(item for item in split(callback, raw).items if (item.source, item.index) == place)
         return self._dead_letters.of_item(raw, callback, item, fault)

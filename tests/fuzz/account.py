@@ -69,9 +69,9 @@ class Account:
         return sum(int(counted(self._metrics, "connector_left_out", what=what)) for what in named)
 
     def _add_up(self, one: RawCallback, records: list[KafkaMessage], left_out: int) -> None:
-        letters = [value for record in records if "reason" in (value := decoded(record)) and record.item is None]
+        letters = [value for record in records if "reason" in (value := decoded(record)) and record.place is None]
         assert all(letter["reason"] in REASONS and letter["reason"] != "internal_error" for letter in letters), letters
-        assert all(record.key for record in records if record.item is not None), "a record without a key"
+        assert all(record.key for record in records if record.place is not None), "a record without a key"
         callback, refusal = _decoded(one)
         if callback is None:
             assert [letter["reason"] for letter in letters] == [refusal], letters
@@ -142,7 +142,7 @@ def _count(part: Any) -> int:
 def _check_replay(letter: Json) -> None:
     """Replay a dead letter: it ends in the same fault, and makes no other event."""
     request = {name: letter[name] for name in ("method", "query", "content_type")}
-    again = [decoded(record) for record in messages_of(letter["body"], **request) if record.item is None]
+    again = [decoded(record) for record in messages_of(letter["body"], **request) if record.place is None]
     assert [one["reason"] for one in again if "reason" in one][:1] == [letter["reason"]], (letter, again)
 
 

@@ -75,7 +75,7 @@ def test_dead_letter_of_a_callback_keeps_its_bytes_and_what_is_known_of_the_requ
         "replayed_at": None,
     }
     assert letter.key is None
-    assert letter.item is None
+    assert letter.place is None
     assert letter.timestamp_ms == RECEIVED_AT
 
 

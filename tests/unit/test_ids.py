@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connector.records import Json, KafkaMessage
+from connector.records import Item, Json
 from tests.callbacks import (
     ABSENT,
     EXTRA,
@@ -19,6 +19,7 @@ from tests.callbacks import (
     contact,
     envelope,
     header,
+    items_of,
     message,
     messages_of,
     status,
@@ -79,8 +80,8 @@ def contact_of(person: str) -> Json:
     return contact("Giulia", ABSENT, user_id=person) if person == USER_ID else contact("Giulia", person)
 
 
-def records_of(given: Sequence[Event], people: Iterable[str], *, has_envelope: bool) -> Sequence[KafkaMessage]:
-    """Return what a callback of these events becomes, with a contact for each person who has one of them."""
+def body_with(given: Sequence[Event], people: Iterable[str], *, has_envelope: bool) -> bytes:
+    """Return a callback of these events, with a contact for each person who has one of them."""
     named = {person_of(event.entry) for event in given}
     lists: dict[str, Any] = {
         "messages": [event.entry for event in given if event.source == "messages"],
@@ -88,13 +89,11 @@ def records_of(given: Sequence[Event], people: Iterable[str], *, has_envelope: b
         "contacts": [contact_of(person) for person in people if person in named],
     }
     bare = body_of({**lists, "metadata": METADATA, "extra_info": EXTRA})
-    return messages_of(envelope(**lists) if has_envelope else bare)
+    return envelope(**lists) if has_envelope else bare
 
 
-def what_it_is(record: KafkaMessage) -> str:
+def what_it_is(item: Item) -> str:
     """Return what makes an event itself, told apart from how it was brought."""
-    item = record.item
-    assert item is not None
     if item.source == "contacts":
         owner = item.message or item.status
         return json.dumps(["contact", item.key["value"], owner["id"], owner.get("status"), owner["timestamp"]])
@@ -106,16 +105,19 @@ def what_it_is(record: KafkaMessage) -> str:
 def test_events_that_are_shuffled_repeated_and_merged_keep_their_ids(drawn: list[tuple[list[Event], list[str], bool]]) -> None:
     ids: dict[str, str] = {}
     for given_, people, has_envelope in drawn:
-        for record in records_of(given_, people, has_envelope=has_envelope):
+        body = body_with(given_, people, has_envelope=has_envelope)
+        items = items_of(body)
+        for record in messages_of(body):
             ce_id = header(record, "ce_id")
             assert ce_id is not None
-            assert ids.setdefault(what_it_is(record), ce_id) == ce_id
+            assert record.place is not None
+            assert ids.setdefault(what_it_is(items[record.place]), ce_id) == ce_id
 
     assert len(set(ids.values())) == len(ids), "two events share an id"
 
 
 def id_of(event: Event) -> str | None:
-    return header(records_of([event], [], has_envelope=True)[0], "ce_id")
+    return header(messages_of(body_with([event], [], has_envelope=True))[0], "ce_id")
 
 
 def test_failed_payment_and_failed_delivery_of_one_message_have_ids_of_their_own() -> None:
@@ -144,6 +146,6 @@ def test_second_delivery_of_a_callback_has_the_same_ids() -> None:
 
 
 def test_id_holds_no_number_in_clear() -> None:
-    for record in records_of([Event("messages", message())], PEOPLE, has_envelope=True):
+    for record in messages_of(body_with([Event("messages", message())], PEOPLE, has_envelope=True)):
         assert NUMBER not in str(header(record, "ce_id"))
         assert len(str(header(record, "ce_id"))) == 32

@@ -15,6 +15,7 @@ from tests.callbacks import (
     contact,
     envelope,
     header,
+    items_of,
     message,
     messages_of,
     on,
@@ -137,10 +138,11 @@ def test_same_person_with_and_without_a_number_has_two_keys_and_one_user_id() ->
 
 
 def test_of_two_people_and_one_contact_each_gets_what_is_theirs() -> None:
-    records = messages_of(envelope([message(OTHER_NUMBER), message(NUMBER)], [contact("Giulia", NUMBER)]))
+    body = envelope([message(OTHER_NUMBER), message(NUMBER)], [contact("Giulia", NUMBER)])
+    records, items = messages_of(body), items_of(body)
 
     assert [record.key for record in records] == [OTHER_NUMBER.encode(), NUMBER.encode(), NUMBER.encode()]
-    assert [record.item.contact.get("wa_id") for record in records if record.item] == [None, NUMBER, NUMBER]
+    assert [items[record.place].contact.get("wa_id") for record in records if record.place] == [None, NUMBER, NUMBER]
 
 
 @pytest.mark.parametrize("odd", [{}, {"a": 1}, [], [1], True, False])

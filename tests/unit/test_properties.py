@@ -27,6 +27,7 @@ from tests.callbacks import (
     envelope,
     flow,
     header,
+    items_of,
     messages_of,
     on,
     outcome,
@@ -170,12 +171,13 @@ def value_of_rule(item: Item, rule: str) -> Any:
 @modest
 @given(callbacks)
 def test_key_is_what_its_rule_names_as_received(parts: Parts) -> None:
+    items = items_of(parts.body())
     for record in messages_of(parts.body()):
         if not is_dead_letter(record):
             value = decoded(record)
-            assert record.item is not None
+            assert record.place is not None
             assert record.key == value["record_key"].encode()
-            assert value["record_key"] == text_of(value_of_rule(record.item, value["key_source"]))
+            assert value["record_key"] == text_of(value_of_rule(items[record.place], value["key_source"]))
 
 
 @modest
@@ -193,7 +195,7 @@ def test_order_of_messages_changes_none_of_their_ids(drawn: tuple[Parts, list[An
     def ids(parts: Parts) -> list[str]:
         records = messages_of(parts.body())
         return sorted(
-            str(header(record, "ce_id")) for record in records if record.item is not None and record.item.source == "messages"
+            str(header(record, "ce_id")) for record in records if record.place is not None and record.place.source == "messages"
         )
 
     parts, shuffled = drawn
@@ -212,7 +214,7 @@ def test_replay_of_any_dead_letter_ends_in_the_same_fault_and_makes_no_other_eve
         assert decoded(first)["reason"] == letter["reason"]
         assert len(behind) <= len(parts.contacts)
         for record in behind:
-            assert record.item is None or record.item.source == "contacts"
+            assert record.place is None or record.place.source == "contacts"
 
 
 def wire_values(field: Json) -> st.SearchStrategy[tuple[Any, Any]]:

@@ -485,7 +485,7 @@ def test_what_kafka_refuses_for_good_becomes_a_dead_letter_and_blocks_nothing(di
 
     class Refuses(PatientMemory):
         async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
-            refused = [one for one in messages if one.item and decoded(one)["message_id"] == "wamid.1"]
+            refused = [one for one in messages if one.place and decoded(one)["message_id"] == "wamid.1"]
             self.messages += [one for one in messages if one not in refused]
             return Outcome([Failure(one, "MSG_SIZE_TOO_LARGE", for_good=True) for one in refused], [])
 
