@@ -3,7 +3,8 @@
 Headers and body must arrive within their deadlines, headers are bounded however they come, idle connections are closed, and
 connections past the limit get 503. What a proxy in front may read otherwise than we do is refused (400), or left out: trailers.
 At the end each open connection gets one more answer, which says that it is the last.
-Deadlines are swept once a second over all connections: no timer per request.
+Deadlines are swept once a second over all connections: no timer per request. What the parser tells is handled here, for speed
+and for the bounds; the rest of a connection's life is uvicorn's.
 """
 
 import asyncio
@@ -14,12 +15,16 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import unquote
 
 import httptools
 from uvicorn import Config, Server
+from uvicorn._types import HTTPScope
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from connector.errors import ConfigurationInvalid
+from connector.exchange import Exchange
 from connector.settings import Http
 
 LINGER_SECONDS: Final = 1.0
@@ -30,8 +35,8 @@ _BACKLOG: Final = 2048
 _MAX_HEADER_BYTES: Final = 65536
 _MOST_HEADERS: Final = 128
 _MOST_PIPELINED: Final = 32
-_LONG: Final = len(b"transfer-encoding")
-_SHORT: Final = len(b"host")
+_BLANK: Final = (b"\r", b"\n")
+_LOOKED_AT: Final = frozenset({b"transfer-encoding", b"host", b"expect"})
 _TIMED_OUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_MANY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
 _HEADERS_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -53,7 +58,11 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
     """Return the protocol class with the bounds of the settings. With `ending` set, a connection is closed after its answer."""
 
     class BoundedProtocol(HttpToolsProtocol):
-        """One connection. `reading` is what is awaited from the peer (headers, body, None), since `since`."""
+        """One connection.
+
+        `reading` is what is awaited from the peer (headers, body, or None: nothing), since `since`. `starting` is the request
+        that the data at hand began: it starts once all of that data is parsed, with its body there as a rule.
+        """
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -62,6 +71,7 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             self.parsed_header_bytes = 0
             self.reading: str | None = "headers"
             self.since = self.loop.time()
+            self.starting: Exchange | None = None
             if len(self.connections) > http.max_connections:
                 transport.write(_TOO_MANY)
                 transport.close()
@@ -73,10 +83,13 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             if self.reading != "body":
                 self.header_bytes += len(data)
             is_line_whole = True
-            if self.is_at_line:
+            # Nearly always: a whole line, and nothing but ASCII.
+            if self.is_at_line and not (data.isascii() and b"\n" in data and data[:1] not in _BLANK):
                 data, is_line_whole = _with_plain_target(data)
-            self._unset_keepalive_if_required()
             self.feed(data)
+            if self.starting:
+                starting, self.starting = self.starting, None
+                self._start_asgi_task(starting, self.app)
             # A request that began in the middle of this data is left as it is.
             self.is_at_line = not is_line_whole or self.reading is None
             if self.reading == "headers" and self.header_bytes > _MAX_HEADER_BYTES:
@@ -107,7 +120,9 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             return b"\r\n".join([*lines, *(b"%s: %s" % header for header in kept), b"", b""])
 
         def on_message_begin(self) -> None:
-            super().on_message_begin()
+            self.url = b""
+            self.headers = []
+            self.expect_100_continue = False
             self.parsed_header_bytes = 0
             self.is_chunked = False
             self.is_offer = False
@@ -123,41 +138,96 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             if self.reading == "body":
                 # A trailer comes behind what a proxy has checked.
                 return
-            if len(name) == _LONG and name.lower() == b"transfer-encoding":
+            name = name.lower()
+            if name in _LOOKED_AT:
+                self.look_at(name, value)
+            self.headers.append((name, value))
+
+        def look_at(self, name: bytes, value: bytes) -> None:
+            """Take note of a header that says how the request is framed, or refuse it."""
+            if name == b"expect":
+                self.expect_100_continue = value.lower() == b"100-continue"
+            elif name == b"transfer-encoding":
                 # Another coding is none that we undo, and of several the other side may have taken another one.
                 if self.is_chunked or value.strip(b" \t").lower() != b"chunked":
                     raise _Ambiguous
                 self.is_chunked = True
-            elif len(name) == _SHORT and name.lower() == b"host" and any(known == b"host" for known, _ in self.headers):
+            elif any(known == b"host" for known, _ in self.headers):
                 raise _Ambiguous
-            super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
-            if self.is_chunked and self.parser.get_http_version() != "1.1":
+            version = self.parser.get_http_version()
+            if self.is_chunked and version != "1.1":
                 raise _Ambiguous
             if len(self.pipeline) >= _MOST_PIPELINED:
                 raise _TooManyWait
-            self.is_offer = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+            method = self.parser.get_method()
+            self.is_offer = self.parser.should_upgrade() and method != b"CONNECT"
             if self.is_offer:
                 return
-            super().on_headers_complete()
-            if ending.is_set():
-                # uvicorn tells it with the answer.
-                self.cycle.keep_alive = False
+            waits = self.is_answering()
+            exchange = self.cycle = Exchange(
+                self.scope_of(method, version),
+                self.transport,
+                self.flow,
+                self.on_response_complete,
+                expects_continue=self.expect_100_continue,
+                # At the end, the answer says that it is the last.
+                keep_alive=version != "1.0" and self.parser.should_keep_alive() and not ending.is_set(),
+            )
+            if waits:
+                self.flow.pause_reading()
+                self.pipeline.appendleft((exchange, self.app))
+            else:
+                self.starting = exchange
             self.header_bytes = 0
             self.reading, self.since = "body", self.loop.time()
+
+        def scope_of(self, method: bytes, version: str) -> HTTPScope:
+            """Return what ASGI tells an application of a request."""
+            target = httptools.parse_url(self.url)
+            path = target.path.decode("ascii")
+            return {
+                "type": "http",
+                "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+                "http_version": version,
+                "server": self.server,
+                "client": self.client,
+                "scheme": self.scheme or "http",
+                "method": method.decode("ascii"),
+                "root_path": "",
+                "path": unquote(path) if "%" in path else path,
+                "raw_path": target.path,
+                "query_string": target.query or b"",
+                "headers": self.headers,
+            }
+
+        def on_body(self, body: bytes) -> None:
+            exchange = self.cycle
+            if self.is_offer or exchange.response_complete:
+                return
+            exchange.body = exchange.body + body if exchange.body else body  # type: ignore[assignment]
+            if len(exchange.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            exchange.message_event.set()
 
         def on_message_complete(self) -> None:
             if self.is_offer:
                 return
-            super().on_message_complete()
             self.reading = None
+            if not self.cycle.response_complete:
+                self.cycle.more_body = False
+                self.cycle.message_event.set()
 
         def on_response_complete(self) -> None:
-            super().on_response_complete()
-            if self.pipeline and not self.transport.is_closing():
-                # uvicorn reads on after each answer, and would gather more than it answers.
-                self.flow.pause_reading()
+            if self.transport.is_closing():
+                return
+            self.since = self.loop.time()
+            if self.pipeline:
+                # One more is answered before more is read.
+                self._start_asgi_task(*self.pipeline.pop())
+            if not self.pipeline:
+                self.flow.resume_reading()
 
         def send_400_response(self, msg: str) -> None:
             if self.transport.is_closing():
@@ -183,6 +253,10 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             cycle: RequestResponseCycle | None = self.cycle
             return cycle is not None and not cycle.response_complete
 
+        def is_idle(self, now: float) -> bool:
+            """Return whether the connection has been of no use for so long that it is closed."""
+            return self.reading is None and not self.is_answering() and now - self.since > http.idle_timeout_seconds
+
         def is_late(self, now: float) -> bool:
             """Return whether the peer took too long to send what is awaited."""
             if self.reading is None or (self.reading == "headers" and self.is_answering()):
@@ -199,7 +273,7 @@ def _with_plain_target(data: bytes) -> tuple[bytes, bool]:
     httptools refuses such bytes, and templates of GET callbacks do put a person's text into the query as it is.
     """
     # Blank lines may come before it.
-    start = len(data) - len(data.lstrip(b"\r\n")) if data[:1] in (b"\r", b"\n") else 0
+    start = len(data) - len(data.lstrip(b"\r\n")) if data[:1] in _BLANK else 0
     end = data.find(b"\n", start)
     line = data if end < 0 else data[:end]
     if line.isascii():
@@ -236,7 +310,6 @@ class Listener(Server):
                 server_header=False,
                 date_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=int(http.idle_timeout_seconds),
                 timeout_graceful_shutdown=math.ceil(drain_timeout_seconds),
                 ssl_context_factory=(lambda _config, _default: tls) if tls else None,
             )
@@ -290,6 +363,8 @@ class Listener(Server):
             for connection in list(self.server_state.connections):
                 if connection.is_late(now):  # type: ignore[union-attr]
                     connection.refuse(_TIMED_OUT)  # type: ignore[union-attr]
+                elif connection.is_idle(now):  # type: ignore[union-attr]
+                    connection.transport.close()
         return await super().on_tick(counter)
 
 
