@@ -241,7 +241,17 @@ def create_app(
     routes = [Route(path, endpoint) for path in paths]
     if desk:
         routes.append(Route(desk.path, TokenEndpoint(desk)))
-    return Router(routes, redirect_slashes=False, default=_nowhere)
+    router = Router(routes, redirect_slashes=False, default=_nowhere)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Nearly every request: the router would search its routes by regular expressions and find this one.
+        if scope.get("path") == http.path:
+            scope["path_params"] = {}
+            await endpoint(scope, receive, send)
+        else:
+            await router(scope, receive, send)
+
+    return app
 
 
 def create_management_app(state: Callable[[], Mapping[str, Any]], metrics: Metrics | None) -> Starlette:

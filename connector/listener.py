@@ -67,8 +67,8 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             self.header_bytes = 0
+            self.most_header_bytes = 0
             self.is_at_line = True
-            self.parsed_header_bytes = 0
             self.reading: str | None = "headers"
             self.since = self.loop.time()
             self.starting: Exchange | None = None
@@ -82,6 +82,8 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
                 self.reading, self.since = "headers", self.loop.time()
             if self.reading != "body":
                 self.header_bytes += len(data)
+            # No request whose head ends in this data has more than this.
+            self.most_header_bytes = max(self.header_bytes, len(data))
             is_line_whole = True
             # Nearly always: a whole line, and nothing but ASCII.
             if self.is_at_line and not (data.isascii() and b"\n" in data and data[:1] not in _BLANK):
@@ -123,18 +125,11 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             self.url = b""
             self.headers = []
             self.expect_100_continue = False
-            self.parsed_header_bytes = 0
             self.is_chunked = False
             self.is_offer = False
             self.reading, self.since = "headers", self.loop.time()
 
         def on_header(self, name: bytes, value: bytes) -> None:
-            # What comes in one read with its end, or behind another request, is only counted here. Trailers too.
-            self.parsed_header_bytes += len(name) + len(value)
-            if self.parsed_header_bytes > _MAX_HEADER_BYTES or len(self.headers) >= _MOST_HEADERS:
-                if not self.is_answering():
-                    self.refuse(_HEADERS_TOO_LARGE)
-                raise _HeadersTooLarge
             if self.reading == "body":
                 # A trailer comes behind what a proxy has checked.
                 return
@@ -156,6 +151,10 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
                 raise _Ambiguous
 
         def on_headers_complete(self) -> None:
+            if len(self.headers) > _MOST_HEADERS or self.is_head_too_large():
+                if not self.is_answering():
+                    self.refuse(_HEADERS_TOO_LARGE)
+                raise _HeadersTooLarge
             version = self.parser.get_http_version()
             if self.is_chunked and version != "1.1":
                 raise _Ambiguous
@@ -182,6 +181,12 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
                 self.starting = exchange
             self.header_bytes = 0
             self.reading, self.since = "body", self.loop.time()
+
+        def is_head_too_large(self) -> bool:
+            """Return whether the headers are, of what came in one read with its end, or behind another request."""
+            if self.most_header_bytes <= _MAX_HEADER_BYTES:
+                return False
+            return sum(len(name) + len(value) for name, value in self.headers) > _MAX_HEADER_BYTES
 
         def scope_of(self, method: bytes, version: str) -> HTTPScope:
             """Return what ASGI tells an application of a request."""

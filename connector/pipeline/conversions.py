@@ -29,6 +29,8 @@ EARLIEST_MS: Final = 946_684_800_000
 LATEST_MS: Final = 4_102_444_800_000
 """2100-01-01."""
 
+_LONGEST_TIME_TEXT: Final = 40
+
 _LONGEST_DECIMAL_TEXT: Final = 40
 """A double printed with 17 digits and an exponent has at most 25 characters; longer literals are no price."""
 
@@ -162,13 +164,7 @@ def to_millis(value: Any, path: str) -> int | None:
     if value.__class__ is str:
         if not value:
             return None
-        if value.isascii() and value.isdigit() and len(value) <= 13:
-            seconds = int(value)
-            millis = seconds if seconds >= _MILLIS_FROM else seconds * 1000
-        elif _SECONDS_TEXT.fullmatch(value):
-            millis = _millis_of_number(Decimal(value))
-        else:
-            millis = _millis_of_iso_text(value)
+        millis = _millis_of_text(value) if len(value) <= _LONGEST_TIME_TEXT else None
     elif value.__class__ is int:
         millis = value if value >= _MILLIS_FROM else value * 1000
     elif value.__class__ is Decimal and value.adjusted() <= 13 and len(str(value)) <= _LONGEST_DECIMAL_TEXT:
@@ -178,13 +174,22 @@ def to_millis(value: Any, path: str) -> int | None:
     return millis
 
 
+# The callbacks of a second share their times.
+@lru_cache(maxsize=4096)
+def _millis_of_text(value: str) -> int | None:
+    if value.isascii() and value.isdigit() and len(value) <= 13:
+        seconds = int(value)
+        return seconds if seconds >= _MILLIS_FROM else seconds * 1000
+    if _SECONDS_TEXT.fullmatch(value):
+        return _millis_of_number(Decimal(value))
+    return _millis_of_iso_text(value)
+
+
 def _millis_of_number(number: Decimal) -> int:
     return int(number if number >= _MILLIS_FROM else number * 1000)
 
 
 def _millis_of_iso_text(text: str) -> int | None:
-    if len(text) > 40:
-        return None
     try:
         moment = datetime.fromisoformat(text)
         # Without an offset nobody knows which moment is meant.

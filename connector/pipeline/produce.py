@@ -35,9 +35,10 @@ _BESIDE_VALUE_BYTES: Final = 512
 _POLL_SECONDS: Final = 0.001
 _IDLE_POLL_SECONDS: Final = 0.1
 _FEW_RECORDS: Final = 64
-_GATHER_SECONDS: Final = 0.004
-"""With few records under way, what a turn of the event loop brings is handed over at its end. With more, it is gathered for so
-long: the client's thread is woken once for all of it, and Kafka gets larger batches."""
+_GATHER_SECONDS_PER_RECORD: Final = 20e-6
+_LONGEST_GATHER_SECONDS: Final = 0.01
+"""With few records under way, what a turn of the event loop brings is handed over at its end. With more, it is gathered, the
+longer the more there are: the client's thread is woken once for all of it, and Kafka gets larger batches."""
 _LOOK_SECONDS: Final = 0.25
 _log: Final = logging.getLogger("connector.produce")
 
@@ -178,7 +179,7 @@ class KafkaSink:
         self._outstanding_bytes += size_bytes
         if producer is self.producers.main:
             if not self._gathered:
-                loop.call_later(0 if self._outstanding <= _FEW_RECORDS else _GATHER_SECONDS, self._hand_over)
+                loop.call_later(_gather_seconds(self._outstanding), self._hand_over)
             self._gathered.append(delivery)
         else:
             self._produce(producer, delivery)
@@ -256,6 +257,12 @@ class KafkaSink:
 
     def _left(self) -> int:
         return self.producers.queued() + sum(len(delivery.messages) for delivery in self._gathered)
+
+
+def _gather_seconds(outstanding_records: int) -> float:
+    if outstanding_records <= _FEW_RECORDS:
+        return 0
+    return min(outstanding_records * _GATHER_SECONDS_PER_RECORD, _LONGEST_GATHER_SECONDS)
 
 
 def _queued_bytes(messages: Sequence[KafkaMessage]) -> int:
