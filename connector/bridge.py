@@ -99,8 +99,9 @@ class Bridge:
         self._tasks = [asyncio.create_task(self._warm_up()), asyncio.create_task(self._measure())]
         spool = self.settings.spool
         if spool.folder:
-            self._spool = DiskSpool(spool, self.metrics)
-            self._drain = Drain(spool, self._new_drain_sink, self._new_flow, lambda: self._flow is not None, self.metrics)
+            seals = self.catalogue.policy.seals
+            self._spool = DiskSpool(spool, seals, self.metrics)
+            self._drain = Drain(spool, seals, self._new_drain_sink, self._new_flow, self._may_deliver, self.metrics)
             self._tasks.append(asyncio.create_task(self._drain.run()))
         for task in self._tasks:
             task.add_done_callback(_tell_defect)
@@ -185,6 +186,9 @@ class Bridge:
         # A callback makes many short-lived values and hardly a cycle; the default looks at them every 700.
         gc.set_threshold(50_000, 20, 100)
         event("ready", "info")
+
+    def _may_deliver(self) -> bool:
+        return self._flow is not None
 
     def _new_flow(self, sink: Sink, spool: Spool | None = None) -> Flow:
         renamed_keys = self.settings.callbacks.renamed_keys

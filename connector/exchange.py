@@ -6,6 +6,7 @@ for, and the answer is one write. Everything else is left to uvicorn's.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -13,6 +14,9 @@ from typing import Any, Final, NamedTuple
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+
+_LOG: Final = logging.getLogger("uvicorn.error")
 
 
 class _NobodyWaits:
@@ -43,6 +47,7 @@ class Exchange(RequestResponseCycle):
         self.transport = transport
         self.flow = flow
         self.on_response = on_response
+        self.logger = _LOG
         self.access_log = False
         self.default_headers = []
         self.message_event = _NOBODY

@@ -21,7 +21,8 @@ def check_personal(settings: Settings, catalogue: Catalogue | None) -> Iterator[
         yield _whole_callbacks(catalogue)
         yield from _numbers_in_texts(catalogue)
     if settings.spool.folder:
-        yield _spool(Path(settings.spool.folder))
+        is_sealed = bool(settings.privacy.seal_keys.get_secret_value())
+        yield _spool(Path(settings.spool.folder), "sealed" if is_sealed else "in clear")
 
 
 def _whole_callbacks(catalogue: Catalogue) -> Finding:
@@ -51,8 +52,8 @@ def _numbers_in_texts(catalogue: Catalogue) -> Iterator[Finding]:
         yield Finding("privacy", "warning", found, advice)
 
 
-def _spool(folder: Path) -> Finding:
-    found = f"spool.folder {folder} holds whole callbacks in clear; nobody but the bridge's user needs to read it"
+def _spool(folder: Path, how: str) -> Finding:
+    found = f"spool.folder {folder} holds whole callbacks {how}; nobody but the bridge's user needs to read it"
     try:
         mode = folder.stat().st_mode
     except OSError:

@@ -15,15 +15,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from connector.errors import NoRoom
+from connector.errors import NoRoom, NotOpened
 from connector.logs import Seldom, event
 from connector.metrics import Metrics
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Sink
+from connector.privacy.sealed import Seals
 from connector.settings import Spool
-from connector.spool.file import DAMAGED, REFUSED, Waiting, Why
+from connector.spool.file import DAMAGED, NOT_OPENED, REFUSED, Waiting, Why
 from connector.spool.opened import Opened, name_of
-from connector.spool.row import Kept
+from connector.spool.row import Kept, kept_of
 
 _ELECTION_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.05
@@ -79,11 +80,13 @@ class Drain:
     def __init__(
         self,
         settings: Spool,
+        seals: Seals | None,
         new_sink: Callable[[], PatientSink],
         new_flow: Callable[[PatientSink], Flow],
         may_deliver: Callable[[], bool],
         metrics: Metrics,
     ) -> None:
+        self._seals = seals
         self._opened = Opened(settings)
         self._file, self._shared = self._opened.file, self._opened.shared
         self._lock = os.open(Path(settings.folder) / "drain.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -100,6 +103,7 @@ class Drain:
         self._set_aside = metrics.spool_set_aside
         self._disk_failed = Seldom("spool_failed", "error")
         self._not_delivered = Seldom("spool_not_delivered", "error")
+        self._not_opened = Seldom("spool_not_opened", "error")
 
     async def run(self) -> None:
         """Drain until cancelled."""
@@ -176,16 +180,29 @@ class Drain:
 
     async def _begin(self, sink: PatientSink, flow: Flow, row: Waiting) -> None:
         """Hand one callback over to the producer, when that has room."""
-        if row.kept is None:
-            self._aside.append((row.id, DAMAGED))
+        kept = self._kept(row)
+        if kept is None:
             return
         while sink.outstanding_records > _UNDER_WAY_RECORDS or sink.outstanding_bytes > _UNDER_WAY_BYTES:  # noqa: ASYNC110 - plain numbers
             await asyncio.sleep(_ROOM_SECONDS)
-        task = asyncio.create_task(self._deliver(flow, row.id, row.kept))
+        task = asyncio.create_task(self._deliver(flow, row.id, kept))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         # It runs until it has handed its records over, so that they are in order; and callers get their turn.
         await asyncio.sleep(0)
+
+    def _kept(self, row: Waiting) -> Kept | None:
+        """Return the callback of a row, or None for one that has to be set aside."""
+        kept = None
+        try:
+            kept = kept_of(row.content, self._seals) if row.content is not None else None
+        except NotOpened as sealed:
+            self._aside.append((row.id, NOT_OPENED))
+            self._not_opened.event(why=str(sealed), advice="add that key to privacy.seal_keys and start again: it is kept")
+        else:
+            if kept is None:
+                self._aside.append((row.id, DAMAGED))
+        return kept
 
     async def _deliver(self, flow: Flow, place: int, kept: Kept) -> None:
         try:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from connector.spool.row import Kept, Row, kept_of
+from connector.spool.row import Row, is_sound
 from connector.spool.shared import ROOM, Shared
 
 NAME: Final = "spool.sqlite"
@@ -50,24 +50,32 @@ INSERT INTO totals VALUES (0, 0);
 """
 
 _COUNT: Final = "UPDATE totals SET callbacks = callbacks + ?, bytes = bytes + ?"
-_REFUSED_TOTALS: Final = "SELECT count(*), total(length(content)) FROM set_aside WHERE why = ?"
+_MENDABLE_TOTALS: Final = "SELECT count(*), total(length(content)) FROM set_aside WHERE why IN (?, ?)"
 _TAKE_BACK: Final = """
 INSERT INTO callbacks (received_at, content, checksum)
-SELECT received_at, content, checksum FROM set_aside WHERE why = ? ORDER BY id
+SELECT received_at, content, checksum FROM set_aside WHERE why IN (?, ?) ORDER BY id
 """
 
-Why = Literal["refused_by_kafka", "damaged"]
+Why = Literal["refused_by_kafka", "not_opened", "damaged"]
 REFUSED: Final[Why] = "refused_by_kafka"
 """Kafka refuses it for good, and the dead letter that it would be as well: an operator's fault, as a size limit is."""
+NOT_OPENED: Final[Why] = "not_opened"
+"""It is sealed with a key that is not among ours: it was taken away too soon."""
 DAMAGED: Final[Why] = "damaged"
 """The row is not what was written."""
 
 
+_MENDABLE: Final = (REFUSED, NOT_OPENED)
+
+
 class Waiting(NamedTuple):
-    """A row on its way out: its place, and the callback; None when the content is not what was written."""
+    """A row on its way out: its place, and its content; None when that is not what was written."""
 
     id: int
-    kept: Kept | None
+    content: bytes | None
+
+    def __repr__(self) -> str:
+        return f"Waiting({self.id})"
 
 
 class Totals(NamedTuple):
@@ -132,7 +140,7 @@ class File:
             "SELECT id, content, checksum FROM callbacks WHERE id > ? ORDER BY id LIMIT ?", (after, most)
         )
         for place, content, checksum in cursor:
-            found.append(Waiting(place, kept_of(content, checksum)))
+            found.append(Waiting(place, content if is_sound(content, checksum) else None))
             size_bytes += len(content)
             if size_bytes > _BATCH_BYTES:
                 cursor.close()
@@ -154,13 +162,13 @@ class File:
             self._delete([place for place, _ in rows])
 
     def take_back(self) -> None:
-        """Put at the end of the queue what was set aside because Kafka would not have it: that may have been mended."""
+        """Put at the end of the queue what was set aside for a reason that may have been mended: see `Why`."""
         with self._writing() as run:
-            callbacks, size_bytes = run(_REFUSED_TOTALS, (REFUSED,)).fetchone()
+            callbacks, size_bytes = run(_MENDABLE_TOTALS, _MENDABLE).fetchone()
             if callbacks:
-                run(_TAKE_BACK, (REFUSED,))
+                run(_TAKE_BACK, _MENDABLE)
                 run(_COUNT, (callbacks, int(size_bytes)))
-                run("DELETE FROM set_aside WHERE why = ?", (REFUSED,))
+                run("DELETE FROM set_aside WHERE why IN (?, ?)", _MENDABLE)
 
     def hold(self) -> None:
         """Let new callbacks wait until the last ones are delivered."""

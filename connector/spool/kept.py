@@ -8,6 +8,7 @@ from typing import Any, Final
 from connector.errors import NoRoom
 from connector.logs import Seldom
 from connector.metrics import Metrics
+from connector.privacy.sealed import Seals
 from connector.records import RawCallback
 from connector.settings import Spool
 from connector.spool.file import Totals
@@ -28,7 +29,8 @@ _REFUSALS: Final = {
 class DiskSpool:
     """A worker's spool; see `connector.pipeline.keep.Spool`. Made on the event loop, after `prepare` in the supervisor."""
 
-    def __init__(self, settings: Spool, metrics: Metrics) -> None:
+    def __init__(self, settings: Spool, seals: Seals | None, metrics: Metrics) -> None:
+        self._seals = seals
         self._max_age_ms = settings.max_age_seconds * 1000
         self._opened = Opened(settings)
         self._file, self._shared = self._opened.file, self._opened.shared
@@ -62,7 +64,7 @@ class DiskSpool:
         if self._shared.refusal:
             raise NoRoom(_REFUSALS[self._shared.refusal])
         kept = asyncio.get_running_loop().create_future()
-        self._rows.append((row_of(raw, credential), kept))
+        self._rows.append((row_of(raw, credential, self._seals), kept))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit())
         await kept

@@ -18,15 +18,15 @@ from connector.errors import ConfigurationInvalid
 from connector.logs import event
 from connector.settings import Spool
 from connector.spool.file import APPLICATION_ID, NAME, VERSION, File, create
-from connector.spool.row import Row, kept_of
+from connector.spool.row import Row, is_sound
 from connector.spool.shared import Shared
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _TAKE_OVER_ROWS: Final = 500
-_FORWARDS: Final = "SELECT id, content, checksum FROM callbacks WHERE id > ? ORDER BY id"
-_BACKWARDS: Final = "SELECT id, content, checksum FROM callbacks WHERE id > ? ORDER BY id DESC"
-_ONE: Final = "SELECT id, content, checksum FROM callbacks WHERE id = ?"
+_FORWARDS: Final = "SELECT id, received_at, content, checksum FROM callbacks WHERE id > ? ORDER BY id"
+_BACKWARDS: Final = "SELECT id, received_at, content, checksum FROM callbacks WHERE id > ? ORDER BY id DESC"
+_ONE: Final = "SELECT id, received_at, content, checksum FROM callbacks WHERE id = ?"
 _LARGEST_GAP: Final = 100_000
 """So many places are tried one by one where rows cannot be read."""
 
@@ -172,9 +172,10 @@ def _readable(damaged: Path) -> Iterator[Row]:
 
 
 def _rows(connection: sqlite3.Connection, query: str, place_asked: int) -> Iterator[tuple[int, Row | None]]:
-    for place, content, checksum in connection.execute(query, (place_asked,)):
-        kept = kept_of(content, checksum)
-        yield place, Row(kept.received_at, content, checksum) if kept else None
+    for place, received_at, content, checksum in connection.execute(query, (place_asked,)):
+        # The checksum is of the content alone; a time that is none any more only says how long it has waited.
+        at_ms = received_at if isinstance(received_at, int) else 0
+        yield place, Row(at_ms, content, checksum) if is_sound(content, checksum) else None
 
 
 def _expected(damaged: Path) -> int | None:

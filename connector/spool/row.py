@@ -1,4 +1,4 @@
-"""A callback as a row of the spool: MessagePack and a checksum.
+"""A callback as a row of the spool: MessagePack, sealed as a whole where keys are set, and a checksum.
 
 In it are body, method, query, content type, trace, time of receipt and the name of the credential; never another header,
 never a secret.
@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from connector.privacy.sealed import NO_KEYS, Seals
 from connector.records import RawCallback
 
 
@@ -49,19 +50,29 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Kept).decode
 
 
-def row_of(raw: RawCallback, credential: str) -> Row:
-    """Return the row of a callback that the named credential let in."""
+def row_of(raw: RawCallback, credential: str, seals: Seals | None) -> Row:
+    """Return the row of a callback that the named credential let in, sealed if there are keys."""
     content = _encode(
         Kept(raw.method, raw.query, raw.content_type, raw.body, raw.received_at, raw.traceparent, raw.tracestate, credential)
     )
+    if seals:
+        content = seals.seal(content)
     return Row(raw.received_at, content, zlib.crc32(content))
 
 
-def kept_of(content: object, checksum: object) -> Kept | None:
-    """Return the callback in a row, or None when it is not what was written."""
-    if not isinstance(content, bytes) or zlib.crc32(content) != checksum:
-        return None
+def is_sound(content: object, checksum: object) -> bool:
+    """Return whether the content of a row is what was written."""
+    return isinstance(content, bytes) and zlib.crc32(content) == checksum
+
+
+def kept_of(content: bytes, seals: Seals | None) -> Kept | None:
+    """Return the callback in a row that is sound, or None when it is none.
+
+    Raises:
+        NotOpened: when it is sealed, and our keys do not open it.
+    """
     try:
-        return _decode(content)
+        # MessagePack of ours begins with no zero byte: what is not sealed is returned as it is.
+        return _decode((seals or NO_KEYS).open(content))
     except msgspec.DecodeError:
         return None

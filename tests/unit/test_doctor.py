@@ -253,6 +253,8 @@ def test_whole_callbacks_in_clear_beside_hidden_numbers_are_warned_of() -> None:
 def test_spool_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     assert [finding.state for finding in personal(SPOOL__FOLDER=str(folder))] == ["ok", "ok"]
+    assert "whole callbacks in clear" in personal(SPOOL__FOLDER=str(folder))[1].found
+    assert "whole callbacks sealed" in personal(SPOOL__FOLDER=str(folder), **SEALED)[1].found
     folder.mkdir(mode=0o700)
     assert personal(SPOOL__FOLDER=str(folder))[1].state == "ok"
     folder.chmod(0o750)

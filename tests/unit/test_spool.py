@@ -16,16 +16,18 @@ from typing import Any
 import pytest
 
 from connector.errors import ConfigurationInvalid, NoRoom
+from connector.logs import configure
 from connector.metrics import Metrics
 from connector.pipeline.outcome import Failure, Outcome
+from connector.privacy.sealed import Seals
 from connector.records import KafkaMessage, RawCallback, Request
-from connector.settings import Spool
+from connector.settings import Logs, Spool
 from connector.spool import drain as drain_module
 from connector.spool.drain import Drain
 from connector.spool.file import NAME, VERSION, File
 from connector.spool.kept import DiskSpool
 from connector.spool.prepare import prepare
-from connector.spool.row import Row, row_of
+from connector.spool.row import Row, kept_of, row_of
 from connector.spool.shared import ROOM, TOO_OLD, Shared
 from tests.callbacks import MemorySink, answer_to, counted, decoded, envelope, flow, message, raw
 
@@ -39,16 +41,19 @@ class Disk:
         self.settings = Spool(folder=str(folder / "spool"), **settings)
         self.folder = folder / "spool"
         self.prepared = prepare(self.settings)
+        self.seals: Seals | None = None
 
     def file(self) -> File:
         return File(self.folder, self.settings.max_bytes, Shared(self.folder))
 
     def spool(self, metrics: Metrics | None = None) -> DiskSpool:
-        return DiskSpool(self.settings, metrics or Metrics())
+        return DiskSpool(self.settings, self.seals, metrics or Metrics())
 
     def waiting(self) -> list[RawCallback | None]:
         with closing(self.file()) as file:
-            return [row.kept.raw() if row.kept else None for row in file.read(0, 10_000)]
+            rows = file.read(0, 10_000)
+        kept = [kept_of(row.content, self.seals) if row.content is not None else None for row in rows]
+        return [one.raw() if one else None for one in kept]
 
     def again(self) -> "Disk":
         """Return the same spool in an instance that starts anew."""
@@ -100,7 +105,7 @@ def test_file_is_its_owners_alone(disk: Disk) -> None:
     assert stat.S_IMODE(disk.folder.stat().st_mode) == 0o700
     with closing(disk.file()) as file:
         # While it is open, SQLite has two more files beside it.
-        file.append([row_of(numbered(2), "header")])
+        file.append([row_of(numbered(2), "header", None)])
         files = list(disk.folder.glob("*"))
         assert len(files) >= 4
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
@@ -192,7 +197,7 @@ def test_what_waits_for_too_long_stops_more_from_being_taken(tmp_path: Path) -> 
 def test_nothing_of_a_callback_shows_in_what_is_told(disk: Disk, capsys: pytest.CaptureFixture[str]) -> None:
     keep(disk, numbered(1))
     with closing(disk.file()) as file:
-        told = repr(file.read(0)) + repr(row_of(numbered(1), "header"))
+        told = repr(file.read(0)) + repr(row_of(numbered(1), "header", None))
     assert SECRET not in told
     assert "wamid" not in told
     assert SECRET not in "".join(capsys.readouterr())
@@ -365,7 +370,7 @@ class PatientMemory(MemorySink):
 async def draining(disk: Disk, sink: PatientMemory, metrics: Metrics | None = None) -> AsyncIterator[DiskSpool]:
     metrics = metrics or Metrics()
     spool = disk.spool(metrics)
-    drain = Drain(disk.settings, lambda: sink, lambda into: flow(into, metrics=metrics), lambda: True, metrics)
+    drain = Drain(disk.settings, disk.seals, lambda: sink, lambda into: flow(into, metrics=metrics), lambda: True, metrics)
     task = asyncio.create_task(drain.run())
     try:
         yield spool
@@ -533,6 +538,58 @@ def test_row_that_is_not_what_was_written_is_set_aside_and_blocks_nothing(disk: 
     assert counted(metrics, "connector_spool_set_aside_callbacks") == 1
 
 
+# Sealed.
+
+NEW_KEY = {"new": b"n" * 32}
+OLD_KEY = {"old": b"o" * 32}
+
+
+async def drained(disk: Disk, metrics: Metrics | None = None) -> PatientMemory:
+    sink = PatientMemory()
+    async with draining(disk, sink, metrics) as spool:
+        await until(lambda: not spool.is_waiting)
+    return sink
+
+
+def test_sealed_nothing_of_a_callback_is_on_disk_and_all_of_it_is_delivered(disk: Disk) -> None:
+    disk.seals = Seals(OLD_KEY)
+    keep(disk, *(numbered(number) for number in range(3)))
+
+    on_disk = b"".join(path.read_bytes() for path in disk.folder.glob("*") if path.is_file())
+    assert b"s1:old:" in on_disk
+    assert SECRET.encode() not in on_disk
+    assert ids(asyncio.run(drained(disk))) == [0, 1, 2]
+
+
+def test_what_was_sealed_with_an_older_key_or_not_at_all_is_delivered_too(disk: Disk) -> None:
+    keep(disk, numbered(0))
+    disk.seals = Seals(OLD_KEY)
+    keep(disk, numbered(1))
+    disk.seals = Seals(NEW_KEY | OLD_KEY)
+    keep(disk, numbered(2))
+
+    assert ids(asyncio.run(drained(disk))) == [0, 1, 2]
+
+
+def test_what_our_keys_do_not_open_is_set_aside_and_delivered_once_the_key_is_back(
+    disk: Disk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(Logs(format="json"))
+    disk.seals = Seals(OLD_KEY)
+    keep(disk, numbered(0))
+    disk.seals = Seals(NEW_KEY)
+    keep(disk, numbered(1))
+    metrics = Metrics()
+
+    assert ids(asyncio.run(drained(disk, metrics))) == [1]
+    assert counted(metrics, "connector_spool_set_aside_callbacks") == 1
+    assert "sealed with the key old, which is not among privacy.seal_keys" in capsys.readouterr().err
+
+    again = disk.again()
+    again.seals = Seals(NEW_KEY | OLD_KEY)
+    assert ids(asyncio.run(drained(again))) == [0]
+
+
 def test_one_worker_drains_and_another_takes_over_when_it_ends(disk: Disk) -> None:
     async def run() -> tuple[list[int], list[int]]:
         first, second = PatientMemory(), PatientMemory()
@@ -557,7 +614,7 @@ def test_nothing_is_produced_while_the_flow_may_not(disk: Disk) -> None:
     may: list[bool] = []
 
     async def run() -> None:
-        drain = Drain(disk.settings, lambda: sink, flow, lambda: bool(may), metrics)
+        drain = Drain(disk.settings, None, lambda: sink, flow, lambda: bool(may), metrics)
         task = asyncio.create_task(drain.run())
         await asyncio.sleep(0.3)
         assert not sink.messages
