@@ -156,9 +156,16 @@ class _Reading:
     async def callback(self) -> RawCallback | Answer:
         """Return the callback, or the answer that refuses its body."""
         headers = dict(self._scope["headers"])
-        body = self._refusal(headers) or await self._body()
-        if isinstance(body, Answer):
-            return body
+        if refusal := self._refusal(headers):
+            return refusal
+        message = await self._receive()
+        if message["type"] == "http.request" and not message.get("more_body") and len(message["body"]) == self.size_bytes:
+            # Nearly always: the whole body, and as long as was told.
+            body = message["body"]
+        else:
+            body = await self._joined(message)
+            if isinstance(body, Answer):
+                return body
         return _raw_callback(self._scope["method"], self._scope["query_string"], headers, body, self._clock())
 
     def _refusal(self, headers: Mapping[bytes, bytes]) -> Answer | None:
@@ -172,17 +179,8 @@ class _Reading:
             return answers.TOO_LARGE
         return None if self._take(length) else answers.NO_ROOM
 
-    async def _body(self) -> bytes | Answer:
-        message = await self._receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            body: bytes = message["body"]
-            if len(body) > self._limit_bytes:
-                return answers.TOO_LARGE
-            return body if self._take(len(body)) else answers.NO_ROOM
-        parts = await self._parts(message)
-        return parts if isinstance(parts, Answer) else b"".join(parts)
-
-    async def _parts(self, message: Message) -> list[bytes] | Answer:
+    async def _joined(self, message: Message) -> bytes | Answer:
+        """Return the body that begins with a message and may go on in others."""
         parts, size_bytes = [], 0
         while True:
             if message["type"] != "http.request":
@@ -194,7 +192,7 @@ class _Reading:
                 return answers.NO_ROOM
             parts.append(message["body"])
             if not message.get("more_body"):
-                return parts
+                return b"".join(parts)
             message = await self._receive()
 
     def _take(self, size_bytes: int) -> bool:
@@ -209,18 +207,13 @@ class _Reading:
 
 
 def _raw_callback(method: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes, now_ns: int) -> RawCallback:
-    traceparent = headers.get(b"traceparent", b"")
-    tracestate = headers.get(b"tracestate", b"")
-    is_traced = bool(traceparent) and _TRACEPARENT.fullmatch(traceparent) is not None
-    return RawCallback(
-        method=method,
-        query=query.decode("latin-1"),
-        content_type=headers.get(b"content-type", b"").decode("latin-1")[:_LONGEST_CONTENT_TYPE],
-        body=bytes(body),
-        received_at=now_ns // 1_000_000,
-        traceparent=traceparent.decode("ascii") if is_traced else None,
-        tracestate=tracestate.decode("ascii") if is_traced and _TRACESTATE.fullmatch(tracestate) else None,
-    )
+    traceparent = tracestate = None
+    if (given := headers.get(b"traceparent")) and _TRACEPARENT.fullmatch(given):
+        traceparent = given.decode("ascii")
+        if (given := headers.get(b"tracestate")) and _TRACESTATE.fullmatch(given):
+            tracestate = given.decode("ascii")
+    content_type = headers.get(b"content-type", b"").decode("latin-1")[:_LONGEST_CONTENT_TYPE]
+    return RawCallback(method, query.decode("latin-1"), content_type, bytes(body), now_ns // 1_000_000, traceparent, tracestate)
 
 
 def create_app(
