@@ -98,8 +98,8 @@ def _print(rows: Sequence[Row]) -> None:
             f"{verdict.longest_wait_seconds:.1f}",
         )
         table.add_row(row.fault, *map(str, cells), style="red" if row.problems else None)
-    # Where nobody looks the columns need not be narrow.
-    show.out.print(table, width=None if show.out.is_terminal else _WIDTH)
+    # Where nobody looks, the columns need not be narrow.
+    (show.out if show.out.is_terminal else Console(width=_WIDTH)).print(table)
     for row in rows:
         for problem in row.problems:
             show.line(f"{row.fault}: {problem}")

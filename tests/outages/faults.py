@@ -15,6 +15,8 @@ from tests.stack.cluster import in_parallel
 SMALLEST_SPOOL_BYTES: Final = 1024 * 1024
 SMALL_DISK_BYTES: Final = 2 * 1024 * 1024
 _SLOW_SECONDS: Final = 0.2
+_SILENT: Final = 2.5
+"""So much longer lasts what gives no sign: first each caller waits until the delivery is given up."""
 _FULL_SECONDS: Final = 90.0
 _HALF_AN_HOUR: Final = 1800.0
 
@@ -52,7 +54,7 @@ def all_brokers_killed(scene: Scene) -> None:
 
 def one_broker_frozen(scene: Scene) -> None:
     scene.cluster.brokers[1].freeze()
-    scene.last()
+    scene.last(_SILENT)
     scene.cluster.brokers[1].resume()
     scene.cluster.wait_until_in_sync()
 
@@ -60,7 +62,7 @@ def one_broker_frozen(scene: Scene) -> None:
 def all_brokers_frozen(scene: Scene) -> None:
     for broker in scene.cluster.brokers:
         broker.freeze()
-    scene.last()
+    scene.last(_SILENT)
     for broker in scene.cluster.brokers:
         broker.resume()
     scene.cluster.wait_until_in_sync()
@@ -74,7 +76,7 @@ def brokers_slow(scene: Scene) -> None:
 
 def network_frozen(scene: Scene) -> None:
     scene.cluster.network.freeze()
-    scene.last()
+    scene.last(_SILENT)
     scene.cluster.network.thaw()
 
 
