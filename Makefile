@@ -70,6 +70,15 @@ stack: $(INSTALLED) ## the real Kafka and registry in the foreground; needs Mave
 bench: $(INSTALLED) ## load the bridge and the usual way side by side; needs wrk (and Maven for the real Kafka)
 	$(BIN)/python -m benchmarks
 
+.PHONY: wheel
+wheel: $(INSTALLED) ## the wheel in dist/, and beside it its bill of materials (CycloneDX)
+	$(BIN)/python -m hatchling build -t wheel -d dist
+	$(BIN)/python -m supply.sbom dist
+
+.PHONY: audit
+audit: $(INSTALLED) ## is anything known against the locked packages? asks PyPI, else OSV
+	$(BIN)/python -m supply.audit
+
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 

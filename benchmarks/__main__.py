@@ -2,138 +2,172 @@
 
 import argparse
 import json
-import os
-import secrets
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import baseline, check, load, servers, stack
-from benchmarks.callbacks import LoadName
-from benchmarks.report import Figures, report, table
+from benchmarks import baseline, cores, load, machine, outage, stack
+from benchmarks.callbacks import templates
+from benchmarks.contenders import STARTS, Running, running, written_by
+from benchmarks.cores import Cores
+from benchmarks.report import Figures, report, rounded, table
+from benchmarks.workloads import WORKLOADS, Workload
 from connector import catalogue as catalogues
-from connector.registry import Registry
 
-_WARM_UP_SECONDS = 3
-_SETTLE_SECONDS = 0.5
-_MESSAGES = ("document", "order", "media", "text")
-_Start = Callable[[stack.Stack, int, Path], AbstractContextManager[servers.Server]]
+_OUTAGE: Final = "outage"
+_QUICK_SECONDS: Final = 2
+_WIDTH: Final = 120
+_console: Final = Console(stderr=True)
 
 
-class Contender(NamedTuple):
-    """A server to measure and the topics that it writes to."""
-
-    name: str
-    start: _Start
-    message_topics: tuple[str, ...]
-    status_topic: str
-    contact_topic: str
+class BrokenPromise(Exception):
+    """A callback answered 2xx is not in the topics, or the run went wrong otherwise."""
 
 
 def main() -> int:
     """Measure and print; return 1 when a run broke the promise."""
     arguments = _arguments()
-    catalogue = catalogues.load()
-    types = catalogue.record_types
-    contenders = [
-        Contender(
-            "baseline",
-            servers.baseline,
-            tuple(baseline.TOPICS[kind] for kind in _MESSAGES),
-            baseline.TOPICS["status"],
-            baseline.TOPICS["contact"],
-        ),
-        Contender(
-            "bridge",
-            servers.bridge,
-            tuple(types[kind].topic for kind in _MESSAGES),
-            types["status"].topic,
-            types["contact"].topic,
-        ),
-    ]
     missing = [program for program in ("wrk", "taskset") if shutil.which(program) is None]
     if missing:
         print(f"{' and '.join(missing)} must be installed (Debian: apt install wrk util-linux)", file=sys.stderr)
         return 2
-    core, *others = sorted(os.sched_getaffinity(0))
-    if not others:
+    chosen = [name for name in arguments.workloads if name != _OUTAGE and _rounds(WORKLOADS[name], arguments)]
+    wanted = cores.share_out(max((WORKLOADS[name].server_cores for name in chosen), default=1))
+    if wanted is None:
         print("two cores are needed: one for the server, one for load and broker", file=sys.stderr)
         return 2
-    # What this process starts inherits it: the broker and the load.
-    os.sched_setaffinity(0, others)
-    topics = [*baseline.TOPICS.values(), *(record_type.topic for record_type in catalogue)]
-    console = Console(stderr=True)
-    runs: dict[str, list[Figures]] = {contender.name: [] for contender in contenders}
-    checked = dict.fromkeys(runs, 0)
-    with (
-        tempfile.TemporaryDirectory(prefix="benchmark-") as name,
-        stack.started(Path(name), topics, embedded=arguments.embedded) as running,
-    ):
-        folder = Path(name)
-        load.write_templates(folder / "templates", arguments.load)
-        registry = Registry(running.registry_url)
-        for record_type in catalogue:
-            registry.register(record_type)
-        for _ in range(arguments.runs):
-            for contender in contenders:
-                figures, acknowledged, wrong = _measure(contender, running, core, folder, arguments.seconds)
-                runs[contender.name].append(figures)
-                checked[contender.name] += acknowledged
-                rate = f"{figures.callbacks_per_second:,.0f} callbacks/s, {figures.cpu_us_per_callback:.1f} µs"
-                console.print(f"{contender.name}: {rate}, {acknowledged:,} answered 2xx, {', '.join(wrong) or 'all found'}")
-                if wrong:
-                    return 1
-        result = report(running.broker, arguments.load, runs, checked)
+    result: dict[str, Any] = {"machine": machine.described(), "cores": wanted.described(), "notes": [], "workloads": {}}
+    cores.keep_to(wanted)
+    try:
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+            for brokers in (1, 3):
+                names = [workload for workload in chosen if WORKLOADS[workload].brokers == brokers]
+                folder = Path(name) / f"brokers-{brokers}"
+                folder.mkdir()
+                if names or (brokers == 1 and _OUTAGE in arguments.workloads):
+                    _on_a_stack(brokers, names, arguments, wanted, folder, result)
+    except BrokenPromise as broken:
+        print(broken, file=sys.stderr)
+        return 1
+    if arguments.save:
+        Path(arguments.save).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
-        Console().print(table(result))
+        _print(result)
     return 0
 
 
-def _measure(
-    contender: Contender, running: stack.Stack, core: int, folder: Path, seconds: int
-) -> tuple[Figures, int, list[str]]:
-    templates = folder / "templates"
-    with contender.start(running, core, folder) as server:
-        load.send(server.url, templates, secrets.token_hex(4), _WARM_UP_SECONDS)
-        time.sleep(_SETTLE_SECONDS)
-        topics = check.Topics(
-            running.bootstrap_servers, contender.message_topics, contender.status_topic, contender.contact_topic
-        )
-        run = secrets.token_hex(4)
-        before = server.cpu_seconds()
-        seen = load.send(server.url, templates, run, seconds)
-        cpu_seconds = server.cpu_seconds() - before
-        memory = server.peak_memory_mb()
-        time.sleep(_SETTLE_SECONDS)
-    found = topics.added(run, read=running.keeps_records)
-    topics.close()
-    figures = Figures(
-        callbacks_per_second=seen.acknowledged / seen.seconds,
-        cpu_us_per_callback=cpu_seconds * 1e6 / max(seen.acknowledged, 1),
-        p50_ms=seen.p50_ms,
-        p99_ms=seen.p99_ms,
-        peak_memory_mb=memory,
-    )
-    return figures, seen.acknowledged, check.faults(seen, found)
+def _on_a_stack(
+    brokers: int, names: Sequence[str], arguments: argparse.Namespace, given: Cores, folder: Path, result: dict[str, Any]
+) -> None:
+    topics = [*baseline.TOPICS.values(), *(record_type.topic for record_type in catalogues.load())]
+    starting = stack.started(folder, topics, embedded=arguments.embedded) if brokers == 1 else stack.cluster(folder, topics)
+    with starting as broker:
+        if broker is None:
+            result["notes"].append(
+                "three brokers were not measured: they need the real Kafka (Java and Maven) and tests/stack/cluster.py"
+            )
+            return
+        if brokers == 1:
+            result["broker"] = broker.broker
+        stack.registered(broker.registry_url)
+        with ExitStack() as open_things:
+            started: dict[str, Running] = {}
+            for name in names:
+                workload = WORKLOADS[name]
+                if len(given.server) < workload.server_cores:
+                    result["notes"].append(f"{name} was not measured: it needs {workload.server_cores + 2} cores")
+                    continue
+                for contender in workload.contenders:
+                    if contender not in started:
+                        written = written_by(contender, catalogues.load())
+                        starts = running(STARTS[contender], written, broker, given, folder, keeps_records=broker.keeps_records)
+                        started[contender] = open_things.enter_context(starts)
+                result["workloads"][name] = _measured(name, workload, started, arguments, given, folder)
+        if brokers == 1 and _OUTAGE in arguments.workloads:
+            _measure_outage(broker, arguments, given, folder, result)
+
+
+def _measured(
+    name: str, workload: Workload, started: dict[str, Running], arguments: argparse.Namespace, given: Cores, folder: Path
+) -> dict[str, Any]:
+    file = load.write_templates(folder / f"{name}.templates", templates(workload.load))
+    caller = load.Caller(file, given.load, workload.connections)
+    runs: dict[str, list[Figures]] = {contender: [] for contender in workload.contenders}
+    acknowledged = 0
+    for _ in range(_rounds(workload, arguments)):
+        for contender, own in runs.items():
+            done = started[contender].run(
+                caller,
+                arguments.seconds,
+                events_per_callback=workload.events_per_callback,
+                is_bad=workload.load == "bad",
+            )
+            own.append(done.figures)
+            acknowledged += done.acknowledged
+            rate = f"{rounded(done.figures.callbacks_per_second)} callbacks/s, {done.figures.cpu_us_per_callback:.1f} µs"
+            _console.print(f"{name}: {contender}: {rate}, {', '.join(done.wrong) or 'all found'}", highlight=False)
+            if done.wrong:
+                raise BrokenPromise(f"{contender}, {name}: {', '.join(done.wrong)}")
+    return report(workload, runs, acknowledged)
+
+
+def _measure_outage(
+    broker: stack.Stack, arguments: argparse.Namespace, given: Cores, folder: Path, result: dict[str, Any]
+) -> None:
+    if broker.kafka is None:
+        result["notes"].append("the outage was not measured: it needs the real Kafka (Java and Maven)")
+        return
+    _console.print("outage: before, in and after")
+    told = result[_OUTAGE] = outage.measured(broker, given, folder, arguments.seconds, 2 * arguments.seconds)
+    if told["missing"]:
+        raise BrokenPromise(f"outage: {told['missing']} of {told['answered']} callbacks answered 2xx are missing")
+
+
+def _rounds(workload: Workload, arguments: argparse.Namespace) -> int:
+    if arguments.rounds is not None:
+        return int(arguments.rounds)
+    return workload.quick_rounds if arguments.quick else workload.rounds
+
+
+def _print(result: dict[str, Any]) -> None:
+    # Eight figures need room; a file has it.
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    for told in result["workloads"].values():
+        console.print(table(told))
+    if _OUTAGE in result:
+        console.print(outage.table(result[_OUTAGE]))
+    console.print(f"{result['broker']}; {result['cores']}; {machine.in_one_line(result['machine'])}", highlight=False)
+    for note in result["notes"]:
+        console.print(note, highlight=False)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=10, help="length of a run (default 10)")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each server (default 3)")
-    parser.add_argument("--load", choices=get_args(LoadName), default="documents", help="what is sent (default documents)")
+    names = [*WORKLOADS, _OUTAGE]
+    parser.add_argument("--quick", action="store_true", help="the most important ones in a minute")
+    parser.add_argument("--seconds", type=int, help="length of a run (default 5; quick: 2)")
+    parser.add_argument("--rounds", type=int, help="runs of each server (default: the workload's own)")
     parser.add_argument("--embedded", action="store_true", help="librdkafka's mock broker, also where there is Java")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    return parser.parse_args()
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
+    parser.add_argument("--save", metavar="FILE", help="write the JSON to a file as well")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names)} (default: all)")
+    arguments = parser.parse_args()
+    unknown = set(arguments.workloads) - set(names)
+    if unknown:
+        parser.error(f"no such workload: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if not arguments.workloads:
+        arguments.workloads = list(WORKLOADS) if arguments.quick else names
+    if arguments.seconds is None:
+        arguments.seconds = _QUICK_SECONDS if arguments.quick else 5
+    return arguments
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The baseline: the bridge as it is usually written, for comparison. It is no part of the connector.
 
 A Starlette route with a function, `json.loads`, confluent's `AvroSerializer`, a future for each record and a thread that
-polls. The records have the plain fields only; there are no headers, no metrics and no authentication.
+polls. The records have the plain fields only; there are no headers, no metrics and no authentication. A callback that it does
+not understand goes to a topic of dead letters as it is.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ TOPICS = {
         "text": "texts",
         "status": "statuses",
         "contact": "contacts",
+        "dead_letter": "dead-letters",
     }.items()
 }
 
@@ -100,7 +102,15 @@ class Baseline:
 
     async def callback(self, request: Request) -> Response:
         """Take one callback: produce a record for each message and each contact, answer when all are acknowledged."""
-        root = json.loads(await request.body())
+        body = await request.body()
+        try:
+            futures = self._futures(json.loads(body))
+        except (ValueError, TypeError, KeyError):
+            futures = [self._send("dead_letter", None, body)]
+        await asyncio.gather(*futures)
+        return Response(status_code=200)
+
+    def _futures(self, root: dict[str, Any]) -> "list[asyncio.Future[None]]":
         value, extra = root["meta_object"]["value"], root["extra_info"]
         received_at = time.time_ns() // 1_000_000
         people = {contact["wa_id"]: contact for contact in value.get("contacts", [])}
@@ -118,8 +128,7 @@ class Baseline:
             self._produce("status", status["recipient_id"], self._status(status, value["metadata"], extra, received_at))
             for status in value.get("statuses", [])
         ]
-        await asyncio.gather(*futures)
-        return Response(status_code=200)
+        return futures
 
     def _message(
         self,
@@ -194,6 +203,9 @@ class Baseline:
         }
 
     def _produce(self, name: str, key: str, record: dict[str, Any]) -> "asyncio.Future[None]":
+        return self._send(name, key.encode(), self._serializers[name](record, self._contexts[name]))
+
+    def _send(self, name: str, key: bytes | None, value: bytes | None) -> "asyncio.Future[None]":
         assert self._loop is not None
         loop, future = self._loop, self._loop.create_future()
 
@@ -203,8 +215,7 @@ class Baseline:
             else:
                 loop.call_soon_threadsafe(future.set_exception, KafkaException(error))
 
-        value = self._serializers[name](record, self._contexts[name])
-        self._producer.produce(TOPICS[name], value, key.encode(), on_delivery=delivered)
+        self._producer.produce(TOPICS[name], value, key, on_delivery=delivered)
         return future
 
     def _poll(self) -> None:

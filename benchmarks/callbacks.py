@@ -1,4 +1,4 @@
-"""Invented callbacks for the loads: documents and orders with their contacts, 1.2 to 1.5 kB, or the mix of production.
+"""Invented callbacks for the loads: documents and orders with their contacts, the mix of production, big and bad ones.
 
 What differs from request to request is a placeholder, which `load.lua` fills with text of the same length.
 """
@@ -14,11 +14,14 @@ TIME: Final = "%TIME%"
 SMALLEST_BYTES: Final = 1200
 LARGEST_BYTES: Final = 1500
 
-LoadName = Literal["documents", "mix"]
-"""`documents`: documents and orders in turn. `mix`: 70 % statuses, 20 % texts, 10 % documents, orders and images."""
+LoadName = Literal["documents", "mix", "big", "bad"]
+"""`documents`: documents and orders in turn. `mix`: 70 % statuses, 20 % texts, 10 % documents, orders and images. `big`: 1,000
+statuses in each callback, the most that WhatsApp sends. `bad`: documents and orders, of which every tenth is a dead letter."""
+BIG_STATUSES: Final = 1000
 _KINDS: Final[dict[LoadName, tuple[str, ...]]] = {
     "documents": ("order", "document") * 32,
     "mix": (*("status",) * 70, *("text",) * 20, *("document", "order") * 4, "image", "image"),
+    "bad": (*("order", "document") * 27, "cut", "unfit", "empty") * 2,
 }
 _TEXT: Final = "per favore conferma la consegna del pacco prima di venerdì mattina grazie mille città più 🌻"
 _NAMES: Final = ("Giulia Bianchi", "Rahul Sharma", "Zoë Müller", "ಕನ್ನಡ ಹೆಸರು", "Mario 🌻 Rossi", "Ana")
@@ -26,24 +29,65 @@ _NAMES: Final = ("Giulia Bianchi", "Rahul Sharma", "Zoë Müller", "ಕನ್ನ
 
 def templates(load: LoadName = "documents") -> list[str]:
     """Return the bodies with their placeholders; the same ones in every run."""
+    if load == "big":
+        return statuses(BIG_STATUSES)
     chance = random.Random(1)  # noqa: S311 - the same callbacks each time, no secret
     kinds = list(_KINDS[load])
-    if load == "mix":
+    if load != "documents":
         chance.shuffle(kinds)
-    return [_status(chance) if kind == "status" else _body(chance, kind) for kind in kinds]
+    return [_template(chance, kind) for kind in kinds]
 
 
-def _status(chance: random.Random) -> str:
+def statuses(count: int) -> list[str]:
+    """Return a few callbacks with so many statuses each, all with the id of their callback."""
+    chance = random.Random(1)  # noqa: S311 - the same callbacks each time, no secret
+    return [_statuses(chance, count) for _ in range(max(1, 32 // count))]
+
+
+def _template(chance: random.Random, kind: str) -> str:
+    if kind == "status":
+        return _statuses(chance, 1)
+    if kind in _SPOILT:
+        good_kind, spoil = _SPOILT[kind]
+        return spoil(_body(chance, good_kind))
+    return _body(chance, kind)
+
+
+def _cut(text: str) -> str:
+    return text[:-2]
+
+
+def _unfit(text: str) -> str:
+    return text.replace('"quantity":', '"quantity":"many","was":')
+
+
+def _empty(text: str) -> str:
+    return text.replace('"document":', '"was":')
+
+
+_SPOILT: Final[dict[str, tuple[str, Callable[[str], str]]]] = {
+    "cut": ("order", _cut),
+    "unfit": ("order", _unfit),
+    "empty": ("document", _empty),
+}
+
+
+def _statuses(chance: random.Random, count: int) -> str:
+    entries = [_status(chance, NUMBER if count == 1 else f"39333{chance.randrange(10**7):07}") for _ in range(count)]
+    root = _envelope(chance, {"statuses": entries})
+    root["extra_info"] |= {"message_id": ID, "enable_url_tracking_body": False, "enable_url_tracking_button": False}
+    return _text_of(chance, root | {"status": entries[0]["status"], "message_id": ID})
+
+
+def _status(chance: random.Random, number: str) -> dict[str, Any]:
     name = chance.choice(("sent", "delivered", "read"))
-    status: dict[str, Any] = {"id": ID, "status": name, "timestamp": TIME, "recipient_id": NUMBER}
+    status: dict[str, Any] = {"id": ID, "status": name, "timestamp": TIME, "recipient_id": number}
     if name != "read":
         status["pricing"] = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"}
     if name == "sent":
         origin = {"id": _letters(chance, 32), "expiration_timestamp": TIME, "origin": {"type": "marketing"}}
         status["conversation"] = origin
-    root = _envelope(chance, {"statuses": [status]})
-    root["extra_info"] |= {"message_id": ID, "enable_url_tracking_body": False, "enable_url_tracking_button": False}
-    return _text_of(chance, root | {"status": name, "message_id": ID})
+    return status
 
 
 def _text_of(chance: random.Random, root: dict[str, Any]) -> str:

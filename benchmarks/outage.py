@@ -6,7 +6,6 @@ while it is not, callbacks/s out of it afterwards, and the worker's memory all a
 
 import argparse
 import json
-import os
 import re
 import secrets
 import sys
@@ -23,14 +22,17 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import check, load, servers, stack
+from benchmarks.callbacks import templates
+from benchmarks.contenders import BRIDGE, written_by
+from benchmarks.cores import Cores, keep_to, share_out
 from connector import catalogue as catalogues
-from connector.registry import Registry
-from tests.stack.kafka import KafkaBroker
 
 _WARM_UP_SECONDS: Final = 3
-_KNOWN_SECONDS: Final = 30
+_UNTIL_KNOWN_SECONDS: Final = 12
+"""Longer than the delivery timeout."""
 _DRAINED_SECONDS: Final = 300
-_MEMORY_SECONDS: Final = 0.5
+MEMORY_SECONDS: Final = 0.5
+"""Between two samples."""
 
 
 def main() -> int:
@@ -40,66 +42,61 @@ def main() -> int:
     parser.add_argument("--outage-seconds", type=int, default=30, help="length of the load in the outage (default 30)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     arguments = parser.parse_args()
-    core, *others = sorted(os.sched_getaffinity(0))
-    if not others:
+    cores = share_out()
+    if cores is None:
         print("two cores are needed: one for the server, one for load and broker", file=sys.stderr)
         return 2
-    os.sched_setaffinity(0, others)
-    catalogue = catalogues.load()
-    topics = [record_type.topic for record_type in catalogue]
+    keep_to(cores)
+    topics = [record_type.topic for record_type in catalogues.load()]
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as name,
-        stack.started(Path(name), topics, embedded=False) as running,
+        stack.started(Path(name), topics) as running,
     ):
         if running.kafka is None:
             print("the real Kafka is needed (Java and Maven)", file=sys.stderr)
             return 2
-        registry = Registry(running.registry_url)
-        for record_type in catalogue:
-            registry.register(record_type)
-        load.write_templates(Path(name) / "templates")
-        result = _measure(running, running.kafka, core, Path(name), arguments.seconds, arguments.outage_seconds)
+        stack.registered(running.registry_url)
+        result = measured(running, cores, Path(name), arguments.seconds, arguments.outage_seconds)
     if arguments.json:
         print(json.dumps(result, indent=2))
     else:
-        Console().print(_table(result))
+        Console().print(table(result))
     return 1 if result["missing"] else 0
 
 
-def _measure(
-    running: stack.Stack, kafka: KafkaBroker, core: int, folder: Path, seconds: int, outage_seconds: int
-) -> dict[str, Any]:
-    templates = folder / "templates"
+def measured(running: stack.Stack, cores: Cores, folder: Path, seconds: int, outage_seconds: int) -> dict[str, Any]:
+    """Freeze the stack's broker under load and let it go on; return the figures. The broker must be the real one."""
+    assert running.kafka is not None
+    caller = load.Caller(load.write_templates(folder / "outage.templates", templates()), cores.load)
     run = secrets.token_hex(4)
-    types = catalogues.load().record_types
-    with servers.bridge(running, core, folder, spool=folder / "spool") as server:
-        load.send(server.url, templates, secrets.token_hex(4), _WARM_UP_SECONDS)
-        topics = check.Topics(
-            running.bootstrap_servers,
-            [types[kind].topic for kind in ("document", "order")],
-            types["status"].topic,
-            types["contact"].topic,
-        )
-        direct = load.send(server.url, templates, f"{run}a", seconds)
-        kafka.freeze()
-        load.send(server.url, templates, f"{run}b", _until_waiting(server))
+    with servers.bridge(running, cores.server, folder) as server:
+        caller.send(server.url, secrets.token_hex(4), _WARM_UP_SECONDS)
+        topics = check.Topics(running.bootstrap_servers, written_by(BRIDGE, catalogues.load()))
+        direct = caller.send(server.url, f"{run}a", seconds)
+        running.kafka.freeze()
+        # Until it is known; nothing waits for Kafka any more then, and what is measured is the spool alone.
+        unsettled = caller.send(server.url, f"{run}b", _UNTIL_KNOWN_SECONDS)
         memory: list[float] = []
-        with _sampled(server, memory):
-            spooling = load.send(server.url, templates, f"{run}c", outage_seconds)
+        with sampled(server, memory):
+            spooling = caller.send(server.url, f"{run}c", outage_seconds)
             waiting = _figure(server, "connector_spool_waiting_callbacks")
-            kafka.resume()
+            waiting_bytes = _figure(server, "connector_spool_waiting_bytes")
+            running.kafka.resume()
             drained = _drained(server)
         peak = server.peak_memory_mb()
     found = topics.added(f"{run}[abc]", read=True)
     topics.close()
-    answered = direct.acknowledged + spooling.acknowledged
+    answered = direct.acknowledged + unsettled.acknowledged + spooling.acknowledged
     tenth = max(1, len(memory) // 10)
     return {
         "direct": direct.acknowledged / direct.seconds,
         "into_spool": spooling.acknowledged / spooling.seconds,
         "out_of_spool": waiting / drained,
+        "p50_ms": {"direct": direct.p50_ms, "into_spool": spooling.p50_ms},
+        "p99_ms": {"direct": direct.p99_ms, "into_spool": spooling.p99_ms},
         "waiting": waiting,
-        "refused": spooling.refused,
+        "bytes_per_callback": waiting_bytes / max(waiting, 1),
+        "refused": unsettled.refused + spooling.refused,
         "memory_mb": [round(value) for value in memory[::tenth]],
         "peak_memory_mb": peak,
         "answered": answered,
@@ -107,17 +104,13 @@ def _measure(
     }
 
 
-def _until_waiting(_server: servers.Server) -> int:
-    # Longer than the delivery timeout: afterwards the outage is known, and nothing waits for Kafka any more.
-    return 12
-
-
 @contextmanager
-def _sampled(server: servers.Server, into: list[float]) -> Iterator[None]:
+def sampled(server: servers.Server, into: list[float]) -> Iterator[None]:
+    """Add the server's memory in MB to a list, twice a second, while this is entered."""
     over = threading.Event()
 
     def sample() -> None:
-        while not over.wait(_MEMORY_SECONDS):
+        while not over.wait(MEMORY_SECONDS):
             into.append(server.memory_mb())
 
     thread = threading.Thread(target=sample)
@@ -149,7 +142,8 @@ def _figure(server: servers.Server, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def _table(result: dict[str, Any]) -> Table:
+def table(result: dict[str, Any]) -> Table:
+    """Return the figures as a table."""
     shown = Table(title="An outage of Kafka, one worker on one core", show_header=True)
     for heading in ("", "callbacks/s", "ratio"):
         shown.add_column(heading, justify="right" if heading else "left")

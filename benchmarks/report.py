@@ -1,56 +1,100 @@
-"""The runs of both servers in, medians, a ratio and a table out."""
+"""Runs of several servers in; medians, spreads, ratios and tables out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
+
+from benchmarks.workloads import Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One run of one server, or the medians of several."""
+    """One run of one server, or one figure of each over several."""
 
     callbacks_per_second: float
     cpu_us_per_callback: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     peak_memory_mb: float
 
 
-def medians(runs: Sequence[Figures]) -> Figures:
-    """Return the median of each figure."""
-    return Figures(*(median(getattr(run, field.name) for run in runs) for field in fields(Figures)))
+_NAMES: Final = tuple(field.name for field in fields(Figures))
 
 
-def report(broker: str, load: str, runs: Mapping[str, Sequence[Figures]], checked: Mapping[str, int]) -> dict[str, Any]:
-    """Return everything as JSON: medians, ratio, each run, and how many 2xx were found in the topics."""
-    middle = {name: medians(of_name) for name, of_name in runs.items()}
+def summary(runs: Sequence[Figures]) -> dict[str, Any]:
+    """Return the median, the least and the most of each figure, and the runs."""
+
+    def of_each(choose: Any) -> dict[str, float]:
+        return {name: round(choose([getattr(run, name) for run in runs]), 3) for name in _NAMES}
+
+    return {"median": of_each(median), "least": of_each(min), "most": of_each(max), "runs": [asdict(run) for run in runs]}
+
+
+def ratio(runs: Sequence[Figures], of: Sequence[Figures]) -> dict[str, float]:
+    """Return by how much `runs` carry more callbacks/s than `of`: of the medians, and the spread of the pairs."""
+    pairs = [a.callbacks_per_second / b.callbacks_per_second for a, b in zip(runs, of, strict=True)]
+    middle, other = (median(run.callbacks_per_second for run in side) for side in (runs, of))
+    return {"of_medians": round(middle / other, 3), "least": round(min(pairs), 3), "most": round(max(pairs), 3)}
+
+
+def report(workload: Workload, runs: Mapping[str, Sequence[Figures]], acknowledged: int) -> dict[str, Any]:
+    """Return one workload as JSON. Ratios are to its first contender."""
+    first = next(iter(runs.values()))
     return {
-        "broker": broker,
-        "load": load,
-        "ratio": middle["bridge"].callbacks_per_second / middle["baseline"].callbacks_per_second,
-        "medians": {name: asdict(figures) for name, figures in middle.items()},
-        "runs": {name: [asdict(figures) for figures in of_name] for name, of_name in runs.items()},
-        "acknowledged_and_found": dict(checked),
+        "title": workload.title,
+        "connections": workload.connections,
+        "events_per_callback": workload.events_per_callback,
+        "acknowledged_and_found": acknowledged,
+        "contenders": {name: {**summary(own), "ratio": ratio(own, first)} for name, own in runs.items()},
     }
 
 
-def table(result: Mapping[str, Any]) -> Table:
-    """Return the medians as a table."""
-    shown = Table(title=f"{result['broker']}, load {result['load']}, one core, median of {len(result['runs']['bridge'])} runs")
-    for heading in ("", "callbacks/s", "CPU µs per callback", "p50 ms", "p99 ms", "peak memory MB", "ratio"):
-        shown.add_column(heading, justify="right" if heading else "left")
-    slowest = result["medians"]["baseline"]["callbacks_per_second"]
-    for name, figures in result["medians"].items():
-        shown.add_row(
-            name,
-            f"{figures['callbacks_per_second']:,.0f}",
-            f"{figures['cpu_us_per_callback']:.1f}",
-            f"{figures['p50_ms']:.1f}",
-            f"{figures['p99_ms']:.1f}",
-            f"{figures['peak_memory_mb']:.0f}",
-            f"{figures['callbacks_per_second'] / slowest:.2f}",
-        )
+def table(told: Mapping[str, Any]) -> Table:
+    """Return one workload as a table: medians, and the spread of what varies most."""
+    shown = Table(title=f"{told['title']}, {told['connections']} connections", caption=_found(told))
+    for heading in ("", *HEADINGS):
+        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for row in rows(told):
+        shown.add_row(*row)
     return shown
+
+
+HEADINGS: Final = ("callbacks/s", "least-most", "CPU µs", "p50 ms", "p99 ms", "peak MB", "ratio", "of the pairs")
+
+
+def rows(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row of text for each contender, as HEADINGS name them, and one for the statuses of big callbacks."""
+    return [_row(name, contender) for name, contender in told["contenders"].items()]
+
+
+def _row(name: str, contender: Mapping[str, Any]) -> tuple[str, ...]:
+    middle, least, most, times = (contender[key] for key in ("median", "least", "most", "ratio"))
+    return (
+        name,
+        rounded(middle["callbacks_per_second"]),
+        f"{rounded(least['callbacks_per_second'])}-{rounded(most['callbacks_per_second'])}",
+        rounded(middle["cpu_us_per_callback"]),
+        f"{middle['p50_ms']:.1f}",
+        f"{middle['p99_ms']:.1f}",
+        f"{middle['peak_memory_mb']:.0f}",
+        f"{times['of_medians']:.2f}",
+        f"{times['least']:.2f}-{times['most']:.2f}",
+    )
+
+
+def rounded(figure: float) -> str:
+    """Return a figure with as many digits as it deserves."""
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.1f}"
+
+
+def _found(told: Mapping[str, Any]) -> str:
+    found = f"{told['acknowledged_and_found']:,} callbacks answered 2xx, all found in the topics"
+    each = told["events_per_callback"]
+    if each == 1:
+        return found
+    rates = [f"{name} {of['median']['callbacks_per_second'] * each:,.0f}" for name, of in told["contenders"].items()]
+    return f"{found}; statuses/s: {', '.join(rates)}"

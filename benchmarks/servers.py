@@ -1,11 +1,11 @@
-"""Starts the baseline and the bridge, each alone on one core, and reads what they cost from /proc."""
+"""Starts the baseline and the bridge on the cores of the server, and reads what they cost from /proc."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,21 @@ class Server:
             ticks += int(after_name[11]) + int(after_name[12])
         return ticks / _TICKS_PER_SECOND
 
+    def carriers(self) -> list[int]:
+        """Return the processes that carry callbacks: its workers, else itself."""
+        return _tree(self.pid)[1:] or [self.pid]
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: it costs nothing while another is measured on the same core."""
+        for pid in _tree(self.pid):
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on, and count its peak memory from here."""
+        for pid in reversed(_tree(self.pid)):
+            Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="utf-8")
+            os.kill(pid, signal.SIGCONT)
+
     def peak_memory_mb(self) -> float:
         """Peak resident memory of its largest process: the one that carries callbacks."""
         return max(_kib(pid, "VmHWM") for pid in _tree(self.pid)) / 1024
@@ -49,20 +64,31 @@ class Server:
 
 
 @contextmanager
-def baseline(stack: Stack, core: int, folder: Path) -> Iterator[Server]:
+def baseline(stack: Stack, cores: Sequence[int], folder: Path) -> Iterator[Server]:
     """Run the baseline."""
     (port,) = free_ports(1)
     command = ["-m", "benchmarks.baseline", str(port), stack.bootstrap_servers, stack.registry_url]
-    with _running(command, core, folder / "baseline.log", f"http://127.0.0.1:{port}/readyz") as pid:
+    with _running(command, cores, folder / "baseline.log", f"http://127.0.0.1:{port}/readyz") as pid:
         yield Server(f"http://127.0.0.1:{port}{PATH}", pid)
 
 
 @contextmanager
-def bridge(stack: Stack, core: int, folder: Path, spool: Path | None = None) -> Iterator[Server]:
-    """Run `connector serve` with one worker, and all that belongs to it: headers, metrics, authentication, by wish a spool."""
+def bridge(
+    stack: Stack,
+    cores: Sequence[int],
+    folder: Path,
+    *,
+    workers: int = 1,
+    has_spool: bool = True,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run `connector serve` with all that production has: headers, metrics, authentication, bounds, a spool.
+
+    `settings` are further ones, by their names in the environment.
+    """
     port, management_port = free_ports(2)
-    settings = folder / "connector.toml"
-    settings.write_text(
+    file, spool = folder / f"connector-{port}.toml", folder / f"spool-{port}"
+    file.write_text(
         f"""
 [http]
 host = "127.0.0.1"
@@ -78,22 +104,34 @@ header_value = "{HEADER_VALUE}"
 [registry]
 url = "{stack.registry_url}"
 [spool]
-folder = "{spool or ""}"
+folder = "{spool if has_spool else ""}"
 """,
         encoding="utf-8",
     )
-    command = ["-m", "connector", "serve", "--config", str(settings), "--workers", "1"]
-    with _running(command, core, folder / "bridge.log", f"http://127.0.0.1:{management_port}/readyz") as pid:
+    command = ["-m", "connector", "serve", "--config", str(file), "--workers", str(workers)]
+    ready_url = f"http://127.0.0.1:{management_port}/readyz"
+    with _running(command, cores, folder / f"bridge-{port}.log", ready_url, settings, workers) as pid:
         yield Server(f"http://127.0.0.1:{port}{PATH}", pid, f"http://127.0.0.1:{management_port}/metrics")
 
 
 @contextmanager
-def _running(command: list[str], core: int, log: Path, ready_url: str) -> Iterator[int]:
+def _running(
+    command: list[str],
+    cores: Sequence[int],
+    log: Path,
+    ready_url: str,
+    settings: Mapping[str, str] | None = None,
+    processes: int = 1,
+) -> Iterator[int]:
+    # On a core for each process, where there are as many: the client's threads must not have one of their own.
+    # What the caller's shell says of a bridge of its own is no part of this.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")}
     with log.open("ab") as out:
         process = subprocess.Popen(
-            ["taskset", "--cpu-list", str(core), sys.executable, *command],
+            ["taskset", "--cpu-list", ",".join(map(str, cores[:processes])), sys.executable, *command],
             stdout=out,
             stderr=out,
+            env=own | dict(settings or {}),
         )
     try:
         _wait_until_ready(process, ready_url, log)

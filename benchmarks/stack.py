@@ -3,25 +3,34 @@
 The registry is the connector's embedded one: a bridge asks it at start only.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Final
 
 import uvicorn
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from connector import catalogue as catalogues
+from connector.catalogue import Catalogue
 from connector.embedded.broker import EmbeddedBroker
 from connector.embedded.registry import create_registry
+from connector.registry import Registry
 from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker
 from tests.stack.ports import free_ports
 from tests.stack.versions import KAFKA_VERSION
 
-_PARTITIONS = 6
+PARTITIONS: Final = 6
+_TOPIC_SETTINGS: Final = {"segment.bytes": str(64 * 2**20), "retention.bytes": str(256 * 2**20)}
+"""Of each partition. What a run has added is looked up before it goes; without this a long evening fills the disk."""
+_BROKER_SETTINGS: Final[dict[str, str | int]] = {"log.retention.check.interval.ms": 20_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +43,30 @@ class Stack:
     keeps_records: bool
     kafka: KafkaBroker | None = None
 
+    def create_topics(self, topics: Sequence[str], partitions: int = PARTITIONS) -> None:
+        """Make topics, each with as many copies as there are brokers."""
+        copies = self.bootstrap_servers.count(",") + 1
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        new = [NewTopic(topic, partitions, copies, config=_TOPIC_SETTINGS) for topic in topics]
+        for future in admin.create_topics(new).values():
+            future.result()
+
 
 @contextmanager
-def started(folder: Path, topics: Sequence[str], *, embedded: bool) -> Iterator[Stack]:
+def started(folder: Path, topics: Sequence[str], *, embedded: bool = False) -> Iterator[Stack]:
     """Start both, make the topics, stop both at the end."""
     with _registry() as registry_url:
         if not embedded:
-            kafka = KafkaBroker(folder / "kafka")
+            kafka = KafkaBroker(folder / "kafka", _BROKER_SETTINGS)
             try:
                 kafka.start()
-            except StackUnavailable:
-                pass
+            except StackUnavailable as missing:
+                print(f"no real Kafka, so the embedded broker: {missing}", file=sys.stderr)
             else:
                 try:
-                    _create_topics(kafka.bootstrap_servers, topics)
-                    yield Stack(f"Apache Kafka {KAFKA_VERSION}", kafka.bootstrap_servers, registry_url, True, kafka)  # noqa: FBT003
+                    stack = Stack(f"Apache Kafka {KAFKA_VERSION}", kafka.bootstrap_servers, registry_url, True, kafka)  # noqa: FBT003
+                    stack.create_topics(topics)
+                    yield stack
                 finally:
                     kafka.stop()
                 return
@@ -57,11 +75,13 @@ def started(folder: Path, topics: Sequence[str], *, embedded: bool) -> Iterator[
         yield Stack("librdkafka's mock broker", broker.bootstrap_servers, registry_url, keeps_records=False)
 
 
-def _create_topics(bootstrap_servers: str, topics: Sequence[str]) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    new = [NewTopic(topic, num_partitions=_PARTITIONS, replication_factor=1) for topic in topics]
-    for future in admin.create_topics(new).values():
-        future.result()
+def registered(registry_url: str, prefix: str = "") -> Catalogue:
+    """Register the connector's schemas, for topics with a prefix of their own by wish; return the catalogue."""
+    catalogue = catalogues.load(None, prefix) if prefix else catalogues.load()
+    registry = Registry(registry_url)
+    for record_type in catalogue:
+        registry.register(record_type)
+    return catalogue
 
 
 @contextmanager
@@ -77,3 +97,22 @@ def _registry() -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextmanager
+def cluster(folder: Path, topics: Sequence[str]) -> Iterator[Stack | None]:
+    """Start three brokers, each record on two of them before it is acknowledged; None where they cannot be had."""
+    with _registry() as registry_url, ExitStack() as open_things:
+        try:
+            # By name: the cluster is younger than this file.
+            brokers: Any = open_things.enter_context(import_module("tests.stack.cluster").KafkaCluster(folder))
+        except ModuleNotFoundError:
+            yield None
+            return
+        except StackUnavailable:
+            yield None
+            return
+        name = f"Apache Kafka {KAFKA_VERSION}, three brokers"
+        stack = Stack(name, brokers.bootstrap_servers, registry_url, keeps_records=True)
+        stack.create_topics(topics)
+        yield stack

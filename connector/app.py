@@ -14,11 +14,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connector import metrics as metrics_of
 from connector.logs import event, fault_location
 from connector.metrics import Metrics
+from connector.oauth import LONGEST_BODY, TokenDesk
 from connector.pipeline import acknowledge as answers
 from connector.pipeline.flow import Flow
 from connector.records import Answer, RawCallback, Request
@@ -45,6 +46,7 @@ class CallbackEndpoint:
         self._flow = flow
         self._clock = clock
         self._in_flight = 0
+        self._room = _Room(http.max_bytes_in_flight)
         self._seconds = metrics.acknowledgement_seconds
         self._answered = {kind: metrics.tally(metrics.callbacks.labels(f"{kind}xx")) for kind in (2, 4, 5)}
 
@@ -67,9 +69,7 @@ class CallbackEndpoint:
         self._answered[answer.status // 100].count += 1
         if answer.status in (200, 503):
             self._seconds.observe(time.perf_counter() - started)
-        length = (b"content-length", b"%d" % len(answer.body)) if answer.body else _NO_LENGTH
-        await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
-        await send({"type": "http.response.body", "body": answer.body} if answer.body else _EMPTY_BODY)
+        await _send(answer, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         method = scope["method"]
@@ -80,38 +80,132 @@ class CallbackEndpoint:
         flow = self._flow()
         if flow is None or self._in_flight > self._http.max_callbacks_in_flight:
             return answers.NO_ROOM
-        headers = scope["headers"]
-        request = Request(headers, scope["path_params"].get("token"))
+        request = _request(scope)
+        reading = _Reading(self._room, self._http.max_body_bytes, scope, receive, self._clock)
+        try:
+            return await flow.handle(request, reading.callback)
+        finally:
+            self._room.bytes_left += reading.size_bytes
 
-        async def read() -> RawCallback | None:
-            known = dict(headers)
-            body = await self._body(known.get(b"content-length"), receive)
-            return None if body is None else _raw_callback(method, scope["query_string"], known, body, self._clock())
 
-        return await flow.handle(request, read)
+class TokenEndpoint:
+    """The ASGI endpoint at which a client of the kind oauth asks for a token."""
 
-    async def _body(self, content_length: bytes | None, receive: Receive) -> bytes | None:
-        """Read the body; None as soon as it is over the limit."""
-        limit = self._http.max_body_bytes
+    def __init__(self, desk: TokenDesk) -> None:
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request for a token."""
+        try:
+            answer = await self._answer(scope, receive)
+        except _Disconnected:
+            return
+        except Exception as unexpected:  # noqa: BLE001 - as above: no traceback, and no content
+            event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
+            answer = answers.NOT_CONFIRMED
+        await _send(answer, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        if scope["method"] != "POST":
+            return answers.ONLY_POST
+        request = _request(scope)
+        if refusal := self._desk.refusal(request):
+            return refusal
+        reading = _Reading(_Room(LONGEST_BODY), LONGEST_BODY, scope, receive, time.time_ns)
+        asked = await reading.callback()
+        return asked if isinstance(asked, Answer) else self._desk.answer(request, asked)
+
+
+def _request(scope: Scope) -> Request:
+    peer = scope.get("client")
+    return Request(scope["headers"], scope["path_params"].get("token"), peer[0] if peer else "")
+
+
+async def _nowhere(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await _send(answers.WRONG_PATH, send)
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    length = (b"content-length", b"%d" % len(answer.body)) if answer.body else _NO_LENGTH
+    await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
+    await send({"type": "http.response.body", "body": answer.body} if answer.body else _EMPTY_BODY)
+
+
+class _Room:
+    """How many bytes of bodies may still be in flight in this worker."""
+
+    __slots__ = ("bytes_left",)
+
+    def __init__(self, size_bytes: int) -> None:
+        self.bytes_left = size_bytes
+
+
+class _Reading:
+    """Reads the body of one request. `size_bytes` of the room are taken from the first byte until the answer."""
+
+    __slots__ = ("_clock", "_limit_bytes", "_receive", "_room", "_scope", "size_bytes")
+
+    def __init__(self, room: _Room, limit_bytes: int, scope: Scope, receive: Receive, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._room = room
+        self._limit_bytes = limit_bytes
+        self._scope = scope
+        self._receive = receive
+        self.size_bytes = 0
+
+    async def callback(self) -> RawCallback | Answer:
+        """Return the callback, or the answer that refuses its body."""
+        headers = dict(self._scope["headers"])
+        body = self._refusal(headers) or await self._body()
+        if isinstance(body, Answer):
+            return body
+        return _raw_callback(self._scope["method"], self._scope["query_string"], headers, body, self._clock())
+
+    def _refusal(self, headers: Mapping[bytes, bytes]) -> Answer | None:
+        """Return the answer to a body that is refused for what is told of it."""
+        if (coding := headers.get(b"content-encoding")) and coding.strip(b" \t").lower() != b"identity":
+            return answers.COMPRESSED
         # Blanks behind a value are no part of it, and the parser leaves them.
-        length = content_length.strip(b" \t") if content_length is not None else b"0"
-        if not length.isdigit() or int(length[:20]) > limit:
-            return None
-        message = await receive()
+        told = headers.get(b"content-length", b"0").strip(b" \t")
+        length = int(told[:20]) if told.isdigit() else -1
+        if not 0 <= length <= self._limit_bytes:
+            return answers.TOO_LARGE
+        return None if self._take(length) else answers.NO_ROOM
+
+    async def _body(self) -> bytes | Answer:
+        message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body"):
             body: bytes = message["body"]
-            return body if len(body) <= limit else None
+            if len(body) > self._limit_bytes:
+                return answers.TOO_LARGE
+            return body if self._take(len(body)) else answers.NO_ROOM
+        parts = await self._parts(message)
+        return parts if isinstance(parts, Answer) else b"".join(parts)
+
+    async def _parts(self, message: Message) -> list[bytes] | Answer:
         parts, size_bytes = [], 0
         while True:
             if message["type"] != "http.request":
                 raise _Disconnected
             size_bytes += len(message["body"])
-            if size_bytes > limit:
-                return None
+            if size_bytes > self._limit_bytes:
+                return answers.TOO_LARGE
+            if not self._take(size_bytes):
+                return answers.NO_ROOM
             parts.append(message["body"])
             if not message.get("more_body"):
-                return b"".join(parts)
-            message = await receive()
+                return parts
+            message = await self._receive()
+
+    def _take(self, size_bytes: int) -> bool:
+        """Take room for so many bytes in all; a body whose length is told takes all of it at once."""
+        more = size_bytes - self.size_bytes
+        if more > 0:
+            if more > self._room.bytes_left:
+                return False
+            self._room.bytes_left -= more
+            self.size_bytes = size_bytes
+        return True
 
 
 def _raw_callback(method: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes, now_ns: int) -> RawCallback:
@@ -130,14 +224,24 @@ def _raw_callback(method: str, query: bytes, headers: Mapping[bytes, bytes], bod
 
 
 def create_app(
-    http: Http, flow: Callable[[], Flow | None], metrics: Metrics, clock: Callable[[], int] = time.time_ns
+    http: Http,
+    flow: Callable[[], Flow | None],
+    metrics: Metrics,
+    desk: TokenDesk | None = None,
+    clock: Callable[[], int] = time.time_ns,
 ) -> ASGIApp:
-    """Return the data port's application: the callback path with and without token and trailing slash, and nothing else."""
+    """Return the data port's application: the callback path with and without token and trailing slash, and nothing else.
+
+    With a `desk`, tokens are given at its path.
+    """
     endpoint = CallbackEndpoint(http, flow, metrics, clock)
     paths = (http.path, f"{http.path}/", f"{http.path}/{{token}}", f"{http.path}/{{token}}/")
     # Starlette's router alone: its application adds two layers that answer errors, and the endpoint lets none out.
-    # A redirect would carry the URL's token.
-    return Router([Route(path, endpoint) for path in paths], redirect_slashes=False)
+    # A redirect would carry the URL's token. What is nowhere closes the connection, as a stranger's: 401 does it, too.
+    routes = [Route(path, endpoint) for path in paths]
+    if desk:
+        routes.append(Route(desk.path, TokenEndpoint(desk)))
+    return Router(routes, redirect_slashes=False, default=_nowhere)
 
 
 def create_management_app(state: Callable[[], Mapping[str, Any]], metrics: Metrics | None) -> Starlette:

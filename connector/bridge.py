@@ -19,12 +19,14 @@ from connector.errors import KafkaAway, OtherSideFailed
 from connector.idcache import IdCache
 from connector.logs import event, fault_location
 from connector.metrics import Metrics
+from connector.oauth import TokenDesk
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.circuit import Circuit
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.keep import Spool
 from connector.pipeline.produce import KafkaSink, Sink
+from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.schemaids import SchemaIds
 from connector.settings import Settings, max_message_bytes, producer_properties
@@ -48,9 +50,11 @@ class Bridge:
         self.settings = settings
         self.metrics = Metrics()
         folder = Path(settings.catalogue.folder) if settings.catalogue.folder else None
-        self.catalogue = catalogues.load(folder, settings.topics.prefix, raw=settings.topics.raw)
+        policy = Policy.of(settings.privacy)
+        self.catalogue = catalogues.load(folder, settings.topics.prefix, raw=settings.topics.raw, policy=policy)
         self._circuit = Circuit()
         self.sink = KafkaSink(producer_properties(settings), self._circuit)
+        self._credentials = Credentials.of(settings.authentication, settings.oauth)
         # On the event loop, where it belongs: `start` makes it.
         self._spool: DiskSpool | None = None
         self._drain: Drain | None = None
@@ -65,6 +69,11 @@ class Bridge:
         self._encoders: dict[str, Encoder] = {}
         self._reasons: dict[str, str] = {"starting": "schema ids, topics and producer are not proven yet"}
         self._tasks: list[asyncio.Task[None]] = []
+
+    def desk(self) -> TokenDesk | None:
+        """Return what gives tokens; None where no credential is of the kind oauth."""
+        tokens = self._credentials.tokens
+        return TokenDesk(self.settings.oauth, self._credentials, tokens, self.metrics) if tokens else None
 
     def flow(self) -> Flow | None:
         """Return the flow, or None while the bridge must take no callback."""
@@ -180,9 +189,8 @@ class Bridge:
         event("ready", "info")
 
     def _new_flow(self, sink: Sink, spool: Spool | None = None) -> Flow:
-        credentials = Credentials.of(self.settings.authentication)
         renamed_keys = self.settings.callbacks.renamed_keys
-        return Flow(self.catalogue, self._encoders, credentials, sink, self.metrics, renamed_keys, spool)
+        return Flow(self.catalogue, self._encoders, self._credentials, sink, self.metrics, renamed_keys, spool)
 
     def _new_drain_sink(self) -> KafkaSink:
         return KafkaSink({**producer_properties(self.settings), **DRAINS})

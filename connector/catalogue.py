@@ -5,7 +5,7 @@ Data only: nothing here knows Kafka or the registry. One function finds the file
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -15,10 +15,13 @@ import fastavro
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.mapping import Mapping as SchemaMapping
 from connector.pipeline.mapping import compile_schema, published
+from connector.privacy.policy import Policy
+from connector.privacy.problems import problems as problems_of
 from connector.records import Json, Source
 from connector.schemas.compatibility import NO_SCHEMA, in_words
 
 ANY_TYPE = "*"
+KEEP_ALL = Policy()
 _KEYS = {"from", "types", "topic", "keyed_by", "large", "partitions", "replication_factor", "config"}
 
 
@@ -28,7 +31,8 @@ class RecordType:
 
     `schema` has our own attributes, `published_text` is what is registered; `topic` is the full name; `topic_config` is
     given to Kafka when the topic is made; `large` topics take records of the size of a whole callback. `partitions` and
-    `replication_factor` are None where the settings of all topics count.
+    `replication_factor` are None where the settings of all topics count. `key_of` makes the record's key of the key's value,
+    `event_id` the event's id of its identity.
     """
 
     name: str
@@ -42,6 +46,8 @@ class RecordType:
     topic_config: Mapping[str, str]
     schema: Json
     mapping: SchemaMapping
+    key_of: Callable[[str], bytes]
+    event_id: Callable[[bytes], str]
     published_text: str
     parsed: Any
 
@@ -71,6 +77,7 @@ class Catalogue:
     account_event: RecordType
     dead_letter: RecordType
     raw: RecordType | None
+    policy: Policy
 
     def __iter__(self) -> Iterator[RecordType]:
         return iter(self.record_types.values())
@@ -91,8 +98,16 @@ def data_folder() -> Path:
     return inside if inside.is_dir() else package.parent
 
 
-def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.", *, raw: bool = False) -> Catalogue:
-    """Read, check and compile the catalogue in a folder with avro/ and config/messages.toml; `raw` is the setting topics.raw.
+def load(
+    folder: Path | None = None,
+    prefix: str = "kaleyra.whatsapp.",
+    *,
+    raw: bool = False,
+    policy: Policy = KEEP_ALL,
+) -> Catalogue:
+    """Read, check and compile the catalogue in a folder with avro/ and config/messages.toml.
+
+    `raw` is the setting topics.raw; a policy may treat fields.
 
     Raises:
         ConfigurationInvalid: with every problem found.
@@ -107,7 +122,7 @@ def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.", *, raw: 
         raise ConfigurationInvalid([f"config/messages.toml: cannot be read: {where}; {advice}"]) from None
     record_types = {}
     for name, entry in entries.items():
-        record_type = _read_record_type(folder, name, entry, prefix, problems)
+        record_type = _read_record_type(folder, name, entry, prefix, policy, problems)
         if record_type:
             record_types[name] = record_type
     problems += [
@@ -116,12 +131,13 @@ def load(folder: Path | None = None, prefix: str = "kaleyra.whatsapp.", *, raw: 
         if file.stem not in entries
     ]
     problems += [*_conflicts(record_types), *_gaps(entries)]
+    problems += problems_of(policy, {record_type.name: record_type.schema for record_type in record_types.values()})
     if problems:
         raise ConfigurationInvalid(problems)
-    return _assemble(record_types, raw=raw)
+    return _assemble(record_types, policy, raw=raw)
 
 
-def _assemble(record_types: dict[str, RecordType], *, raw: bool) -> Catalogue:
+def _assemble(record_types: dict[str, RecordType], policy: Policy, *, raw: bool) -> Catalogue:
     if not raw:
         record_types = {name: record_type for name, record_type in record_types.items() if record_type.source != "raw"}
     by_source = {record_type.source: record_type for record_type in record_types.values()}
@@ -135,6 +151,7 @@ def _assemble(record_types: dict[str, RecordType], *, raw: bool) -> Catalogue:
         account_event=by_source["events"],
         dead_letter=by_source["dead_letters"],
         raw=by_source.get("raw"),
+        policy=policy,
     )
 
 
@@ -162,7 +179,9 @@ def _gaps(entries: Mapping[str, Any]) -> Iterator[str]:
         yield f'config/messages.toml: no table has types = ["{ANY_TYPE}"]; unknown message types need one'
 
 
-def _read_record_type(folder: Path, name: str, entry: Any, prefix: str, problems: list[str]) -> RecordType | None:
+def _read_record_type(
+    folder: Path, name: str, entry: Any, prefix: str, policy: Policy, problems: list[str]
+) -> RecordType | None:
     """Read one table and its schema; report what is wrong with them."""
     where = f"config/messages.toml, [{name}]"
     if not isinstance(entry, dict):
@@ -180,7 +199,7 @@ def _read_record_type(folder: Path, name: str, entry: Any, prefix: str, problems
     if not isinstance(types, list) or not all(isinstance(kind, str) for kind in types):
         wrong.append(f'{where}: types must be a list of texts, as in types = ["image", "video"]')
     wrong += [f"{where}: {problem}" for problem in _wrong_topic_settings(entry)]
-    schema, mapping, parsed = _read_schema(folder / "avro" / f"{name}.avsc", wrong)
+    schema, mapping, parsed = _read_schema(folder / "avro" / f"{name}.avsc", policy, wrong)
     problems += wrong
     if wrong or mapping is None:
         return None
@@ -196,6 +215,8 @@ def _read_record_type(folder: Path, name: str, entry: Any, prefix: str, problems
         topic_config={key: _as_kafka_says(value) for key, value in entry.get("config", {}).items()},
         schema=schema,
         mapping=mapping,
+        key_of=policy.key_of(name, schema),
+        event_id=policy.event_id,
         published_text=json.dumps(published(schema), ensure_ascii=False),
         parsed=parsed,
     )
@@ -233,12 +254,12 @@ def _as_kafka_says(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _read_schema(file: Path, problems: list[str]) -> tuple[Json, SchemaMapping | None, Any]:
+def _read_schema(file: Path, policy: Policy, problems: list[str]) -> tuple[Json, SchemaMapping | None, Any]:
     where = f"avro/{file.name}"
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
         parsed = fastavro.parse_schema(published(schema))
-        return schema, compile_schema(schema), parsed
+        return schema, compile_schema(policy.treated(file.stem, schema), policy.functions()), parsed
     except OSError:
         problems.append(f"{where}: is missing; every table of config/messages.toml needs its schema")
     except json.JSONDecodeError as error:

@@ -19,6 +19,8 @@ from connector.commands import docs as docs_command
 from connector.commands import doctor as doctor_command
 from connector.commands import explain as explain_command
 from connector.commands import export as export_command
+from connector.commands import forget as forget_command
+from connector.commands import privacy as privacy_command
 from connector.commands import register as register_command
 from connector.commands import replay as replay_command
 from connector.commands import schemas as schemas_command
@@ -28,6 +30,8 @@ from connector.commands import tail as tail_command
 from connector.commands import topics as topics_command
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 from connector.invented.callbacks import TYPES
+from connector.privacy.policy import Policy
+from connector.privacy.sealed import NO_KEYS, Seals
 from connector.records import REASONS
 from connector.registry import Registry
 from connector.replay.selection import MAX_ATTEMPTS, Selection, require_reasons, time_of
@@ -102,9 +106,9 @@ def explain(
     """Show what a callback would become, without any server."""
     loaded = settings_of.load_for_tools(config)
     logs.configure(loaded.logs)
-    explain_command.run(
-        _catalogue_of_events(loaded), explain_command.callback_of(file, query, is_form=form), loaded, as_json=as_json
-    )
+    policy = Policy.of(loaded.privacy)
+    raw = explain_command.callback_of(file, query, policy.seals, is_form=form)
+    explain_command.run(_catalogue_of_events(loaded, policy), raw, loaded, as_json=as_json)
 
 
 @app.command()
@@ -164,6 +168,37 @@ def tail(
 def doctor(*, config: Config = None, as_json: AsJson = False) -> None:
     """Try every dependency, and say what to do about each finding."""
     raise typer.Exit(doctor_command.run(config, as_json=as_json))
+
+
+@app.command()
+def privacy(
+    *,
+    config: Config = None,
+    every: Annotated[bool, typer.Option("--all", help="Also fields that are not personal and kept.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show every personal field, its class, and what the settings make of it."""
+    loaded = settings_of.load_for_tools(config)
+    privacy_command.run(_catalogue(loaded, Policy.of(loaded.privacy)), every=every, as_json=as_json)
+
+
+@app.command()
+def forget(
+    person: Annotated[str, typer.Argument(help="A WhatsApp id or user id; - reads it from stdin.", metavar="WA_ID|USER_ID")],
+    *,
+    config: Config = None,
+    old_key: Annotated[
+        list[str] | None, typer.Option(help="Also under a hash key of before, as ID=FILE; can be repeated.", metavar="ID=FILE")
+    ] = None,
+    also_plain: Annotated[bool, typer.Option("--also-plain", help="Also under the id itself, as before hashing.")] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a person's profile off the contacts topic, and tell what else may hold data of the person, and until when."""
+    loaded = settings_of.load_for_tools(config)
+    logs.configure(loaded.logs)
+    whom = forget_command.person_of(person, old_key or (), also_plain=also_plain)
+    forget_command.run(loaded, _catalogue(loaded, Policy.of(loaded.privacy)), whom, dry_run=dry_run, as_json=as_json)
 
 
 @schemas.command("list")
@@ -288,9 +323,11 @@ def replay_dead_letters(  # noqa: PLR0913 - an argument an option
     loaded = settings_of.load_for_tools(config)
     logs.configure(loaded.logs)
     from_time = time_of(since, "--since") if since is not None else None
-    selection = Selection("dead-letters", from_time, None, require_reasons(reason or ()), max_attempts, contacts)
+    selection = Selection(
+        "dead-letters", from_time, None, require_reasons(reason or ()), max_attempts, contacts, _seals(loaded)
+    )
     way = replay_command.Way(rate, dry_run, anew, group)
-    catalogue = _catalogue_of_events(loaded)
+    catalogue = _catalogue_of_events(loaded, Policy.of(loaded.privacy))
     replay_command.run(loaded, catalogue, catalogue.dead_letter.topic, selection, way, _now(), as_json=as_json)
 
 
@@ -318,19 +355,25 @@ def replay_raw(  # noqa: PLR0913 - an argument an option
     if not loaded.topics.raw:
         advice = "if it was true before, give CONNECTOR_TOPICS__RAW=true to this command"
         raise ConfigurationInvalid([f"topics.raw is false, so callbacks are not kept as received; {advice}"])
-    selection = Selection("raw", since, until, (), MAX_ATTEMPTS, contacts)
+    selection = Selection("raw", since, until, (), MAX_ATTEMPTS, contacts, _seals(loaded))
     way = replay_command.Way(rate, dry_run, anew, group)
     archive = _catalogue(loaded).raw
     assert archive is not None
-    replay_command.run(loaded, _catalogue_of_events(loaded), archive.topic, selection, way, _now(), as_json=as_json)
+    events = _catalogue_of_events(loaded, Policy.of(loaded.privacy))
+    replay_command.run(loaded, events, archive.topic, selection, way, _now(), as_json=as_json)
+
+
+def _seals(loaded: Settings) -> Seals:
+    return Policy.of(loaded.privacy).seals or NO_KEYS
 
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _catalogue(loaded: Settings) -> Catalogue:
-    return catalogues.load(_folder(loaded), loaded.topics.prefix, raw=loaded.topics.raw)
+def _catalogue(loaded: Settings, policy: Policy | None = None) -> Catalogue:
+    """Return the catalogue; without a policy for what looks at no person, and needs no key."""
+    return catalogues.load(_folder(loaded), loaded.topics.prefix, raw=loaded.topics.raw, policy=policy or Policy())
 
 
 def _whole_catalogue(loaded: Settings) -> Catalogue:
@@ -338,9 +381,13 @@ def _whole_catalogue(loaded: Settings) -> Catalogue:
     return catalogues.load(_folder(loaded), loaded.topics.prefix, raw=True)
 
 
-def _catalogue_of_events(loaded: Settings) -> Catalogue:
+def _catalogue_of_events(loaded: Settings, policy: Policy | None = None) -> Catalogue:
     """Return the catalogue without the copies of whole callbacks."""
-    return catalogues.load(_folder(loaded), loaded.topics.prefix)
+    return catalogues.load(_folder(loaded), loaded.topics.prefix, policy=policy or Policy())
+
+
+def _treated_catalogue(loaded: Settings) -> Catalogue:
+    return _catalogue(loaded, Policy.of(loaded.privacy))
 
 
 def _folder(loaded: Settings) -> Path:

@@ -12,6 +12,7 @@
     ├── NotDecodable               a callback that becomes one dead letter
     ├── Misfit                     a value of the wire that does not fit its field: a rejection
     │   └── Missing                a required value that is not there
+    ├── NotOpened                  a sealed callback that our keys do not open
     └── NoRoom                     the producer's queue cannot take the whole callback: 503
 
 Every message is safe to log: names and paths, never a value from the wire, never a secret.
@@ -101,6 +102,10 @@ class Missing(Misfit):
 
     def __init__(self, path: str, fault: str = "is required and not there") -> None:
         super().__init__(path, fault)
+
+
+class NotOpened(ConnectorError):
+    """A sealed callback that our keys do not open; the message names the key's id."""
 
 
 class NoRoom(ConnectorError):

@@ -2,6 +2,7 @@
 
 Headers and body must arrive within their deadlines, headers are bounded however they come, idle connections are closed, and
 connections past the limit get 503. At the end each open connection gets one more answer, which says that it is the last.
+connections past the limit get 503. What a proxy in front may read otherwise than we do is refused (400), or left out: trailers.
 Deadlines are swept once a second over all connections: no timer per request.
 """
 
@@ -9,10 +10,12 @@ import asyncio
 import errno
 import math
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import httptools
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -25,6 +28,10 @@ LINGER_SECONDS: Final = 1.0
 _LINGER_LOOK_SECONDS: Final = 0.02
 _BACKLOG: Final = 2048
 _MAX_HEADER_BYTES: Final = 65536
+_MOST_HEADERS: Final = 128
+_MOST_PIPELINED: Final = 32
+_LONG: Final = len(b"transfer-encoding")
+_SHORT: Final = len(b"host")
 _TIMED_OUT: Final = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_MANY: Final = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
 _HEADERS_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -32,6 +39,14 @@ _HEADERS_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nco
 
 class _HeadersTooLarge(Exception):
     """Ends the parser's work on a request that is refused."""
+
+
+class _Ambiguous(Exception):
+    """Ends it too: a proxy in front may have read the request otherwise."""
+
+
+class _TooManyWait(Exception):
+    """Ends it too: what waits behind a request that is not answered yet takes memory; the connection closes behind them."""
 
 
 def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtocol]:  # noqa: C901 - a class in a closure, each method simple
@@ -60,27 +75,71 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             is_line_whole = True
             if self.is_at_line:
                 data, is_line_whole = _with_plain_target(data)
-            super().data_received(data)
+            self._unset_keepalive_if_required()
+            self.feed(data)
             # A request that began in the middle of this data is left as it is.
             self.is_at_line = not is_line_whole or self.reading is None
             if self.reading == "headers" and self.header_bytes > _MAX_HEADER_BYTES:
                 self.refuse(_HEADERS_TOO_LARGE)
 
+        def feed(self, data: bytes) -> None:
+            """Parse; an offer to speak another protocol is passed over, as RFC 9110, 7.8, allows."""
+            while True:
+                try:
+                    self.parser.feed_data(data)
+                except httptools.HttpParserUpgrade as offered:
+                    # The parser takes what follows for the other protocol's, and is the body of a callback.
+                    data = self.head_without_offer() + data[offered.args[0] :]
+                    self.parser = httptools.HttpRequestParser(self)
+                    self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                except httptools.HttpParserError:
+                    self.send_400_response("Invalid HTTP request received.")
+                    return
+                else:
+                    return
+
+        def head_without_offer(self) -> bytes:
+            """Return the head of the request as if nothing had been offered."""
+            kept = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection", b"http2-settings")]
+            if not self.parser.should_keep_alive():
+                kept.append((b"connection", b"close"))
+            lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode("ascii"))]
+            return b"\r\n".join([*lines, *(b"%s: %s" % header for header in kept), b"", b""])
+
         def on_message_begin(self) -> None:
             super().on_message_begin()
             self.parsed_header_bytes = 0
+            self.is_chunked = False
+            self.is_offer = False
             self.reading, self.since = "headers", self.loop.time()
 
         def on_header(self, name: bytes, value: bytes) -> None:
             # What comes in one read with its end, or behind another request, is only counted here. Trailers too.
             self.parsed_header_bytes += len(name) + len(value)
-            if self.parsed_header_bytes > _MAX_HEADER_BYTES:
+            if self.parsed_header_bytes > _MAX_HEADER_BYTES or len(self.headers) >= _MOST_HEADERS:
                 if not self.is_answering():
                     self.refuse(_HEADERS_TOO_LARGE)
                 raise _HeadersTooLarge
+            if self.reading == "body":
+                # A trailer comes behind what a proxy has checked.
+                return
+            if len(name) == _LONG and name.lower() == b"transfer-encoding":
+                # Another coding is none that we undo, and of several the other side may have taken another one.
+                if self.is_chunked or value.strip(b" \t").lower() != b"chunked":
+                    raise _Ambiguous
+                self.is_chunked = True
+            elif len(name) == _SHORT and name.lower() == b"host" and any(known == b"host" for known, _ in self.headers):
+                raise _Ambiguous
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
+            if self.is_chunked and self.parser.get_http_version() != "1.1":
+                raise _Ambiguous
+            if len(self.pipeline) >= _MOST_PIPELINED:
+                raise _TooManyWait
+            self.is_offer = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+            if self.is_offer:
+                return
             super().on_headers_complete()
             if ending.is_set():
                 # uvicorn tells it with the answer.
@@ -89,8 +148,16 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             self.reading, self.since = "body", self.loop.time()
 
         def on_message_complete(self) -> None:
+            if self.is_offer:
+                return
             super().on_message_complete()
             self.reading = None
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if self.pipeline and not self.transport.is_closing():
+                # uvicorn reads on after each answer, and would gather more than it answers.
+                self.flow.pause_reading()
 
         def send_400_response(self, msg: str) -> None:
             if self.transport.is_closing():
@@ -142,12 +209,20 @@ def _with_plain_target(data: bytes) -> tuple[bytes, bool]:
 
 
 class Listener(Server):
-    """A uvicorn server that leaves signals to its process and cuts slow connections off."""
+    """A uvicorn server that leaves signals to its process and cuts slow connections off; with `tls` it speaks nothing else."""
 
-    def __init__(self, app: Any, http: Http, drain_timeout_seconds: float, linger_seconds: float = LINGER_SECONDS) -> None:
+    def __init__(
+        self,
+        app: Any,
+        http: Http,
+        drain_timeout_seconds: float,
+        tls: ssl.SSLContext | None = None,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
         self._ending = asyncio.Event()
         self._linger_seconds = linger_seconds
         self.cut_off = 0
+        self._handshake_seconds = http.header_timeout_seconds
         super().__init__(
             Config(
                 app,
@@ -163,8 +238,33 @@ class Listener(Server):
                 proxy_headers=False,
                 timeout_keep_alive=int(http.idle_timeout_seconds),
                 timeout_graceful_shutdown=math.ceil(drain_timeout_seconds),
+                ssl_context_factory=(lambda _config, _default: tls) if tls else None,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on the sockets. Unlike uvicorn's own, this bounds the time of handshakes, which no sweep sees."""
+        await self.lifespan.startup()
+        config, loop = self.config, asyncio.get_running_loop()
+        seconds = self._handshake_seconds if config.ssl else None
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=one,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=seconds,
+            )
+            for one in sockets or ()
+        ]
+        self.started = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

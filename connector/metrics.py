@@ -57,6 +57,15 @@ class Metrics:
         self.registry = CollectorRegistry()
         into = self.registry
         self.callbacks = Counter("connector_callbacks", "Callbacks answered.", ["status_class"], registry=into)
+        self.callbacks_by_credential = Counter(
+            "connector_callbacks_by_credential", "Authentic callbacks, by the credential's name.", ["credential"], registry=into
+        )
+        self.limited_callbacks = Counter(
+            "connector_limited_callbacks", "Callbacks of a credential over its limit (429).", ["credential"], registry=into
+        )
+        self.token_requests = Counter(
+            "connector_token_requests", "Requests to the token endpoint, by outcome.", ["outcome"], registry=into
+        )
         self.records = Counter("connector_records", "Records acknowledged by Kafka.", ["topic"], registry=into)
         self.dead_letters = Counter("connector_dead_letters", "Dead letters made.", ["reason"], registry=into)
         self.acknowledgement_seconds = Histogram(
@@ -134,6 +143,7 @@ class Metrics:
             multiprocess_mode="livemax",
         )
         self._tallies: list[Tally] = []
+        self._by_credential: dict[str, Tally] = {}
         self.records_by_topic: dict[str, Tally] = {}
         self.left_out_by = {what: self.tally(self.left_out.labels(what)) for what in _LEFT_OUT}
 
@@ -142,6 +152,12 @@ class Metrics:
         tally = Tally(counter)
         self._tallies.append(tally)
         return tally
+
+    def called(self, credential: str) -> Tally:
+        """Return the tally of the callbacks that came with a credential, by its name in the settings."""
+        if credential not in self._by_credential:
+            self._by_credential[credential] = self.tally(self.callbacks_by_credential.labels(credential))
+        return self._by_credential[credential]
 
     def acknowledged(self, topic: str) -> Tally:
         """Return the tally of the records that Kafka acknowledged on a topic."""

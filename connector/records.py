@@ -173,6 +173,7 @@ Headers = list[tuple[str, bytes]]
 class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
     """A record ready for Kafka: framed Avro in `value`, UTF-8 in `key`, `timestamp_ms` since 1970.
 
+    An empty `value` is a tombstone, which has none on Kafka: compaction takes away what stands under its key.
     `item` is None for dead letters and raw callbacks; it lets a record that Kafka refuses for good become one.
     """
 
@@ -197,10 +198,14 @@ class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(NamedTuple):
-    """What is known of a request before its body is read: raw headers, and the path's segment behind the callbacks' path."""
+    """What is known of a request before its body is read.
+
+    Raw headers, the path's segment behind the callbacks' path, and the peer's address as text (empty: not known).
+    """
 
     headers: list[tuple[bytes, bytes]]
     url_token: str | None
+    peer: str = ""
 
     def __repr__(self) -> str:
         return f"Request({len(self.headers)} headers)"

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,10 +18,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    StringConstraints,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -32,6 +35,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings import InitSettingsSource as GivenSource
 
 from connector.errors import ConfigurationInvalid
+from connector.privacy.sealed import read_keys
 from connector.records import ProfileKey
 
 PREFIX: Final = "CONNECTOR_"
@@ -56,6 +60,12 @@ _SERVICE_LINK: Final = re.compile(
     r"PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:=(?:tcp|udp|sctp)://.*|_ADDR=.*|_PORT=[0-9]+|_PROTO=(?:tcp|udp|sctp)))"
 )
 """What Kubernetes puts into the environment for a Service named `connector` or `connector-…`; none of it is a setting."""
+
+_NAME: Final = r"[a-z0-9]+(?:_[a-z0-9]+)*"
+OPEN_ENDED: Final = re.compile(
+    rf"(?:AUTHENTICATION__CREDENTIALS__{_NAME}__[a-z]+(?:_[a-z]+)*|OAUTH__SIGNING_KEYS__{_NAME})", re.IGNORECASE
+)
+"""Variables, without their prefix, of what has a name of the user's own."""
 
 PASS_THROUGH: Final = ("KAFKA__CLIENT__", "KAFKA__PRODUCER__", "KAFKA__CONSUMER__", "REGISTRY__CLIENT__")
 
@@ -116,15 +126,95 @@ class Http(_Table):
     idle_timeout_seconds: PositiveFloat = 75.0
     max_connections: PositiveInt = 2000
     max_callbacks_in_flight: PositiveInt = 1000
+    max_bytes_in_flight: int = Field(134217728, ge=1024)
+
+    @field_validator("max_bytes_in_flight")
+    @classmethod
+    def _largest_body_fits(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("max_body_bytes", 0):
+            raise ValueError("must be at least http.max_body_bytes: the largest body would never be taken")
+        return value
+
+
+Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$", max_length=40)]
+"""What users call a credential or a key: small letters and digits, parted by single underscores, as a variable can say it."""
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")]
+Networks = Annotated[
+    list[IPvAnyNetwork],
+    # By environment: parted by commas, or JSON.
+    BeforeValidator(lambda given: [part.strip() for part in given.split(",")] if isinstance(given, str) else given),
+]
+SIMPLE: Final = ("header", "url_token", "anyone")
+"""What the credentials without a table are called."""
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "header": ("header_name", "secret"),
+    "basic": ("user", "secret"),
+    "bearer": ("secret",),
+    "url_token": ("secret",),
+    "oauth": ("client_id", "secret"),
+    "network": ("networks",),
+}
+
+
+class Credential(_Table):
+    """One way to be let in; `_NEEDS` says what each kind must have."""
+
+    kind: Literal["header", "basic", "bearer", "url_token", "oauth", "network"]
+    header_name: HeaderName = ""
+    user: str = ""
+    client_id: str = ""
+    secret: SecretStr = SecretStr("")
+    networks: Networks = Field(default_factory=list)
+    max_callbacks_per_second: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        secret = self.secret.get_secret_value()
+        given = {name for name in ("header_name", "user", "client_id", "networks") if getattr(self, name)}
+        given |= {"secret"} if secret else set()
+        needed = _NEEDS[self.kind]
+        problems = [f"the kind {self.kind} needs {name}" for name in needed if name not in given]
+        problems += [f"{name} is none of the kind {self.kind}: remove it" for name in sorted(given - {*needed, "networks"})]
+        problems += _problems_of_secret(self.kind, secret) if secret else []
+        if not (
+            f"{self.user}{self.client_id}".isascii() and f"{self.user}{self.client_id}".isprintable() and ":" not in self.user
+        ):
+            problems.append("user and client_id must be printable ASCII, and user without a colon")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def _problems_of_secret(kind: str, secret: str) -> list[str]:
+    problems = []
+    if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
+        problems.append("secret must be printable ASCII without blanks at its ends")
+    if kind in ("bearer", "url_token", "oauth") and len(secret) < 16:
+        problems.append("secret must have at least 16 characters")
+    if kind == "bearer" and not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", secret):
+        problems.append("secret of a bearer may have only letters, digits, . _ ~ + / - and = at its end")
+    if kind == "url_token" and not re.fullmatch(r"[A-Za-z0-9_-]+", secret):
+        problems.append("secret in a URL may have only letters, digits, - and _")
+    return problems
 
 
 class Authentication(_Table):
     """Who may call."""
 
-    header_name: str = Field("", pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")
+    header_name: HeaderName = ""
     header_value: SecretStr = Field(SecretStr(""), validate_default=True)
     url_token: SecretStr = SecretStr("")
     allow_anyone: bool = False
+    trusted_proxies: Networks = Field(default_factory=list)
+    max_callbacks_per_second: NonNegativeInt = 0
+    credentials: dict[Name, Credential] = Field(default_factory=dict)
+
+    @field_validator("credentials")
+    @classmethod
+    def _names_are_free(cls, value: dict[str, Credential]) -> dict[str, Credential]:
+        if taken := [name for name in value if name in SIMPLE]:
+            raise ValueError(f"{', '.join(taken)}: the settings without a table are called so; take another name")
+        return value
 
     @field_validator("header_value")
     @classmethod
@@ -146,12 +236,65 @@ class Authentication(_Table):
 
     @model_validator(mode="after")
     def _somebody_is_named(self) -> Self:
-        if not (self.header_name or self.url_token.get_secret_value() or self.allow_anyone):
+        if not (self.header_name or self.url_token.get_secret_value() or self.credentials or self.allow_anyone):
             raise ValueError(
-                "nothing says who may call: set header_name and header_value, or url_token "
+                "nothing says who may call: set header_name and header_value, or url_token, or a table in credentials "
                 "(or allow_anyone = true, which lets strangers fill your topics)"
             )
         return self
+
+
+class Oauth(_Table):
+    """The token endpoint of Kaleyra's advanced authentication."""
+
+    path: str = Field("/oauth/token", pattern=r"^(/[A-Za-z0-9._~-]+)+$")
+    signing_keys: dict[Name, SecretStr] = Field(default_factory=dict)
+    signs_with: str = Field("", validate_default=True)
+    token_lifetime_seconds: int = Field(3600, ge=60, le=86400)
+    max_requests_per_minute: PositiveInt = 60
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _keys_are_long(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        # RFC 7518, 3.2: as long as the digest at least.
+        if short := [name for name, key in value.items() if len(key.get_secret_value().encode()) < 32]:
+            raise ValueError(f"{', '.join(short)}: a key must have at least 32 characters; `openssl rand -hex 32` makes one")
+        return value
+
+    @field_validator("signs_with")
+    @classmethod
+    def _one_key_signs(cls, value: str, info: ValidationInfo) -> str:
+        keys = info.data.get("signing_keys", {})
+        if "signing_keys" in info.data and (value not in keys if value else len(keys) > 1):
+            raise ValueError("name the one of oauth.signing_keys that signs new tokens")
+        return value
+
+    def signing_key_id(self) -> str:
+        """Return the id of the key that signs; without keys there is none."""
+        return self.signs_with or next(iter(self.signing_keys), "")
+
+
+class Tls(_Table):
+    """TLS of the data listener. Paths of PEM files; none: no TLS."""
+
+    certificate_path: str = ""
+    key_path: str = Field("", validate_default=True)
+    key_password: SecretStr = SecretStr("")
+    client_ca_path: str = ""
+
+    @field_validator("key_path")
+    @classmethod
+    def _certificate_has_its_key(cls, value: str, info: ValidationInfo) -> str:
+        if "certificate_path" in info.data and bool(value) != bool(info.data["certificate_path"]):
+            raise ValueError("certificate_path and key_path belong together: set both or neither")
+        return value
+
+    @field_validator("client_ca_path")
+    @classmethod
+    def _clients_need_tls(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("certificate_path", value):
+            raise ValueError("client certificates need TLS: set tls.certificate_path and tls.key_path too")
+        return value
 
 
 class Callbacks(_Table):
@@ -227,6 +370,54 @@ class Spool(_Table):
     max_age_seconds: PositiveFloat = 86400.0
 
 
+Outcome = Literal["keep", "drop", "mask", "hash"]
+
+
+def _joined(table: Any) -> Any:
+    """Join nested tables with dots: who writes order.text = "drop" without quotes means the field."""
+    if not isinstance(table, dict):
+        return table
+    joined: dict[str, Any] = {}
+    for name, value in table.items():
+        joined |= (
+            {f"{name}.{inner}": part for inner, part in _joined(value).items()} if isinstance(value, dict) else {name: value}
+        )
+    return joined
+
+
+class Privacy(_Table):
+    """What becomes of personal data on its way to Kafka."""
+
+    CLASSES: ClassVar = ("phone", "name", "content", "location", "link")
+
+    phone: Outcome = "keep"
+    name: Outcome = "keep"
+    content: Outcome = "keep"
+    location: Outcome = "keep"
+    link: Outcome = "keep"
+    fields: Annotated[dict[str, Outcome], BeforeValidator(_joined)] = Field(default_factory=dict)
+    hash_key_id: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,32}$")
+    hash_key: SecretStr = Field(SecretStr(""), validate_default=True)
+    seal_keys: SecretStr = SecretStr("")
+    forget_changed_numbers: bool = False
+
+    @field_validator("hash_key")
+    @classmethod
+    def _hash_key_is_long_and_has_an_id(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        key = value.get_secret_value()
+        if key and len(key) < 32:
+            raise ValueError("at least 32 characters, or numbers can be tried against it: `openssl rand -base64 32` makes one")
+        if "hash_key_id" in info.data and bool(info.data["hash_key_id"]) != bool(key):
+            raise ValueError("hash_key and hash_key_id belong together: set both or neither")
+        return value
+
+    @field_validator("seal_keys")
+    @classmethod
+    def _seal_keys_are_keys(cls, value: SecretStr) -> SecretStr:
+        read_keys(value.get_secret_value())
+        return value
+
+
 class CatalogueFolder(_Table):
     """Where schemas and messages.toml stand."""
 
@@ -259,7 +450,9 @@ class Settings(BaseSettings):
     )
 
     http: Http = Http()
+    tls: Tls = Tls()
     authentication: Authentication = Field(default_factory=Authentication)
+    oauth: Oauth = Field(Oauth(), validate_default=True)
     callbacks: Callbacks = Callbacks()
     management: Management = Management()
     kafka: Kafka = Field(default_factory=lambda: Kafka.model_validate({}))
@@ -267,9 +460,20 @@ class Settings(BaseSettings):
     topics: Topics = Topics()
     dead_letters: DeadLetters = DeadLetters()
     spool: Spool = Spool()
+    privacy: Privacy = Privacy()
     catalogue: CatalogueFolder = CatalogueFolder()
     shutdown: Shutdown = Shutdown()
     logs: Logs = Logs()
+
+    @field_validator("oauth")
+    @classmethod
+    def _clients_have_keys(cls, value: Oauth, info: ValidationInfo) -> Oauth:
+        who, http = info.data.get("authentication"), info.data.get("http")
+        if who and not value.signing_keys and any(one.kind == "oauth" for one in who.credentials.values()):
+            raise ValueError("a credential of the kind oauth needs a key that signs its tokens: set oauth.signing_keys")
+        if http and f"{value.path}/".startswith(f"{http.path}/"):
+            raise ValueError("path must not stand below http.path, where a URL token stands")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -307,9 +511,13 @@ class _Environment(EnvSettingsSource):
 
 def load_for_tools(file: Path | None = None) -> Settings:
     """Read the settings for commands that let nobody in: who may call need not be said, nor be right."""
-    who = {name for name in environment_names() if name.startswith(f"{PREFIX}AUTHENTICATION__")}
-    others = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in who}
-    return _load(file, others, authentication={"allow_anyone": True})
+    others = {name: value for name, value in os.environ.items() if not _says_who_may_call(name.removesuffix("_FILE"))}
+    return _load(file, others, authentication={"allow_anyone": True}, oauth={})
+
+
+def _says_who_may_call(name: str) -> bool:
+    tables = (f"{PREFIX}AUTHENTICATION__", f"{PREFIX}OAUTH__")
+    return name.startswith(tables) and is_variable(name)
 
 
 def load(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -371,6 +579,12 @@ def environment_names() -> frozenset[str]:
     return frozenset(f"{PREFIX}{table.upper()}__{name.upper()}" for table, name in _names())
 
 
+def is_variable(name: str) -> bool:
+    """Return whether an environment variable, without `_FILE`, is one of a setting."""
+    own = name.removeprefix(PREFIX)
+    return name in environment_names() or own.startswith(PASS_THROUGH) or OPEN_ENDED.fullmatch(own) is not None
+
+
 def _names() -> Iterator[tuple[str, str]]:
     for table, field in Settings.model_fields.items():
         model = field.annotation
@@ -394,13 +608,12 @@ def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
 
 def _read_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:
     """Return our variables, files read; report unknown names."""
-    known = environment_names()
     variables: dict[str, str] = {}
     for name, value in environment.items():
         if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(f"{name}={value}"):
             continue
         plain = name.removesuffix("_FILE")
-        if plain not in known and not plain.removeprefix(PREFIX).startswith(PASS_THROUGH):
+        if not is_variable(plain):
             problems.append(f"{name}: there is no such setting; config/connector.toml lists them all")
         elif plain == name:
             variables[name] = value

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from connector import catalogue as catalogues
 from connector import settings as settings_of
+from connector import tls
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import check_properties
+from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.settings import Settings
 
@@ -21,7 +23,7 @@ def load_startable(file: Path | None) -> Settings:
     """
     loaded = settings_of.load(file)
     problems = [settings_of.in_its_table(loaded, told) for told in check_properties(settings_of.producer_properties(loaded))]
-    for made in (_catalogue, _registry):
+    for made in (_catalogue, _registry, _tls):
         try:
             made(loaded)
         except ConfigurationInvalid as invalid:
@@ -33,8 +35,13 @@ def load_startable(file: Path | None) -> Settings:
 
 def _catalogue(loaded: Settings) -> None:
     folder = Path(loaded.catalogue.folder) if loaded.catalogue.folder else None
-    catalogues.load(folder, loaded.topics.prefix, raw=loaded.topics.raw)
+    policy = Policy.of(loaded.privacy)
+    catalogues.load(folder, loaded.topics.prefix, raw=loaded.topics.raw, policy=policy)
 
 
 def _registry(loaded: Settings) -> None:
     Registry(loaded.registry.url, loaded.registry.client).close()
+
+
+def _tls(loaded: Settings) -> None:
+    tls.context(loaded.tls)

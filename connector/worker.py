@@ -19,9 +19,10 @@ from typing import Any
 
 import uvloop
 
-from connector import logs
+from connector import logs, tls
 from connector.app import create_app
 from connector.bridge import Bridge
+from connector.errors import ConfigurationInvalid
 from connector.listener import Listener
 from connector.settings import Settings
 
@@ -44,9 +45,10 @@ class Worker:
         self.bridge = Bridge(loaded, own_folder, clock)
         self._is_let_in = False
         self._listener = Listener(
-            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, clock),
+            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.desk(), clock),
             loaded.http,
             loaded.shutdown.drain_timeout_seconds,
+            tls.context(loaded.tls),
         )
 
     def let_in(self) -> None:
@@ -119,7 +121,11 @@ def main(clock: Callable[[], int] = time.time_ns) -> None:
     assert isinstance(loaded, Settings)
     logs.configure(loaded.logs)
     sockets = socket.socket(fileno=listening_fd), socket.socket(fileno=control_fd)
-    sys.exit(uvloop.run(work(loaded, *sockets, own_folder, clock)))
+    try:
+        sys.exit(uvloop.run(work(loaded, *sockets, own_folder, clock)))
+    except ConfigurationInvalid as invalid:
+        # What the settings name may have changed since the supervisor looked: a certificate.
+        sys.exit(f"connector: {invalid}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import fastavro
 from connector.catalogue import Catalogue, load
 from connector.errors import NoRoom
 from connector.metrics import Metrics
+from connector.pipeline.acknowledge import TOO_LARGE
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
@@ -295,8 +296,8 @@ def answer_to(
 ) -> Answer:
     """Carry a body or a whole request all the way and return the answer; None is a body over the limit."""
 
-    async def fetch() -> RawCallback | None:
-        return raw(body) if isinstance(body, bytes) else body
+    async def fetch() -> RawCallback | Answer:
+        return raw(body) if isinstance(body, bytes) else body or TOO_LARGE
 
     return asyncio.run(carrier.handle(Request(list(headers), url_token), fetch))
 

@@ -65,7 +65,9 @@ def _with_embedded(loaded: Settings, bootstrap_servers: str, registry_url: str) 
     )
     registry = settings_of.Registry(url=registry_url, client={})
     # The embedded broker is never away; and a spool belongs to the instance of `serve` that it was named for.
-    return loaded.model_copy(update={"kafka": kafka, "registry": registry, "spool": settings_of.Spool()})
+    return loaded.model_copy(
+        update={"kafka": kafka, "registry": registry, "spool": settings_of.Spool(), "tls": settings_of.Tls()}
+    )
 
 
 class _Stack:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from connector.catalogue import ANY_TYPE, Catalogue, RecordType
 from connector.records import Json
+from connector.schemas.rules import NOT_PERSONAL
 
 _INTRODUCTION: Final = """\
 # Topics and their records
@@ -100,7 +101,8 @@ def _rows(fields: list[Json], prefix: str = "") -> Iterator[tuple[str, ...]]:
     for field in fields:
         name = f"{prefix}{field['name']}"
         source = _paths(field["source"]) + (" as JSON" if field.get("raw") else "")
-        yield f"`{name}`", _type(field["type"]), source, field.get("pii", ""), field["doc"]
+        personal = field.get("pii", "").replace(NOT_PERSONAL, "")
+        yield f"`{name}`", _type(field["type"]), source, personal, field["doc"]
         if _type(field["type"]) == "list":
             yield from _rows(field["type"]["items"]["fields"], f"{name}[].")
 

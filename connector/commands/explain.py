@@ -11,13 +11,14 @@ import fastavro
 from connector.catalogue import Catalogue
 from connector.commands import show
 from connector.commands.unmapped import unmapped
-from connector.errors import ConfigurationInvalid
+from connector.errors import ConfigurationInvalid, NotOpened
 from connector.metrics import Metrics
 from connector.pipeline.authenticate import Credentials
 from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.produce import Outcome
+from connector.privacy.sealed import NO_KEYS, Seals
 from connector.records import EMPTY, KafkaMessage, RawCallback
 from connector.settings import Settings
 
@@ -72,14 +73,21 @@ def got(query: str) -> RawCallback:
     return RawCallback("GET", as_received, "", b"", time.time_ns() // 1_000_000)
 
 
-def callback_of(file: Path | None, query: str | None, *, is_form: bool) -> RawCallback:
-    """Return the callback that is to be explained: a file with its body, stdin for `-`, or a query.
+def callback_of(file: Path | None, query: str | None, seals: Seals | None, *, is_form: bool) -> RawCallback:
+    """Return the callback that is to be explained: a file with its body, stdin for `-`, or a query; sealed ones are opened.
 
     Raises:
-        ConfigurationInvalid: when it is neither or both, or cannot be read.
+        ConfigurationInvalid: when it is neither or both, cannot be read, or cannot be opened.
     """
+    try:
+        return _callback_of(file, query, seals or NO_KEYS, is_form=is_form)
+    except NotOpened as not_opened:
+        raise ConfigurationInvalid([f"{not_opened}; add that key to privacy.seal_keys"]) from None
+
+
+def _callback_of(file: Path | None, query: str | None, seals: Seals, *, is_form: bool) -> RawCallback:
     if query is not None and file is None and not is_form:
-        return got(query)
+        return got(seals.open_text(query))
     if query is not None or file is None:
         raise ConfigurationInvalid(
             ["say what to explain: a file with a callback's body (- for stdin, --form if it is a form), or --query 'a=b&c=d'"]
@@ -88,7 +96,7 @@ def callback_of(file: Path | None, query: str | None, *, is_form: bool) -> RawCa
         body = Path("/dev/stdin").read_bytes() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise ConfigurationInvalid([f"{file}: cannot be read ({error.strerror}); give a file with a callback's body"]) from None
-    return posted(body, _FORM if is_form else _JSON)
+    return posted(seals.open_printed(body), _FORM if is_form else _JSON)
 
 
 def run(catalogue: Catalogue, raw: RawCallback, loaded: Settings, *, as_json: bool) -> None:

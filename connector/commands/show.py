@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from connector.privacy.sealed import printable
+
 out = Console()
 err = Console(stderr=True)
 
@@ -41,7 +43,7 @@ def plain(value: Any) -> Any:
         case Decimal():
             return str(value)
         case bytes():
-            return value.decode("utf-8", "replace")
+            return printable(value) or value.decode("utf-8", "replace")
     return value
 
 

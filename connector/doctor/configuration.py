@@ -7,10 +7,12 @@ from typing import TypeVar
 
 from connector import catalogue as catalogues
 from connector import settings as settings_of
+from connector import tls
 from connector.catalogue import Catalogue
 from connector.doctor.findings import CONFIGURATION, SCHEMA_FILES, Finding, of_failure
 from connector.errors import ConfigurationInvalid
 from connector.pipeline.producers import check_properties
+from connector.privacy.policy import Policy
 from connector.registry import Registry
 from connector.schemas.check import check
 from connector.settings import Settings
@@ -39,6 +41,7 @@ def read(file: Path | None) -> Configuration:
     loaded = settings
     catalogue = _tried(lambda: catalogue_of(loaded), problems)
     problems += check_properties(settings_of.producer_properties(loaded))
+    _tried(lambda: tls.context(loaded.tls), problems)
     _tried(lambda: Registry(loaded.registry.url, loaded.registry.client).close(), problems)
     return Configuration(settings, catalogue, _findings(problems, catalogue))
 
@@ -56,7 +59,8 @@ def check_schema_files(settings: Settings) -> Iterator[Finding]:
 
 def catalogue_of(settings: Settings) -> Catalogue:
     """Return the catalogue that the settings name."""
-    return catalogues.load(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw)
+    policy = Policy.of(settings.privacy)
+    return catalogues.load(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw, policy=policy)
 
 
 def folder_of(settings: Settings) -> Path:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from connector.catalogue import Catalogue
 from connector.doctor import configuration, machine
 from connector.doctor.findings import SCHEMA_FILES, Finding, not_checked
 from connector.doctor.kafka import check_kafka
+from connector.doctor.personal import check_personal
 from connector.doctor.registry import check_clock, check_registry
 from connector.doctor.spool import check_spool
 from connector.settings import Settings
@@ -34,7 +36,7 @@ def examine(file: Path | None) -> list[Finding]:
         "kafka": lambda: check_kafka(settings, read.catalogue),
         "registry": lambda: check_registry(settings, read.catalogue),
         "clock": lambda: [check_clock(settings)],
-        "machine": lambda: _machine(settings),
+        "machine": lambda: _machine(settings, read.catalogue),
     }
     return [*read.findings, *side_by_side(checks, SECONDS)]
 
@@ -76,9 +78,10 @@ class _Running(threading.Thread):
         self.is_done = True
 
 
-def _machine(settings: Settings) -> list[Finding]:
+def _machine(settings: Settings, catalogue: Catalogue | None) -> list[Finding]:
     return [
         *machine.check_privacy(settings),
+        *check_personal(settings, catalogue),
         machine.check_temporary_folder(),
         *machine.check_cache_folder(settings.registry.cache_folder),
         *check_spool(settings.spool),

@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from connector.pipeline.deadletter import item_of_request
-from connector.pipeline.encode import Encoder, digest
+from connector.pipeline.encode import Encoder
 from connector.records import EMPTY, Json, KafkaMessage, RawCallback
 
 
@@ -17,7 +17,7 @@ class Archive:
 
     def copy_of(self, raw: RawCallback, metadata: Json, extra: Json) -> KafkaMessage:
         """Return a callback as received; metadata and extra are what could be read of it."""
-        ce_id = digest(("raw_callback", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest()))
+        ce_id = self._encoder.ce_id(("raw_callback", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest()))
         item = item_of_request("raw", raw, raw.body, ce_id, metadata, extra)
         # Without its item: a copy that Kafka refuses is a dead letter of the whole callback.
         return msgspec.structs.replace(self._encoder.write(item, EMPTY, ce_id, raw), item=None)

@@ -32,7 +32,9 @@ class Circuit:
             # Nobody asks, so silence says nothing.
             self._alive_at = now
         elif not self.is_open and now - self._alive_at > (_SILENT_SECONDS if brokers_up else _SILENT_AND_DOWN_SECONDS):
-            self.open(now)
+            self.is_open = True
+            # The next one tries at once: it may be that only what waits goes nowhere, a missing topic's records.
+            self._try_at = now
 
     def open(self, now: float) -> None:
         """Take note that Kafka is away, as a start has found."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connector.pipeline.encode import Encoder, digest
+from connector.pipeline.encode import Encoder
 from connector.pipeline.people import text_of
 from connector.records import EMPTY, Callback, Fault, Item, Json, KafkaMessage, RawCallback, Source
 
@@ -43,7 +43,7 @@ class DeadLetters:
         return self._letter(raw, fault, body, item.metadata, item.extra, (item.source, item.index))
 
     def _letter(self, raw: RawCallback, fault: Fault, body: bytes, metadata: Json, extra: Json, position: Any) -> KafkaMessage:
-        ce_id = digest(("dead_letter", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest(), position))
+        ce_id = self._encoder.ce_id(("dead_letter", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest(), position))
         item = item_of_request("dead_letters", raw, body, ce_id, metadata, extra)
         detail = fault.detail[:_DETAIL_CHARACTERS]
         tried = {"attempts": raw.attempts, "replayed_at": raw.replayed_at}

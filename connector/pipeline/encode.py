@@ -4,7 +4,6 @@ The record is filled and written by functions compiled from the schema, and fram
 registry knows the schema: a zero byte and four bytes of id. What the broker would refuse is refused here.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,6 +17,7 @@ from connector.catalogue import Catalogue, RecordType
 from connector.errors import Misfit
 from connector.metrics import Metrics
 from connector.pipeline.people import text_of
+from connector.privacy.policy import plain_event_id
 from connector.records import EMPTY, Fault, Headers, Item, Json, KafkaMessage, RawCallback
 
 _OLDEST_MS: Final = 7 * 24 * 3600 * 1000
@@ -48,6 +48,8 @@ class Encoder:
         self._unfit_times = metrics.left_out_by["unfit_times"]
         self._clamped_times = metrics.left_out_by["clamped_times"]
         self._write = record_type.mapping.write
+        self._key_of = record_type.key_of
+        self._event_id = record_type.event_id
         self._frame = b"\0" + schema_id.to_bytes(4, "big")
         self._max_message_bytes = max_message_bytes
         self._headers: Headers = [
@@ -66,13 +68,17 @@ class Encoder:
         if item.key["value"] is None:
             return Fault("no_key", "split", f"{item.source}[{item.index}] has neither a number nor a user id")
         try:
-            message = self.write(item, EMPTY, digest(item.identity), raw)
+            message = self.write(item, EMPTY, self.ce_id(item.identity), raw)
         except Misfit as misfit:
             return Fault(misfit.reason, "encode", str(misfit))
         limit = self._max_message_bytes
         if len(message.value) + len(raw.body) > limit - _BESIDE_VALUE_BYTES and message.size_bytes() > limit:
             return Fault("too_large", "encode", f"the record has {message.size_bytes()} bytes; the limit is {limit}")
         return message
+
+    def ce_id(self, identity: tuple[Any, ...]) -> str:
+        """Return an event's id: the same event, the same id, and no number in clear."""
+        return self._event_id(_text_of(identity))
 
     def write(self, item: Item, fault: Json, ce_id: str, raw: RawCallback) -> KafkaMessage:
         """Fill, write and frame one record.
@@ -103,12 +109,23 @@ class Encoder:
                 headers.append(("tracestate", raw.tracestate.encode("ascii")))
         return KafkaMessage(
             self._topic,
-            key.encode() if key is not None else None,
+            self._key_of(key) if key is not None else None,
             self._frame + content,
             headers,
             self._timestamp(event_ms, raw.received_at),
             item if not fault else None,
         )
+
+    def tombstone(self, key: str, identity: tuple[Any, ...], at_ms: int, item: Item | None = None) -> KafkaMessage:
+        """Return the record without a value that takes what stands under a key off a compacted topic."""
+        source = _source(item.metadata if item else EMPTY)
+        headers = [
+            *self._headers[:2],
+            ("ce_id", self.ce_id(identity).encode()),
+            ("ce_source", source),
+            ("ce_time", iso(at_ms)),
+        ]
+        return KafkaMessage(self._topic, self._key_of(key), b"", headers, at_ms, item)
 
     def _timestamp(self, event_ms: int | None, received_at: int) -> int:
         if event_ms is None:
@@ -138,12 +155,15 @@ def encoders(
 
 
 def digest(parts: tuple[Any, ...]) -> str:
-    """Return 128 bits of SHA-256 over the JSON text of the parts: the same event, the same id, and no number in clear."""
+    """Return 128 bits of SHA-256 over the JSON text of the parts: the same parts, the same digest."""
+    return plain_event_id(_text_of(parts))
+
+
+def _text_of(parts: tuple[Any, ...]) -> bytes:
     try:
-        text = _IDENTITY.encode(parts)
+        return _IDENTITY.encode(parts)
     except RecursionError:
-        text = _IDENTITY.encode(_flattened(parts))
-    return hashlib.sha256(text).hexdigest()[:32]
+        return _IDENTITY.encode(_flattened(parts))
 
 
 def _flattened(parts: tuple[Any, ...]) -> list[Any]:

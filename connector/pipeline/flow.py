@@ -15,9 +15,10 @@ from connector.catalogue import Catalogue
 from connector.errors import NoRoom, NotDecodable
 from connector.logs import Seldom, event, fault_location
 from connector.metrics import Metrics
-from connector.pipeline.acknowledge import KEPT, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_LARGE, acknowledge
+from connector.pipeline.acknowledge import KEPT, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_OFTEN, acknowledge
 from connector.pipeline.archive import Archive
-from connector.pipeline.authenticate import Credentials, credential_of
+from connector.pipeline.authenticate import Credentials, Gate
+from connector.pipeline.caller import Caller
 from connector.pipeline.deadletter import DeadLetters
 from connector.pipeline.decode import decode
 from connector.pipeline.dialects.recognise import FOR_META, is_verification
@@ -25,6 +26,7 @@ from connector.pipeline.encode import Encoder
 from connector.pipeline.keep import NoSpool, Spool
 from connector.pipeline.produce import Outcome, Sink
 from connector.pipeline.split import split
+from connector.pipeline.tombstones import tombstones
 from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, RawCallback, Request, Source
 from connector.settings import ENVELOPE_BYTES
 
@@ -56,7 +58,8 @@ class Flow:
         self._of_other_message = encoders[catalogue.any_message.name]
         by_source = {"statuses": catalogue.status, "contacts": catalogue.contact, "events": catalogue.account_event}
         self._of_source = {source: encoders[record_type.name] for source, record_type in by_source.items()}
-        self._credentials = credentials
+        self._gate = Gate(credentials)
+        self._callers = {name: Caller(name, limit, metrics) for name, limit in credentials.limits().items()}
         self._sink = sink
         self._spool = spool or NoSpool()
         self._metrics = metrics
@@ -67,15 +70,20 @@ class Flow:
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
         self._archive = Archive(encoders[catalogue.raw.name]) if catalogue.raw else None
         self._leave_out = leave_out
+        self._forgets_changed_numbers = catalogue.policy.rules.forget_changed_numbers
 
-    async def handle(self, request: Request, read: Callable[[], Awaitable[RawCallback | None]]) -> Answer:
-        """Carry one callback; `read` fetches its body once it is known to be authentic, None if that is too large."""
-        credential = credential_of(self._credentials, request.headers, request.url_token)
+    async def handle(  # noqa: PLR0911 - a return an answer
+        self, request: Request, read: Callable[[], Awaitable[RawCallback | Answer]]
+    ) -> Answer:
+        """Carry one callback; `read` fetches its body once it is known to be authentic, or the answer that refuses it."""
+        credential = self._gate.credential_of(request)
         if credential is None:
             return NOT_AUTHENTIC
+        if not self._callers[credential].may_call():
+            return TOO_OFTEN
         raw = await read()
-        if raw is None:
-            return TOO_LARGE
+        if isinstance(raw, Answer):
+            return raw
         if raw.method == "GET" and is_verification(raw.query):
             self._from_meta.event(advice=FOR_META)
             return NOT_FOR_META
@@ -157,6 +165,8 @@ class Flow:
                 if size_bytes > MAX_CALLBACK_BYTES:
                     fault = Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes")
                     return [self._whole(raw, fault, callback)]
+        if self._forgets_changed_numbers and "contacts" not in self._leave_out:
+            messages += tombstones(items, self._of_source["contacts"], raw)
         for fault in faults:
             self._metrics.dead_letters.labels(fault.reason).inc()
         return messages

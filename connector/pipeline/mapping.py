@@ -7,10 +7,13 @@ error. What it writes is read back by fastavro in property tests.
 """
 
 from collections.abc import Callable, Iterator
+from collections.abc import Mapping as Pairs
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from connector.errors import ConfigurationInvalid, Misfit, Missing
 from connector.pipeline import avro, conversions
+from connector.pipeline.field import Field, read_field
 from connector.records import EMPTY, Json
 
 ROOTS: Final = ("message", "status", "contact", "event", "metadata", "extra", "callback", "key", "fault")
@@ -18,6 +21,11 @@ ROOTS: Final = ("message", "status", "contact", "event", "metadata", "extra", "c
 
 ATTRIBUTES: Final = frozenset({"source", "raw", "pii", "requires", "unfit"})
 """Our own attributes, taken out before a schema is registered."""
+
+
+Treatments = Pairs[str, Callable[[Any], bytes]]
+"""Functions by name that write a value that is there otherwise than it is: as Avro binary, without the union's branch."""
+NO_TREATMENTS: Final[Treatments] = MappingProxyType({})
 
 
 class Mapping(NamedTuple):
@@ -34,27 +42,8 @@ class Mapping(NamedTuple):
     code: str
 
 
-class Field(NamedTuple):
-    """One field of a schema, its attributes read."""
-
-    name: str
-    kind: str
-    arguments: tuple[int, ...]
-    required: bool
-    sources: tuple[str, ...]
-    raw: bool
-    unfit_null: bool
-    element: Json | None
-
-    @property
-    def parent(self) -> str:
-        """The path of the one object that the field is taken from; empty when there is none or several."""
-        parents = {path.rpartition(".")[0] for path in self.sources}
-        return parents.pop() if len(parents) == 1 else ""
-
-
-def compile_schema(schema: Json) -> Mapping:
-    """Compile one record schema.
+def compile_schema(schema: Json, treatments: Treatments = NO_TREATMENTS) -> Mapping:
+    """Compile one record schema, whose fields may name one of the `treatments`; see `Field`.
 
     Raises:
         ConfigurationInvalid: with every field whose type or source cannot be mapped.
@@ -66,6 +55,7 @@ def compile_schema(schema: Json) -> Mapping:
         raise ConfigurationInvalid(problems)
     code = "\n\n".join(writer.functions)
     namespace: dict[str, Any] = {**vars(conversions), **vars(avro), "Missing": Missing, "EMPTY": EMPTY, "array": _array}
+    namespace |= treatments
     exec(compile(code, f"<mapping of {schema['name']}>", "exec"), namespace)  # noqa: S102 - text made here, from our own schemas, names checked
     return Mapping(namespace["write"], frozenset(writer.paths), frozenset(writer.raw_paths), code)
 
@@ -124,7 +114,7 @@ class _Writer:
                     break
             else:
                 try:
-                    yield _read_field(field, sources)
+                    yield read_field(field, sources)
                 except ConfigurationInvalid as invalid:
                     self._problems.extend(f"{where}: {problem}" for problem in invalid.problems)
 
@@ -158,6 +148,12 @@ class _Writer:
         return [*lines, f"if {node} is EMPTY: {absent}{times}", "else:", *(f"    {line}" for line in written)]
 
     def _field(self, index: int, field: Field, nodes: dict[str, str], prefix: str) -> list[str]:
+        if field.treatment == "drop":
+            # Its value is not even looked at, but its path is known.
+            for path in field.sources:
+                self._note(prefix, path, raw=field.raw or field.kind == "array")
+            return [f"f{index} = NULL", *([f"t{index} = None"] if field.unfit_null else [])]
+        is_plain = field.kind == "text" and not field.raw and not field.treatment and len(field.sources) == 1
         lines = [] if field.sources else ["v = None"]
         for position, path in enumerate(field.sources):
             self._note(prefix, path, raw=field.raw)
@@ -167,11 +163,11 @@ class _Writer:
                 lines.append("if v is None:")
             indent = "    " * bool(position)
             lines.append(f"{indent}v = {taken}")
-            if field.kind != "text" or field.raw or len(field.sources) > 1:
+            if not is_plain:
                 lines += [f"{indent}{line}" for line in self._conversion(field, path, prefix)]
         if field.unfit_null:
             lines.append(f"t{index} = v")
-        return [*lines, *self._bytes(f"f{index}", field)]
+        return [*lines, *(self._plain_text(f"f{index}", field) if is_plain else self._bytes(f"f{index}", field))]
 
     def _conversion(self, field: Field, path: str, prefix: str) -> list[str]:
         """Write what brings the value to its type; None means no value."""
@@ -193,27 +189,29 @@ class _Writer:
         """Write what turns the value into bytes."""
         if field.kind == "array":
             return [f"{variable} = NULL if v is None else v"]
-        missing = f"raise Missing({' or '.join(field.sources)!r})"
-        if field.kind == "text" and len(field.sources) == 1 and not field.raw:
-            # The common case of the commonest field.
-            (path,) = field.sources
-            if field.required:
-                return [
-                    f"if v.__class__ is not str: v = None if v is None else to_text(v, {path!r})",
-                    f"if not v: {missing}",
-                    f"b = v.encode(); {variable} = TEXT[len(b)] + b if len(b) < TABLE_SIZE else text(b)",
-                ]
-            # In the table, an empty text is a null.
-            return [
-                "if v.__class__ is str:",
-                f"    b = v.encode(); {variable} = SOME_TEXT[len(b)] + b if len(b) < TABLE_SIZE else some_text(b)",
-                f"else: {variable} = NULL if v is None else some_text(to_text(v, {path!r}).encode())",
-            ]
         kind = field.kind
         written = f"{kind}(v.encode())" if kind == "text" else f"{kind}(v{''.join(f', {a}' for a in field.arguments[1:])})"
+        if field.treatment:
+            written = f"{field.treatment}(v)"
         if field.required:
-            return [f"if v is None: {missing}", f"{variable} = {written}"]
+            return [f"if v is None: raise Missing({' or '.join(field.sources)!r})", f"{variable} = {written}"]
         return [f"{variable} = NULL if v is None else SOME + {written}"]
+
+    def _plain_text(self, variable: str, field: Field) -> list[str]:
+        """Write the common case of the commonest field: a text from one place, as it is."""
+        (path,) = field.sources
+        if field.required:
+            return [
+                f"if v.__class__ is not str: v = None if v is None else to_text(v, {path!r})",
+                f"if not v: raise Missing({path!r})",
+                f"b = v.encode(); {variable} = TEXT[len(b)] + b if len(b) < TABLE_SIZE else text(b)",
+            ]
+        # In the table, an empty text is a null.
+        return [
+            "if v.__class__ is str:",
+            f"    b = v.encode(); {variable} = SOME_TEXT[len(b)] + b if len(b) < TABLE_SIZE else some_text(b)",
+            f"else: {variable} = NULL if v is None else some_text(to_text(v, {path!r}).encode())",
+        ]
 
     def _note(self, prefix: str, path: str, *, raw: bool) -> None:
         whole = f"{prefix}{path.removeprefix('item')}" if prefix else path
@@ -240,55 +238,6 @@ def _path_fault(path: Any, roots: tuple[str, ...]) -> str:
     if not all(part.isidentifier() for part in parts):
         return "is no path: names joined by dots are one"
     return "" if parts[0] in roots else f"must start with one of {', '.join(roots)}"
-
-
-_KINDS: Final = {"string": "text", "boolean": "boolean", "long": "long", "double": "double", "bytes": "binary"}
-
-
-def _read_field(field: Json, sources: tuple[str, ...]) -> Field:
-    """Read a field's type and attributes.
-
-    Raises:
-        ConfigurationInvalid: when the type is none that a value of the wire can become.
-    """
-    kind = ""
-    arguments: tuple[int, ...] = ()
-    element = None
-    required = not isinstance(field["type"], list)
-    branches = [field["type"]] if required else [branch for branch in field["type"] if branch != "null"]
-    avro = branches[0] if len(branches) == 1 else None
-    match avro:
-        case str() if avro in _KINDS:
-            kind = _KINDS[avro]
-        case {"type": "long", "logicalType": "timestamp-millis"}:
-            kind = "millis"
-        case {"type": "bytes", "logicalType": "decimal", "precision": int(precision), "scale": int(scale)}:
-            kind, arguments = "decimal", (precision, scale)
-        case {"type": "array", "items": {"type": "record"} as element}:
-            kind = "array"
-        case _:
-            raise ConfigurationInvalid(
-                [
-                    (
-                        "its type cannot be filled; known are string, boolean, long, double, bytes, timestamp-millis, "
-                        'decimal, an array of records, and ["null", one of them]'
-                    )
-                ]
-            )
-    if field.get("raw") and kind != "text":
-        raise ConfigurationInvalid(["raw needs the type string"])
-    if required and not sources and kind != "array":
-        raise ConfigurationInvalid(["a required field needs a source"])
-    return Field(
-        name=field["name"],
-        kind=kind,
-        arguments=arguments,
-        required=required,
-        sources=sources,
-        raw=bool(field.get("raw")),
-        unfit_null=field.get("unfit") == "null",
-        element=element,
-    )
 
 
 def published(schema: Any) -> Any:

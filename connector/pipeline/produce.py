@@ -104,7 +104,7 @@ class _Delivery:
         """Take one delivery report; librdkafka calls this from `poll`, on the event loop."""
         if error is not None:
             value = report.value()
-            self.errors.append((error, report.topic(), value if isinstance(value, bytes) else None))
+            self.errors.append((error, report.topic(), value if isinstance(value, bytes) else b""))
         self._count_down(1)
 
     def leave(self, index: int, error: str) -> None:
@@ -228,6 +228,8 @@ class KafkaSink:
         # The client's own errors are negative: they are no answer of Kafka's.
         if not delivery.unsent and all(error.code() > 0 for error, _, _ in delivery.errors):
             self._answers += 1
+            if self._circuit and self._circuit.is_open:
+                self._ask(self._circuit)
         self._outstanding -= len(delivery.messages)
         self._outstanding_bytes -= delivery.size_bytes
 
@@ -246,7 +248,7 @@ class KafkaSink:
             try:
                 producer.produce(
                     message.topic,
-                    message.value,
+                    message.value or None,
                     message.key,
                     on_delivery=report,
                     timestamp=message.timestamp_ms,
@@ -271,19 +273,20 @@ class KafkaSink:
         ]
 
     def _poll_in(self, seconds: float) -> None:
-        assert self._loop is not None
         if self._polling:
             self._polling.cancel()
-        self._polling = self._loop.call_later(seconds, self._poll)
+        self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
 
     def _look(self) -> None:
-        assert self._loop is not None
         if self._circuit:
-            was_open = self._circuit.is_open
-            self._circuit.look(self._loop.time(), self._outstanding, self._answers, self.producers.brokers_up)
-            if self._circuit.is_open != was_open:
-                event("kafka_away" if self._circuit.is_open else "kafka_back", "warning")
-            self._looking = self._loop.call_later(_LOOK_SECONDS, self._look)
+            self._ask(self._circuit)
+            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def _ask(self, circuit: Circuit) -> None:
+        was_open = circuit.is_open
+        circuit.look(asyncio.get_running_loop().time(), self._outstanding, self._answers, self.producers.brokers_up)
+        if circuit.is_open != was_open:
+            event("kafka_away" if circuit.is_open else "kafka_back", "warning")
 
     def _poll(self) -> None:
         self.producers.poll()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
-from connector.errors import ConfigurationInvalid
+from connector.errors import ConfigurationInvalid, NotOpened
+from connector.privacy.sealed import NO_KEYS, Seals
 from connector.records import REASONS, RawCallback, Source
 
 What = Literal["dead-letters", "raw"]
@@ -38,7 +39,7 @@ class Selection:
     """What is chosen: callbacks received from `since` on and before `until`, in milliseconds since 1970 (None: any time).
 
     Dead letters may be of certain `reasons` alone (none: of any), and must have been tried less often than `max_attempts`.
-    `contacts` tells whether contact records are made again.
+    `contacts` tells whether contact records are made again; `seals` open what is sealed.
     """
 
     what: What
@@ -47,6 +48,7 @@ class Selection:
     reasons: tuple[str, ...]
     max_attempts: int
     contacts: bool
+    seals: Seals = NO_KEYS
 
     def group(self) -> str:
         """Return the consumer group that remembers where this selection ended.
@@ -64,7 +66,11 @@ class Selection:
         return () if self.contacts else ("contacts",)
 
     def callback_of(self, kept: Kept, replayed_at: int) -> RawCallback | Why:
-        """Return the callback that a record holds, as it was received, or why it is passed over."""
+        """Return the callback that a record holds, as it was received, or why it is passed over.
+
+        Raises:
+            ConfigurationInvalid: when it is sealed, and our keys do not open it.
+        """
         value = kept.value
         if value is None or not isinstance(received := value.get("received_at"), datetime):
             return "unreadable"
@@ -77,11 +83,16 @@ class Selection:
                 return "of_another_reason"
             if attempts >= self.max_attempts:
                 return "tried_too_often"
+        try:
+            query, body = self.seals.open_text(value.get("query") or ""), self.seals.open(value.get("body") or b"")
+        except NotOpened as sealed:
+            # Passed over, it would not be replayed by the next run either.
+            raise ConfigurationInvalid([f"{sealed}; add that key to privacy.seal_keys"]) from None
         return RawCallback(
             method=value.get("method") or "POST",
-            query=value.get("query") or "",
+            query=query,
             content_type=value.get("content_type") or "",
-            body=value.get("body") or b"",
+            body=body,
             received_at=received_at,
             traceparent=kept.traceparent,
             tracestate=kept.tracestate,

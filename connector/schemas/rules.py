@@ -15,6 +15,7 @@ from connector.schemas.violation import Violation
 
 NAMESPACE: Final = "kaleyra.whatsapp"
 PII_CLASSES: Final = ("phone", "name", "content", "location", "link")
+NOT_PERSONAL: Final = "none"
 REQUIRED: Final = ("message_id", "message_type", "record_key", "key_source", "received_at")
 REQUIRED_OF_RAW: Final = ("id", "received_at")
 REQUIRED_OF_DEAD_LETTERS: Final = (*REQUIRED_OF_RAW, "reason", "step")
@@ -50,9 +51,7 @@ def house_rules(name: str, schema: Json, source: str) -> Iterator[Violation]:
         if not _is_told(field):
             yield Violation(file, path, "doc", "has no doc", "say what stands in the field, and when it is null")
         yield from _type(file, path, field, allowed)
-        if field.get("pii", PII_CLASSES[0]) not in PII_CLASSES:
-            fault = f"there is no class {field['pii']!r} of personal data"
-            yield Violation(file, path, "pii", fault, f"known are {', '.join(PII_CLASSES)}")
+        yield from _personal(file, path, field)
 
 
 def common_block(schemas: Mapping[str, Json]) -> Iterator[Violation]:
@@ -123,6 +122,16 @@ def _type(file: str, path: str, field: Json, allowed: tuple[str, ...]) -> Iterat
     elif field["name"] not in allowed and not _is_always_there(field):
         advice = 'write "type": ["null", T], "default": null: a required field can never become optional again'
         yield Violation(file, path, "required", f"is required; only {', '.join(allowed)} may be", advice)
+
+
+def _personal(file: str, path: str, field: Json) -> Iterator[Violation]:
+    """Yield where nobody has decided whether a field is personal; a list of records has its decisions within."""
+    known = f"known are {', '.join(PII_CLASSES)}, and {NOT_PERSONAL} for what is not personal"
+    if "pii" not in field:
+        if not (isinstance(field["type"], dict) and field["type"].get("type") == "array"):
+            yield Violation(file, path, "pii", "does not say whether it is personal", f'add "pii"; {known}')
+    elif field["pii"] not in (*PII_CLASSES, NOT_PERSONAL):
+        yield Violation(file, path, "pii", f"there is no class {field['pii']!r} of personal data", known)
 
 
 def _is_always_there(field: Json) -> bool:

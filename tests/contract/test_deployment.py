@@ -250,6 +250,18 @@ def test_image_runs_as_a_user_without_rights() -> None:
     assert "RUN" not in after
 
 
+@pytest.mark.parametrize("name", ["prepare", "connector"])
+def test_file_system_of_the_image_is_read_only_but_for_memory_and_the_volume(name: str) -> None:
+    entry = service(name)
+    assert entry["read_only"] is True
+    assert [mount.partition(":")[0] for mount in entry["tmpfs"]] == ["/tmp"]
+    made = [shlex.split(line)[-1] for line in arguments_of(stages()[-1], "RUN") if line.startswith("install ")]
+    assert [volume.partition(":")[2] for volume in entry.get("volumes", [])] == (made if name == "connector" else [])
+    # Python would try to write beside its modules.
+    assert "PYTHONDONTWRITEBYTECODE" in environment_of(stages()[-1])
+    assert "user" not in entry, "another user than the image's"
+
+
 def test_every_connector_variable_of_the_image_is_a_setting() -> None:
     named = {name for stage in stages() for name in environment_of(stage) if name.startswith("CONNECTOR_")}
     assert [name for name in named if not is_a_setting(name)] == []

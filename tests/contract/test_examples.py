@@ -1,10 +1,28 @@
 """The examples say what is there: a command that starts, packages locked by hash, a README of five lines."""
 
+import base64
+import json
 import os
 import re
+import secrets
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
-REVENUE = Path(__file__).parents[2] / "examples" / "revenue"
+from pydantic import SecretStr
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from connector.catalogue import load
+from connector.cli import app
+from connector.commands.show import plain
+from connector.privacy.policy import Policy
+from connector.settings import Privacy
+from tests.callbacks import decoded, flow, raw
+
+ROOT = Path(__file__).parents[2]
+REVENUE = ROOT / "examples" / "revenue"
 
 
 def text_of(name: str) -> str:
@@ -33,3 +51,40 @@ def test_whatever_its_command_fetches_is_locked_by_hash() -> None:
 def test_no_float_can_come_into_a_sum() -> None:
     code = text_of("revenue.py").replace('"--until-idle", type=float', "")
     assert "float" not in code.partition('"""\n')[2]
+
+
+# Sealed dead letters
+
+
+def test_example_opens_what_tail_prints(tmp_path: Path) -> None:
+    keys = [f"{name}:{base64.b64encode(secrets.token_bytes(32)).decode()}" for name in ("new", "old")]
+    file = tmp_path / "seal_keys"
+    file.write_text("\n".join(keys), encoding="utf-8")
+    lines = []
+    for order in (keys, keys[::-1], []):
+        of = load(policy=Policy.of(Privacy(seal_keys=SecretStr("\n".join(order)))))
+        (letter,) = flow(of=of).messages_of(raw(b'{"strange": "caff\xc3\xa8"}', query="a=b"))
+        lines.append(json.dumps({"topic": letter.topic, "value": plain(decoded(letter, of))}))
+    assert "caff" not in lines[0] + lines[1]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "sealed" / "open.py"), str(file)],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    opened = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["body"], one["query"]) for one in opened] == [('{"strange": "caffè"}', "a=b")] * 3
+    assert {one["reason"] for one in opened} == {"unknown_shape"}
+
+
+def test_command_of_its_readme_is_there() -> None:
+    folder = ROOT / "examples" / "sealed"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^```\n(.*)\n```", text, re.MULTILINE)
+    tail, opening = (shlex.split(part) for part in line.split("|"))
+    assert (ROOT / opening[1]).samefile(folder / "open.py")
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    command.commands[tail[1]].make_context("tail", tail[2:])

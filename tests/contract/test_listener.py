@@ -5,12 +5,10 @@ The bounds are small, so that the tests are short. The flow behind the listener 
 
 import asyncio
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from typing import NamedTuple
+from contextlib import ExitStack
 
 import pytest
 import uvloop
@@ -23,6 +21,7 @@ from connector.pipeline.produce import Outcome
 from connector.records import KafkaMessage
 from connector.settings import Http
 from tests.callbacks import MemorySink, envelope, flow, message
+from tests.sockets import Answer, Client
 
 PATH = "/callbacks/kaleyra"
 TOKEN = "invented-token-0123456789"
@@ -77,56 +76,6 @@ class Running:
         self.listener.should_exit = True
         self._thread.join(10)
         assert not self._thread.is_alive()
-
-
-class Answer(NamedTuple):
-    """A parsed HTTP answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class Client:
-    """A connection that sends bytes as they are and reads answers."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=8)
-        self._received = b""
-
-    def send(self, content: bytes) -> "Client":
-        # The server may answer and close before it has taken everything; the answer can still be read.
-        with suppress(ConnectionError):
-            self.socket.sendall(content)
-        return self
-
-    def answer(self) -> Answer:
-        while b"\r\n\r\n" not in self._received:
-            assert self._read(), f"closed without an answer, after {self._received!r}"
-        head, _, self._received = self._received.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        length = int(headers.get("content-length", "0"))
-        while len(self._received) < length:
-            assert self._read(), "closed within an answer"
-        body, self._received = self._received[:length], self._received[length:]
-        return Answer(int(first.split()[1]), headers, body)
-
-    def is_closed(self) -> bool:
-        """Whether the server closes without a further byte."""
-        return not self._read() and not self._received
-
-    def hang_up(self) -> None:
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
-
-    def _read(self) -> bool:
-        try:
-            got = self.socket.recv(65536)
-        except ConnectionError:
-            return False
-        self._received += got
-        return bool(got)
 
 
 class Serving:
@@ -589,9 +538,21 @@ def test_body_that_is_not_wanted_is_not_asked_for(serve: Serving, path: str, len
 
 
 def test_pipelined_requests_are_all_answered_in_order(serve: Serving) -> None:
-    client = serve().connect().send(post() + post(b"{") + post(path="/nowhere") + post())
-    assert [client.answer().status for _ in range(4)] == [200, 200, 404, 200]
+    client = serve().connect().send(post() + post(b"{") + post() + post(path="/nowhere") + post())
+    assert [client.answer().status for _ in range(4)] == [200, 200, 200, 404]
+    assert client.is_closed()
     assert len(serve.sink.messages) == 3
+
+
+def test_more_pipelined_requests_than_may_wait_are_not_read_and_the_connection_closes(serve: Serving) -> None:
+    client = serve().connect().send(post() * 200)
+    answered = 0
+    while not client.is_closed():
+        assert client.answer().status == 200
+        answered += 1
+    assert 32 <= answered < 200
+    assert len(serve.sink.messages) == answered
+    assert serve.is_healthy()
 
 
 def test_http_1_0_is_answered_and_closed(serve: Serving) -> None:
@@ -601,10 +562,39 @@ def test_http_1_0_is_answered_and_closed(serve: Serving) -> None:
     assert serve.sink.messages
 
 
-def test_offered_upgrade_is_ignored(serve: Serving) -> None:
-    offered = post(BODY, "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")
-    assert serve().ask(offered).status == 200
-    assert serve.sink.messages
+@pytest.mark.parametrize(
+    "offer",
+    [
+        ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"),
+        ("Connection: upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x"),
+        ("Upgrade: h2c",),
+    ],
+)
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_offered_upgrade_is_ignored_and_the_body_is_whole(serve: Serving, offer: tuple[str, ...], pieces: int) -> None:
+    sent = post(BODY, *offer) + post(BODY) + chunked(BODY).replace(b"\r\n\r\n", "\r\n".join(["", *offer, "", ""]).encode(), 1)
+    client = serve().connect()
+    size = -(-len(sent) // pieces)
+    for start in range(0, len(sent), size):
+        client.send(sent[start : start + size])
+        time.sleep(0.001 if pieces > 1 else 0)
+    assert [client.answer().status for _ in range(3)] == [200] * 3
+    assert [written.topic for written in serve.sink.messages] == ["kaleyra.whatsapp.texts"] * 3
+
+
+def test_offered_upgrade_with_close_is_answered_and_closed(serve: Serving) -> None:
+    client = serve().connect().send(post(BODY, "Connection: upgrade, close", "Upgrade: h2c"))
+    assert client.answer().status == 200
+    assert client.is_closed()
+    assert [written.topic for written in serve.sink.messages] == ["kaleyra.whatsapp.texts"]
+
+
+def test_more_headers_than_the_bound_are_431(serve: Serving) -> None:
+    assert serve().ask(post(BODY, *[f"X-{number}: x" for number in range(126)])).status == 200
+    client = serve.connect().send(post(BODY, *[f"X-{number}: x" for number in range(127)]))
+    assert client.answer().status == 431
+    assert client.is_closed()
+    assert serve.is_healthy()
 
 
 @pytest.mark.parametrize(

@@ -7,21 +7,27 @@ for them. The bridge runs as in production, at log level debug; its Kafka and re
 import asyncio
 import base64
 import io
+import itertools
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Literal, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 import structlog
+from pydantic import SecretStr
 
 from connector import logs
 from connector.app import create_app, create_management_app
+from connector.catalogue import Catalogue
+from connector.catalogue import load as load_catalogue
+from connector.commands.forget import person_of
 from connector.listener import Listener, bind
 from connector.metrics import Metrics, exposition
 from connector.pipeline.authenticate import Credentials
@@ -29,10 +35,32 @@ from connector.pipeline.decode import decode
 from connector.pipeline.flow import Flow
 from connector.pipeline.produce import Failure, Outcome
 from connector.pipeline.split import split
-from connector.records import RawCallback, Request
-from connector.settings import Logs, load
+from connector.privacy.policy import Policy, holds_whole_callbacks
+from connector.privacy.sealed import Seals, printable
+from connector.records import Answer, KafkaMessage, RawCallback, Request
+from connector.settings import Logs, Privacy, load
 from tests import servers
-from tests.callbacks import MemorySink, callback_of, contact, envelope, flow, item_of, message, order, raw, status
+from tests.callbacks import (
+    SAMPLES,
+    MemorySink,
+    by_form,
+    by_query,
+    callback_of,
+    contact,
+    envelope,
+    field_value,
+    flow,
+    header,
+    item_of,
+    message,
+    order,
+    raw,
+    read,
+    sample_name,
+    status,
+    v1_message,
+    v1_status,
+)
 
 NUMBER = "393339998877"
 NAME = "Markolfo Geheim"
@@ -347,6 +375,146 @@ def test_log_that_cannot_be_formed_tells_nothing(capsys: pytest.CaptureFixture[s
     assert "".join(capsys.readouterr()) == ""
 
 
+# What leaves by Kafka, where the settings hide it
+
+HASH_KEY = "marked-hash-key-of-32-characters"
+SEAL_KEY = base64.b64encode(b"marked-seal-key-of-32-characters").decode()
+HIDDEN = Privacy.model_validate(
+    {
+        "phone": "hash",
+        "name": "mask",
+        "content": "mask",
+        "location": "drop",
+        "link": "drop",
+        "hash_key": HASH_KEY,
+        "hash_key_id": "k1",
+        "forget_changed_numbers": True,
+    }
+)
+SEALED = HIDDEN.model_copy(update={"seal_keys": SecretStr(f"k1:{SEAL_KEY}")})
+_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]{12,}")
+
+
+def everything_in(record: KafkaMessage) -> bytes:
+    """All bytes of a record, and all that base64 hides among them, whichever byte it begins with."""
+    parts = [record.key or b"", record.value, *(name.encode() + b"=" + content for name, content in record.headers)]
+    return b"\n".join([*parts, *(found for part in parts for found in decoded_base64(part))])
+
+
+def decoded_base64(content: bytes) -> Iterator[bytes]:
+    for found in _ENCODED.findall(content):
+        plain = found.translate(bytes.maketrans(b"-_", b"+/"))
+        for start in range(4):
+            shifted = plain[start:]
+            yield base64.b64decode(shifted[: len(shifted) // 4 * 4])
+
+
+def wamid_of(number: str, end: str = "\x15\2\0\x12\x18\x16") -> str:
+    """A wamid as WhatsApp makes them: the number in base64, behind three bytes."""
+    return "wamid." + base64.b64encode(f"\x1d\4\x0c{number}{end}".encode("latin-1")).decode()
+
+
+def marked(sample: Path) -> bytes:
+    """A sample whose ids of messages hold the numbers that stand in it."""
+    text = read(sample).decode()
+    numbers = numbers_in(text) or [NUMBER]
+    count = itertools.count()
+    return re.sub(r"wamid\.[A-Za-z0-9+/=_-]+", lambda _: wamid_of(numbers[next(count) % len(numbers)]), text).encode()
+
+
+def numbers_in(text: str) -> list[str]:
+    """The invented numbers of people in a sample; those of the business begin otherwise."""
+    return sorted(set(re.findall(r"(?<![0-9])(?:39333555[0-9]{4}|5[245][0-9]{9,11})(?![0-9])", text)))
+
+
+def of_whole_callbacks(of: Catalogue) -> set[str]:
+    return {record_type.topic for record_type in of if holds_whole_callbacks(record_type.schema)}
+
+
+@pytest.mark.parametrize("rules", [HIDDEN, SEALED], ids=["hidden", "sealed"])
+def test_hidden_numbers_stand_in_no_record_of_any_sample(rules: Privacy) -> None:
+    of = load_catalogue(policy=Policy.of(rules))
+    carrier, keeping = flow(of=of), flow()
+    topics = set()
+    found_in_clear = 0
+    for sample in SAMPLES:
+        body = marked(sample)
+        numbers = [number.encode() for number in numbers_in(body.decode())]
+        kept = keeping.messages_of(raw(body))
+        found_in_clear += sum(number in everything_in(one) for one in kept for number in numbers)
+        hidden = carrier.messages_of(raw(body))
+        for one in hidden:
+            if rules is SEALED or one.topic not in of_whole_callbacks(of):
+                topics.add(one.topic)
+                assert not [number for number in numbers if number in everything_in(one)], (sample_name(sample), one)
+        ids = {header(one, "ce_id") for one in kept} & {header(one, "ce_id") for one in hidden}
+        assert not ids, "anybody could try numbers against a digest without a key"
+    assert found_in_clear > 150, "the search finds nothing"
+    assert len(topics) >= 13
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_sealed_and_hidden_callbacks_leave_nothing_of_a_person_on_kafka(body: bytes) -> None:
+    query = f"{QUERY}={NUMBER}"
+    for one in flow(of=load_catalogue(policy=Policy.of(SEALED))).messages_of(raw(body, query=query)):
+        everything = everything_in(one)
+        assert not [mark for mark in (*MARKS, HASH_KEY) if mark.encode() in everything], one
+
+
+def test_sealed_query_of_a_get_leaves_nothing_of_a_person_on_kafka() -> None:
+    query = urlencode({"name": NAME, "phone": NUMBER, "text": TEXT, "wamid": WAMID})
+    (letter,) = flow(of=load_catalogue(policy=Policy.of(SEALED))).messages_of(raw(b"", method="GET", query=query))
+    assert not [mark for mark in MARKS if mark.encode() in everything_in(letter)]
+
+
+OTHER_SHAPES = {
+    "message": by_query(v1_message(**{"from": NUMBER, "mobile": NUMBER, "name": NAME, "body": TEXT, "id": WAMID})),
+    "message without an id": by_form(v1_message(**{"from": NUMBER, "mobile": NUMBER, "name": NAME, "body": TEXT})),
+    "status": by_query(v1_status(mobile=NUMBER, id=WAMID)),
+    "status by phone_number": by_form(v1_status(mobile="", phone_number=NUMBER, id=WAMID)),
+    "preference": raw(field_value("user_preferences", {"user_preferences": [{"wa_id": NUMBER, "value": TEXT}]})),
+    "echo": raw(field_value("smb_message_echoes", {"message_echoes": [{"to": NUMBER, "id": WAMID, "text": {"body": TEXT}}]})),
+    "group": raw(field_value("group_participants_update", {"groups": [{"added_participants": [{"wa_id": NUMBER}]}]})),
+    "account": raw(field_value("account_update", {"event": "VERIFIED_ACCOUNT", "phone_number": NUMBER})),
+}
+
+
+@pytest.mark.parametrize("shape", OTHER_SHAPES)
+def test_hidden_callbacks_of_other_shapes_leave_nothing_of_a_person_on_kafka(shape: str) -> None:
+    records = flow(of=load_catalogue(policy=Policy.of(SEALED))).messages_of(OTHER_SHAPES[shape])
+    assert records
+    for one in records:
+        assert not [mark for mark in MARKS if mark.encode() in everything_in(one)], one
+    assert any(NUMBER.encode() in everything_in(one) for one in flow().messages_of(OTHER_SHAPES[shape]))
+
+
+def test_commands_of_privacy_show_nothing_of_a_person(tmp_path: Path) -> None:
+    sealed = printable(Seals({"other": b"k" * 32}).seal(GOOD)) or ""
+    file = tmp_path / "sealed"
+    file.write_text(sealed, encoding="utf-8")
+    environment = {
+        **servers.environment("127.0.0.1:1", "http://127.0.0.1:1"),
+        "CONNECTOR_PRIVACY__PHONE": "hash",
+        "CONNECTOR_PRIVACY__HASH_KEY": HASH_KEY,
+        "CONNECTOR_PRIVACY__HASH_KEY_ID": "k1",
+        "CONNECTOR_PRIVACY__SEAL_KEYS": f"k1:{SEAL_KEY}",
+        "CONNECTOR_LOGS__LEVEL": "debug",
+    }
+    for arguments, code in (
+        (["forget", NUMBER], 1),
+        (["forget", NUMBER, "--old-key", HASH_KEY], 2),
+        (["explain", str(file)], 2),
+        (["privacy", "--all"], 0),
+        (["doctor"], 1),
+    ):
+        done = servers.done(environment, *arguments)
+        assert done.exit_code == code, (arguments, done)
+        shown_there = done.stdout + done.stderr
+        assert not marks_in(shown_there)
+        assert SEAL_KEY not in shown_there
+        assert arguments[-1] == HASH_KEY or HASH_KEY not in shown_there
+
+
 # What is shown of a value
 
 
@@ -375,9 +543,14 @@ def values() -> Iterator[Any]:
             "CONNECTOR_KAFKA__CLIENT__SASL_PASSWORD": HEADER_SECRET,
             "CONNECTOR_KAFKA__PRODUCER__SSL_KEY_PASSWORD": HEADER_SECRET,
             "CONNECTOR_REGISTRY__CLIENT__BASIC_AUTH_USER_INFO": f"user:{HEADER_SECRET}",
+            "CONNECTOR_PRIVACY__HASH_KEY": f"{HEADER_SECRET}-of-32-characters",
+            "CONNECTOR_PRIVACY__HASH_KEY_ID": "k1",
+            "CONNECTOR_PRIVACY__SEAL_KEYS": f"k1:{base64.b64encode(HEADER_SECRET.ljust(32).encode()).decode()}",
         },
     )
     yield settings
+    yield Policy.of(settings.privacy)
+    yield person_of(NUMBER, (), also_plain=True)
     yield Credentials.of(settings.authentication)
     yield flow(MemorySink(), credentials=Credentials.of(settings.authentication))
 
@@ -395,7 +568,7 @@ def test_error_of_the_door_tells_nothing() -> None:
         read.append(GOOD)
         return raw(GOOD)
 
-    stranger: Callable[[], Awaitable[RawCallback | None]] = fetch
+    stranger: Callable[[], Awaitable[RawCallback | Answer]] = fetch
     carrier = flow(credentials=Credentials(url_token=servers.TOKEN.encode()))
     answer = asyncio.run(carrier.handle(Request([], TRIED_TOKEN), stranger))
     assert answer.status == 401

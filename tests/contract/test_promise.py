@@ -4,6 +4,7 @@ In memory: the data port's application, driven as a server would, with a sink th
 """
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -145,6 +146,58 @@ def test_body_of_the_limit_goes_through_200(is_chunked: bool) -> None:
     answer = post(sink, in_chunks(body) if is_chunked else body, http=Http(max_body_bytes=1024))
     assert answer.status_code == 200
     assert outcome(sink.messages) == ["texts"]
+
+
+def test_credential_over_its_limit_429_nothing_produced_and_the_others_go_through_200() -> None:
+    async def run() -> None:
+        sink = MemorySink()
+        limited = Credentials(url_token=TOKEN.encode(), header_name=b"x-key", header_value=b"right", limit_per_second=1)
+        app = application(sink, credentials=limited)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bridge") as http:
+            first, second = [await http.post(f"{PATH}/{TOKEN}", content=envelope([message()])) for _ in range(2)]
+            assert first.status_code == 200
+            assert (second.status_code, second.content, int(second.headers["retry-after"]) > 0) == (429, b"", True)
+            assert len(sink.messages) == 1
+            assert (await http.post(PATH, content=b"", headers={"x-key": "right"})).status_code == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip", "x", "GZIP"])
+def test_compressed_body_415_nothing_produced(coding: str) -> None:
+    sink = MemorySink()
+    answer = post(sink, gzip.compress(envelope([message()])), headers={"content-encoding": coding})
+    assert (answer.status_code, answer.content, answer.headers["accept-encoding"]) == (415, b"", "identity")
+    assert sink.sends == 0
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_body_that_says_it_is_not_compressed_200(coding: str) -> None:
+    assert post(MemorySink(), envelope([message()]), headers={"content-encoding": coding}).status_code == 200
+
+
+def test_compressed_body_of_a_stranger_401() -> None:
+    answer = post(MemorySink(), b"x", headers={"content-encoding": "gzip"}, credentials=both())
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["with its length told", "in chunks"])
+def test_too_many_bytes_in_flight_503_and_those_in_flight_are_answered(is_chunked: bool) -> None:
+    async def run() -> None:
+        sink = SlowSink()
+        body = envelope([message()]).ljust(1000)
+        async with client(sink, http=Http(max_body_bytes=1024, max_bytes_in_flight=2048)) as http:
+            first = [asyncio.create_task(http.post(PATH, content=body)) for _ in range(2)]
+            await sink.asked.wait()
+            await asyncio.sleep(0.05)
+            assert is_later(await http.post(PATH, content=in_chunks(body) if is_chunked else body))
+            sink.confirmed.set()
+            assert [(await answer).status_code for answer in first] == [200, 200]
+            for _ in range(5):
+                again = in_chunks(body) if is_chunked else body
+                assert (await http.post(PATH, content=again)).status_code == 200, "their room is free again"
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])

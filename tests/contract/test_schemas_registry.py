@@ -284,7 +284,14 @@ def test_violations_are_told_to_scripts(folder: Path, run: Runner) -> None:
 
 def test_list_tells_our_version_and_another_one(registry: Moody, folder: Path, run: Runner) -> None:
     run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
-    added = {"name": "later", "type": ["null", "string"], "default": None, "source": "message.order.later", "doc": "Later."}
+    added = {
+        "name": "later",
+        "type": ["null", "string"],
+        "default": None,
+        "source": "message.order.later",
+        "pii": "none",
+        "doc": "Later.",
+    }
     change(folder / "avro" / "order.avsc", lambda schema: schema["fields"].append(added))
     by_name = {row["record_type"]: row for row in run("schemas", "list", "--json").json()}
     assert (by_name["document"]["version"], by_name["document"]["state"]) == (1, "registered")
@@ -299,7 +306,14 @@ def test_diff_tells_fields_and_takes_versions(registry: Moody, folder: Path, run
     unregistered = run("schemas", "diff", "order", "--json", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
     assert [told["state"] for told in unregistered.json()] == ["missing"]
     run("schemas", "register")
-    added = {"name": "later", "type": ["null", "string"], "default": None, "source": "message.order.later", "doc": "Later."}
+    added = {
+        "name": "later",
+        "type": ["null", "string"],
+        "default": None,
+        "source": "message.order.later",
+        "pii": "none",
+        "doc": "Later.",
+    }
     change(folder / "avro" / "order.avsc", lambda schema: schema["fields"].append(added))
     change(folder / "avro" / "text.avsc", lambda schema: schema.update(doc="Another text."))
     done = run("schemas", "diff")
@@ -323,7 +337,14 @@ def test_export_holds_every_version_with_id_fingerprint_and_release(
 ) -> None:
     run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
     assert run("schemas", "release", "1.0.0").exit_code == 0
-    added = {"name": "later", "type": ["null", "string"], "default": None, "source": "message.order.later", "doc": "Later."}
+    added = {
+        "name": "later",
+        "type": ["null", "string"],
+        "default": None,
+        "source": "message.order.later",
+        "pii": "none",
+        "doc": "Later.",
+    }
     change(folder / "avro" / "order.avsc", lambda schema: schema["fields"].append(added))
     run("schemas", "register")
     done = run("schemas", "export", str(tmp_path / "out"), "--json")
@@ -345,7 +366,7 @@ def test_export_of_what_was_released_needs_no_registry(folder: Path, run: Runner
     run("schemas", "release", "1.0.0")
     index = run("schemas", "export", str(tmp_path / "out"), "--released", "--json").json()
     assert {(entry["release"], entry["id"]) for entry in index} == {("1.0.0", None)}
-    assert len(list((tmp_path / "out").rglob("1.0.0.avsc"))) == RECORD_TYPES
+    assert len(list((tmp_path / "out").rglob("1.0.0.avsc"))) == RECORD_TYPES + 1, "raw, too"
 
 
 def test_export_that_fails_half_way_writes_nothing(registry: Moody, run: Runner, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -17,34 +18,62 @@ from pydantic import BaseModel, SecretStr
 from connector import settings
 from connector.errors import ConfigurationInvalid
 from connector.listener import bind
-from connector.settings import PASS_THROUGH, PREFIX, Settings, environment_names
+from connector.settings import PASS_THROUGH, PREFIX, Settings, environment_names, is_variable
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "config" / "connector.toml"
 ANYBODY = {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}
 
-# A value other than the default for texts, which have a form each.
-TEXTS = {
+# A value other than the default for texts, and for a table, which have a form each.
+TEXTS: dict[str, Any] = {
     "http.host": "127.0.0.2",
     "http.path": "/other/path",
     "authentication.header_name": "x-kaleyra",
     "authentication.header_value": "an invented value",
     "authentication.url_token": "another-token-0123456789",
+    "tls.certificate_path": "elsewhere.pem",
+    "tls.key_path": "elsewhere.pem",
+    "tls.key_password": "an invented password",
+    "tls.client_ca_path": "elsewhere.pem",
+    "authentication.trusted_proxies": ["192.0.2.0/24", "2001:db8::/32"],
+    "authentication.credentials": {"one": {"kind": "bearer", "secret": "an-invented-secret-01"}},
+    "oauth.path": "/other/path",
+    "oauth.signing_keys": {"one": "an-invented-key-of-32-characters-"},
+    "oauth.signs_with": "two",
     "management.host": "127.0.0.2",
     "registry.url": "http://registry:8081",
     "registry.cache_folder": "elsewhere",
     "topics.prefix": "other.",
     "catalogue.folder": "elsewhere",
     "spool.folder": "elsewhere",
+    "privacy.fields": {"order.text": "drop"},
+    "privacy.hash_key_id": "2026",
+    "privacy.hash_key": "an invented key of 32 characters",
+    "privacy.seal_keys": f"2026:{'A' * 43}=",
 }
 COMPANIONS = {
     "authentication.header_name": {"CONNECTOR_AUTHENTICATION__HEADER_VALUE": "v"},
     "authentication.header_value": {"CONNECTOR_AUTHENTICATION__HEADER_NAME": "x"},
+    "tls.certificate_path": {"CONNECTOR_TLS__KEY_PATH": "x"},
+    "tls.key_path": {"CONNECTOR_TLS__CERTIFICATE_PATH": "x"},
+    "tls.client_ca_path": {"CONNECTOR_TLS__CERTIFICATE_PATH": "x", "CONNECTOR_TLS__KEY_PATH": "x"},
+    "oauth.signs_with": {f"CONNECTOR_OAUTH__SIGNING_KEYS__{name}": "k" * 32 for name in ("ONE", "TWO")},
+    "privacy.hash_key_id": {"CONNECTOR_PRIVACY__HASH_KEY": "another invented key of 33 digits"},
+    "privacy.hash_key": {"CONNECTOR_PRIVACY__HASH_KEY_ID": "2025"},
 }
 
 
 def plain(value: Any) -> Any:
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+    """Return a value as a settings file would have it."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name)) for name in value.model_fields_set}
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return str(value) if isinstance(value, IPv4Network | IPv6Network) else value
 
 
 def fields() -> Iterator[tuple[str, Any, Any]]:
@@ -138,7 +167,7 @@ def test_variables_are_those_of_the_settings() -> None:
 def test_variable_sets_its_setting(name: str, kind: Any, default: Any, tmp_path: Path) -> None:
     wanted = another(name, kind, default)
     assert wanted != default
-    text = json.dumps(wanted) if isinstance(wanted, bool | dict) else str(wanted)
+    text = json.dumps(wanted) if isinstance(wanted, bool | dict | list) else str(wanted)
     beside = {**ANYBODY, **COMPANIONS.get(name, {})}
     assert value_in(settings.load(FILE, {**beside, variable_of(name): text}), name) == wanted
     beside.pop(variable_of(name), None)
@@ -157,8 +186,7 @@ def test_variable_sets_a_client_property(table: str) -> None:
 def test_variables_named_in_words_exist() -> None:
     for file in (FILE, ROOT / "README.md"):
         for name in re.findall(rf"\b{PREFIX}[A-Z_]+[A-Z]\b", file.read_text(encoding="utf-8")):
-            known = name in environment_names() or name.removesuffix("_FILE") in environment_names()
-            assert known or name.removeprefix(PREFIX).startswith(PASS_THROUGH), f"{file.name}: {name}"
+            assert is_variable(name) or is_variable(name.removesuffix("_FILE")), f"{file.name}: {name}"
 
 
 def serve(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -208,6 +236,14 @@ def test_serve_tells_every_wrong_client_property(tmp_path: Path) -> None:
     assert "marked-secret" not in done.stderr
     for named in ("sasl.pasword", "linger.ns", "linger.ms", "registry: ", "messages.toml"):
         assert len([line for line in done.stderr.splitlines() if named in line]) == 1, (named, done.stderr)
+
+
+def test_serve_tells_what_privacy_cannot_be_with_all_that_is_wrong() -> None:
+    wrong = {"PRIVACY__PHONE": "mask", "PRIVACY__FIELDS": '{"order.textt": "hash"}', "KAFKA__PRODUCER__LINGER_NS": "1"}
+    done = serve(**ANYBODY, **{f"CONNECTOR_{name}": value for name, value in wrong.items()})
+    assert done.returncode == 2
+    begins = [line.removeprefix("connector: ").partition(": ")[0] for line in done.stderr.splitlines()]
+    assert sorted(begins) == ["kafka.producer", 'privacy.fields."order.textt"', 'privacy.phone = "mask"']
 
 
 def test_serve_says_which_port_cannot_be_had(tmp_path: Path) -> None:

@@ -81,7 +81,14 @@ def items_of(schema: Schema) -> list[Schema]:
 
 def add_a_field(schema: Schema) -> None:
     doc = "A voucher that the person gave."
-    field = {"name": "voucher", "type": ["null", "string"], "default": None, "source": "message.order.voucher", "doc": doc}
+    field = {
+        "name": "voucher",
+        "type": ["null", "string"],
+        "default": None,
+        "source": "message.order.voucher",
+        "pii": "none",
+        "doc": doc,
+    }
     schema["fields"].append(field)
 
 

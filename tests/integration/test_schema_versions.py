@@ -30,6 +30,7 @@ def newer(tmp_path: Path) -> Path:
         "type": ["null", "string"],
         "default": None,
         "source": "message.text.body",
+        "pii": "content",
         "doc": "The text.",
     }
     schema["fields"].append(field)

@@ -142,7 +142,14 @@ def test_reader_with_one_version_reads_the_records_of_both(
 
 def with_field_added(schema: Json, root: str) -> Json:
     """Return a schema whose records each end with one more optional field."""
-    added = {"name": ADDED, "type": ["null", "string"], "default": None, "source": f"{root}.{ADDED}", "doc": "New."}
+    added = {
+        "name": ADDED,
+        "type": ["null", "string"],
+        "default": None,
+        "source": f"{root}.{ADDED}",
+        "pii": "none",
+        "doc": "New.",
+    }
     fields = [{**field, "type": type_with_field_added(field["type"])} for field in schema["fields"]]
     return {**schema, "fields": [*fields, added]}
 

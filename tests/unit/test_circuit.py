@@ -48,12 +48,27 @@ def test_answers_keep_it_closed_however_many_records_wait() -> None:
 def test_open_it_turns_away_but_one_a_second() -> None:
     circuit = opened()
     passed = [moment for moment in range(3500, 7500, 10) if circuit.lets_pass(moment / 1000)]
-    assert passed == [4500, 5500, 6500]
+    assert passed == [3500, 4500, 5500, 6500]
+
+
+def test_records_of_a_missing_topic_alone_turn_nobody_else_away() -> None:
+    circuit = opened()
+    assert circuit.lets_pass(3.5), "a callback for another topic, right behind"
+    circuit.look(3.75, 5, 1, 1)
+    assert not circuit.is_open
+
+
+def test_found_away_at_the_start_it_lets_nobody_wait() -> None:
+    circuit = Circuit()
+    circuit.open(10)
+    assert not circuit.lets_pass(10.5)
+    assert circuit.lets_pass(11)
 
 
 def test_it_stays_open_when_nothing_waits_any_more_and_closes_on_an_answer() -> None:
     circuit = opened()
     circuit.look(20, 0, 0, 0)
-    assert not (circuit.lets_pass(20) and circuit.lets_pass(20.1)), "one of two"
+    circuit.lets_pass(20)
+    assert not circuit.lets_pass(20.1)
     circuit.look(21, 1, 1, 1)
     assert all(circuit.lets_pass(21) for _ in range(100))

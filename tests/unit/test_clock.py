@@ -17,7 +17,7 @@ def test_time_of_receipt_is_that_of_the_clock() -> None:
     sink, metrics = MemorySink(), Metrics()
     carrier = flow(sink, metrics=metrics)
     times = iter([1_763_721_000_000_999_999, 1_763_700_000_000_000_000])
-    app = create_app(Http(), lambda: carrier, metrics, lambda: next(times))
+    app = create_app(Http(), lambda: carrier, metrics, clock=lambda: next(times))
 
     async def run() -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bridge") as http:

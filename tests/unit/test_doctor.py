@@ -11,8 +11,10 @@ from typing import Any, Final
 import pytest
 
 from connector.doctor import kafka, machine, spool
+from connector.doctor.configuration import catalogue_of
 from connector.doctor.examine import side_by_side
 from connector.doctor.findings import Finding, exit_code, not_checked
+from connector.doctor.personal import check_personal
 from connector.doctor.registry import difference
 from connector.settings import Http, Settings, Spool, load
 from connector.topics.broker import Cluster
@@ -217,6 +219,46 @@ def test_hidden_topics_are_told_with_the_rights_alone() -> None:
     del present[topic("order")]
     told = told_of(present, frozenset({topic("order")}))
     assert not [finding for finding in told if topic("order") in finding.found]
+
+
+# Personal data
+
+HASHED: Final = {"PRIVACY__PHONE": "hash", "PRIVACY__HASH_KEY": "k" * 32, "PRIVACY__HASH_KEY_ID": "k"}
+SEALED: Final = {"PRIVACY__SEAL_KEYS": f"k:{'A' * 43}="}
+
+
+def personal(**more: str) -> list[Finding]:
+    loaded = settings(**more)
+    return list(check_personal(loaded, catalogue_of(loaded)))
+
+
+def test_whole_callbacks_are_named_with_who_needs_to_read_them() -> None:
+    (kept,) = personal()
+    assert kept.state == "ok"
+    assert "kaleyra.whatsapp.dead-letters" in kept.found
+    assert "nobody but who replays needs READ" in kept.found
+    (sealed,) = personal(**SEALED)
+    assert (sealed.state, "sealed" in sealed.found) == ("ok", True)
+
+
+def test_whole_callbacks_in_clear_beside_hidden_numbers_are_warned_of() -> None:
+    wrong, numbers = personal(**HASHED)
+    assert (wrong.state, "privacy.seal_keys" in wrong.advice) == ("warning", True)
+    assert numbers.state == "warning"
+    for field in ("other.payload", "account_event.payload", "reply.interactive_json", "system.body"):
+        assert field in numbers.found
+    assert [finding.state for finding in personal(**HASHED, **SEALED, PRIVACY__CONTENT="mask")] == ["ok"]
+
+
+def test_spool_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    assert [finding.state for finding in personal(SPOOL__FOLDER=str(folder))] == ["ok", "ok"]
+    folder.mkdir(mode=0o700)
+    assert personal(SPOOL__FOLDER=str(folder))[1].state == "ok"
+    folder.chmod(0o750)
+    (_, spool) = personal(SPOOL__FOLDER=str(folder))
+    assert (spool.state, spool.advice) == ("warning", f"chmod 700 {folder}")
+    assert str(folder) in spool.found
 
 
 # The spool

@@ -75,7 +75,7 @@ def test_stranger_gets_401_and_nothing_is_read_or_produced() -> None:
     sink = MemorySink()
     carrier = flow(sink, credentials=Credentials(header_name=b"authorization", header_value=b"Bearer invented"))
 
-    async def never() -> RawCallback | None:
+    async def never() -> RawCallback:
         pytest.fail("the body of a stranger was read")
 
     answer = asyncio.run(carrier.handle(Request([(b"authorization", b"wrong")], None), never))

@@ -18,7 +18,13 @@ from connector.schemas.versions import fingerprint, read_released, release_of, w
 from connector.schemas.violation import Rule, Violation
 
 Edit = Callable[[Json], object]
-NULLABLE: dict[str, Any] = {"type": ["null", "string"], "default": None, "source": "message.order.later", "doc": "Later."}
+NULLABLE: dict[str, Any] = {
+    "type": ["null", "string"],
+    "default": None,
+    "source": "message.order.later",
+    "pii": "none",
+    "doc": "Later.",
+}
 
 
 @pytest.fixture
@@ -106,6 +112,9 @@ ENUM = {"type": "enum", "name": "Kind", "symbols": ["A"]}
         (lambda schema: field(schema, "product_items").pop("default"), "product_items", "optional"),
         (add(type="string", default=""), "later", "optional"),
         (lambda schema: field(schema, "text").update(pii="secret"), "text", "pii"),
+        (lambda schema: field(schema, "text").pop("pii"), "text", "pii"),
+        (lambda schema: field(schema, "catalog_id").pop("pii"), "catalog_id", "pii"),
+        (of_item(lambda record: field(record, "currency").pop("pii")), "product_items[].currency", "pii"),
         (add(type=["null", ENUM]), "later", "no enum"),
         (add(type=ENUM, default="A"), "later", "no enum"),
     ],

@@ -144,6 +144,133 @@ def test_tools_do_not_mind_who_may_call(name: str, value: str, monkeypatch: pyte
         load_for_tools()
 
 
+CREDENTIAL = "authentication.credentials.one"
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('kind = "magic"', ["'header'", "'network'"]),
+        ('kind = "header"', ["needs header_name", "needs secret"]),
+        (f'kind = "header"\nheader_name = "x"\nsecret = " {SECRET}"', ["printable ASCII"]),
+        (f'kind = "basic"\nuser = "a:b"\nsecret = "{SECRET}"', ["without a colon"]),
+        (f'kind = "basic"\nsecret = "{SECRET}é"', ["needs user", "printable ASCII"]),
+        ('kind = "bearer"\nsecret = "short"', ["16 characters"]),
+        (f'kind = "bearer"\nsecret = "{SECRET} {SECRET}"', ["only letters"]),
+        (f'kind = "url_token"\nsecret = "{SECRET}/{SECRET}"', ["only letters"]),
+        (f'kind = "url_token"\nsecret = "{SECRET}-{SECRET}"\nuser = "x"', ["user is none of the kind"]),
+        ('kind = "oauth"', ["needs client_id", "needs secret"]),
+        ('kind = "network"', ["needs networks"]),
+        (f'kind = "network"\nnetworks = ["192.0.2.0/24"]\nsecret = "{SECRET}"', ["secret is none of the kind"]),
+    ],
+)
+def test_credential_must_have_what_its_kind_needs(loaded: Loading, table: str, words: list[str]) -> None:
+    (problem,) = loaded.problems(f"[{CREDENTIAL}]\n{table}", base={})
+    assert problem.startswith(CREDENTIAL)
+    assert all(word in problem for word in words), problem
+
+
+@pytest.mark.parametrize("name", ["a-b", "A", "a__b", "_a", "é", "x" * 41])
+def test_credential_has_a_name_that_a_variable_can_say(loaded: Loading, name: str) -> None:
+    (problem,) = loaded.problems(f'[authentication.credentials."{name}"]\nkind = "network"\nnetworks = ["::/0"]', base={})
+    assert problem.startswith("authentication.credentials.")
+
+
+@pytest.mark.parametrize("name", settings.SIMPLE)
+def test_credential_is_not_called_as_the_simple_ones(loaded: Loading, name: str) -> None:
+    (problem,) = loaded.problems(f'[authentication.credentials.{name}]\nkind = "network"\nnetworks = ["::/0"]', base={})
+    assert "take another name" in problem
+
+
+def test_every_wrong_credential_is_told_at_once(loaded: Loading) -> None:
+    problems = loaded.problems(
+        """
+        [authentication]
+        trusted_proxies = ["10.0.0.1/8"]
+        [authentication.credentials.one]
+        kind = "magic"
+        [authentication.credentials.two]
+        kind = "header"
+        [authentication.credentials.three]
+        kind = "bearer"
+        secrets = "x"
+        [oauth]
+        signing_keys = { a = "short" }
+        [http]
+        max_bytes_in_flight = 5000
+        """,
+        base={},
+        AUTHENTICATION__CREDENTIALS__FOUR__KIND="header",
+        AUTHENTICATION__CREDENTIALS__FOUR__SECRETS="x",
+        AUTHENTICATION__CREDENTIAL__FIVE__KIND="header",
+    )
+    assert named(problems) == [
+        "CONNECTOR_AUTHENTICATION__CREDENTIAL__FIVE__KIND",
+        "authentication.credentials.four.secrets",
+        "authentication.credentials.one.kind",
+        "authentication.credentials.three.secrets",
+        "authentication.credentials.two",
+        "authentication.trusted_proxies.0",
+        "http.max_bytes_in_flight",
+        "oauth.signing_keys",
+    ]
+
+
+def test_credential_comes_from_the_file_its_secret_by_environment(loaded: Loading, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(f"{TOKEN}\n", encoding="utf-8")
+    found = loaded(
+        f'[{CREDENTIAL}]\nkind = "bearer"',
+        base={},
+        AUTHENTICATION__CREDENTIALS__ONE__SECRET_FILE=str(secret),
+        AUTHENTICATION__CREDENTIALS__NEXT_ONE__KIND="oauth",
+        AUTHENTICATION__CREDENTIALS__NEXT_ONE__CLIENT_ID="kaleyra",
+        AUTHENTICATION__CREDENTIALS__NEXT_ONE__SECRET=SECRET * 2,
+        AUTHENTICATION__CREDENTIALS__NEXT_ONE__NETWORKS="192.0.2.0/24, 2001:db8::/32",
+        AUTHENTICATION__CREDENTIALS__NEXT_ONE__MAX_CALLBACKS_PER_SECOND="5",
+        OAUTH__SIGNING_KEYS__A_1=SECRET * 3,
+    )
+    assert set(found.authentication.credentials) == {"one", "next_one"}
+    one, other = found.authentication.credentials["one"], found.authentication.credentials["next_one"]
+    assert one.secret.get_secret_value() == TOKEN
+    assert ([str(network) for network in other.networks], other.max_callbacks_per_second) == (
+        ["192.0.2.0/24", "2001:db8::/32"],
+        5,
+    )
+    assert found.oauth.signing_key_id() == "a_1"
+    assert SECRET not in repr(found) + str(found)
+
+
+def test_clients_need_a_key_that_signs(loaded: Loading) -> None:
+    client = f'[{CREDENTIAL}]\nkind = "oauth"\nclient_id = "k"\nsecret = "{SECRET * 2}"\n'
+    (problem,) = loaded.problems(client, base={})
+    assert problem.startswith("oauth: a credential of the kind oauth needs a key")
+    keys = {f"OAUTH__SIGNING_KEYS__{name}": SECRET * 3 for name in "AB"}
+    (problem,) = loaded.problems(client, base={}, **keys)
+    assert problem.startswith("oauth.signs_with: name the one")
+    assert loaded(client, base={}, **keys, OAUTH__SIGNS_WITH="b").oauth.signing_key_id() == "b"
+    (problem,) = loaded.problems(client, base={}, **keys, OAUTH__SIGNS_WITH="c")
+    assert problem.startswith("oauth.signs_with: ")
+
+
+def test_token_path_is_not_where_a_token_stands(loaded: Loading) -> None:
+    (problem,) = loaded.problems('[oauth]\npath = "/callbacks/kaleyra/token"')
+    assert problem.startswith("oauth: path must not stand below http.path")
+    assert loaded('[oauth]\npath = "/callbacks/kaleyra-token"').oauth.path == "/callbacks/kaleyra-token"
+
+
+@pytest.mark.parametrize(
+    ("given", "named_first"),
+    [
+        ('certificate_path = "x"', "tls.key_path"),
+        ('key_path = "x"', "tls.key_path"),
+        ('client_ca_path = "x"', "tls.client_ca_path"),
+    ],
+)
+def test_parts_of_tls_belong_together(loaded: Loading, given: str, named_first: str) -> None:
+    assert named(loaded.problems(f"[tls]\n{given}")) == [named_first]
+
+
 @pytest.mark.parametrize("given", ["", " ", ",", " , "])
 def test_brokers_must_be_named(loaded: Loading, given: str) -> None:
     (problem,) = loaded.problems("", KAFKA__CLIENT__BOOTSTRAP_SERVERS=given)

@@ -290,9 +290,9 @@ def test_no_room_at_the_start_is_refused(disk: Disk, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("harm", ["no database at all", "a page in the middle", "many pages", "cut short"])
-def test_damaged_file_is_set_aside_and_the_rest_is_taken_over(
-    disk: Disk, harm: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damaged_file_is_set_aside_and_the_rest_is_taken_over(disk: Disk, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr("connector.spool.prepare.event", lambda name, **facts: told.append({"event": name, **facts}))
     callbacks = [numbered(number, size=3000) for number in range(200)]
     keep(disk, *callbacks)
     file = disk.folder / NAME
@@ -314,7 +314,9 @@ def test_damaged_file_is_set_aside_and_the_rest_is_taken_over(
 
     aside = [path.name for path in disk.folder.glob("damaged-*") if path.name.endswith(NAME)]
     assert len(aside) == 1
-    assert aside[0] in capsys.readouterr().out
+    assert [(line["event"], line["set_aside"], line["callbacks_taken_over"]) for line in told] == [
+        ("spool_damaged", aside[0], len(waiting))
+    ]
     if harm == "no database at all":
         assert waiting == []
         return

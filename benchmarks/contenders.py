@@ -1,0 +1,113 @@
+"""The servers that are compared, and one measured run of one of them."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from benchmarks import baseline, servers
+from benchmarks.check import Topics, Written, faults
+from benchmarks.cores import Cores
+from benchmarks.load import Caller, Load
+from benchmarks.report import Figures
+from benchmarks.stack import Stack
+from connector.catalogue import Catalogue
+
+_SETTLE_SECONDS: Final = 0.3
+_MESSAGES: Final = ("document", "order", "media", "text")
+Start = Callable[[Stack, tuple[int, ...], Path], AbstractContextManager[servers.Server]]
+
+BASELINE: Final = "baseline"
+BRIDGE: Final = "bridge"
+NO_SPOOL: Final = "bridge without a spool"
+TWO_WORKERS: Final = "bridge, two workers"
+
+STARTS: Final[Mapping[str, Start]] = {
+    BASELINE: servers.baseline,
+    BRIDGE: servers.bridge,
+    NO_SPOOL: partial(servers.bridge, has_spool=False),
+    TWO_WORKERS: partial(servers.bridge, workers=2),
+}
+"""Each contender by its name. Another way to run the bridge is one more line: `partial(servers.bridge, settings={…})`."""
+
+
+def written_by(name: str, catalogue: Catalogue) -> Written:
+    """Return the topics that a contender writes to."""
+    topics = baseline.TOPICS
+    if name != BASELINE:
+        topics = {record_type.name: record_type.topic for record_type in catalogue}
+    return Written(tuple(topics[kind] for kind in _MESSAGES), topics["status"], topics["contact"], topics["dead_letter"])
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measured run: its figures, how many callbacks were answered 2xx, and what is wrong with it."""
+
+    figures: Figures
+    acknowledged: int
+    wrong: list[str]
+
+
+class Running:
+    """A contender that is started, frozen but while it is measured."""
+
+    def __init__(self, server: servers.Server, topics: Topics, *, keeps_records: bool) -> None:
+        self.server = server
+        self._topics = topics
+        self._keeps_records = keeps_records
+
+    def run(
+        self,
+        caller: Caller,
+        seconds: int,
+        warm_up_seconds: int = 1,
+        events_per_callback: int = 1,
+        *,
+        is_bad: bool = False,
+        send: Callable[[str, str, int], Load] | None = None,
+    ) -> Run:
+        """Load it and look every 2xx up. `send` sends otherwise than as fast as it answers: address, run, seconds."""
+        self.server.go_on()
+        try:
+            if warm_up_seconds:
+                caller.send(self.server.url, secrets.token_hex(4), warm_up_seconds)
+                time.sleep(_SETTLE_SECONDS)
+            self._topics.mark()
+            run = secrets.token_hex(4)
+            before = self.server.cpu_seconds()
+            seen = (send or caller.send)(self.server.url, run, seconds)
+            cpu_seconds = self.server.cpu_seconds() - before
+            memory = self.server.peak_memory_mb()
+            time.sleep(_SETTLE_SECONDS)
+        finally:
+            self.server.freeze()
+        found = self._topics.added(run, read=self._keeps_records)
+        figures = Figures(
+            callbacks_per_second=seen.acknowledged / seen.seconds,
+            cpu_us_per_callback=cpu_seconds * 1e6 / max(seen.acknowledged, 1),
+            p50_ms=seen.p50_ms,
+            p99_ms=seen.p99_ms,
+            p999_ms=seen.p999_ms,
+            peak_memory_mb=memory,
+        )
+        wrong = faults(seen, found, caller.connections, events_per_callback, is_bad=is_bad)
+        return Run(figures, seen.acknowledged, wrong)
+
+
+@contextmanager
+def running(
+    start: Start, written: Written, stack: Stack, cores: Cores, folder: Path, *, keeps_records: bool
+) -> Iterator[Running]:
+    """Start one contender, frozen; stop it at the end."""
+    with ExitStack() as open_things:
+        server = open_things.enter_context(start(stack, cores.server, folder))
+        # Frozen it could not be stopped.
+        open_things.callback(server.go_on)
+        server.freeze()
+        topics = Topics(stack.bootstrap_servers, written)
+        open_things.callback(topics.close)
+        yield Running(server, topics, keeps_records=keeps_records)

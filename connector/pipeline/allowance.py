@@ -1,0 +1,45 @@
+"""How often somebody may call: a bucket that fills by the second, and buckets for many, of bounded number.
+
+In goes a time in seconds; out comes whether there is one more. What one worker counts, others do not know.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+
+
+class Allowance:
+    """A bucket of `size` calls, filled with `per_second`."""
+
+    __slots__ = ("_at", "_left", "_per_second", "_size")
+
+    def __init__(self, per_second: float, size: float) -> None:
+        self._per_second = per_second
+        self._size = self._left = size
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Take one, unless the bucket is empty; `now` is of a clock that never goes back."""
+        self._left = min(self._size, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Allowances:
+    """An allowance for each caller; of the `most` that called last."""
+
+    def __init__(self, per_second: float, size: float, most: int) -> None:
+        self._new = (per_second, size)
+        self._most = most
+        self._of: OrderedDict[Hashable, Allowance] = OrderedDict()
+
+    def take(self, who: Hashable, now: float) -> bool:
+        """Take one of a caller's."""
+        if who not in self._of:
+            self._of[who] = Allowance(*self._new)
+            if len(self._of) > self._most:
+                self._of.popitem(last=False)
+        self._of.move_to_end(who)
+        return self._of[who].take(now)

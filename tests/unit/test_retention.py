@@ -1,0 +1,36 @@
+"""Until when a topic keeps what is written to it now, by its settings."""
+
+import pytest
+
+from connector.topics.retention import kept
+
+NOW_MS = 1_763_721_000_000  # 2025-11-21T10:30Z
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.mark.parametrize(
+    ("config", "until", "why"),
+    [
+        ({"retention.ms": str(14 * DAY_MS), "segment.ms": str(DAY_MS)}, "2025-12-06T10:30Z", "retention.ms, and segment.ms"),
+        ({"cleanup.policy": "delete"}, "2025-12-05T10:30Z", "retention.ms"),
+        ({"retention.ms": "-1"}, None, "retention.ms = -1 keeps it for ever"),
+        ({"retention.ms": str(2**62)}, "9999-12-31T23:59Z", "retention.ms"),
+        ({"cleanup.policy": "compact"}, None, "set the topic's max.compaction.lag.ms to bound it"),
+        ({"cleanup.policy": "compact", "max.compaction.lag.ms": str(2**63 - 1)}, None, "max.compaction.lag.ms to bound it"),
+        (
+            {"cleanup.policy": "compact", "max.compaction.lag.ms": str(DAY_MS), "delete.retention.ms": str(2 * DAY_MS)},
+            "2025-11-24T10:30Z",
+            "delete.retention.ms for the tombstone",
+        ),
+        (
+            {"cleanup.policy": "compact,delete", "retention.ms": str(DAY_MS), "segment.ms": "0"},
+            "2025-11-22T10:30Z",
+            "retention.ms",
+        ),
+        (None, None, "allow DESCRIBE_CONFIGS"),
+    ],
+)
+def test_records_of_now_are_kept_until(config: dict[str, str] | None, until: str | None, why: str) -> None:
+    found = kept(config, NOW_MS)
+    assert found.until == until
+    assert why in found.why
