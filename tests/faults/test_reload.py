@@ -80,7 +80,8 @@ def test_workers_are_replaced_while_kafka_is_away_and_callbacks_wait_in_the_spoo
     own_kafka: OwnKafka, apicurio: ApicurioRegistry, config: Path, tmp_path: Path
 ) -> None:
     broker = own_kafka(**{"broker.session.timeout.ms": 2000})
-    spool = {"SPOOL__FOLDER": str(tmp_path / "spool")}
+    # One partition a topic: a killed broker looks through all of them at its start.
+    spool = {"SPOOL__FOLDER": str(tmp_path / "spool"), "TOPICS__PARTITIONS": "1"}
     settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=3, **spool)
     servers.prepare(settings)
     with servers.served(settings, tmp_path, 2, config) as server:
