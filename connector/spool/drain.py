@@ -95,9 +95,9 @@ class Drain:
         self._may_deliver = may_deliver
         self._way: tuple[PatientSink, Flow] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
-        self._done: list[int] = []
-        self._aside: list[tuple[int, Why]] = []
-        self._failed = False
+        self._done: set[int] = set()
+        self._aside: dict[int, Why] = {}
+        self._failed = self._is_full = False
         self._delivered_at = self._held_at = float("-inf")
         self._delivered = metrics.tally(metrics.spool_delivered)
         self._set_aside = metrics.spool_set_aside
@@ -170,7 +170,8 @@ class Drain:
             await self._hold_near_the_end(len(rows))
             if not rows and self._under_way:
                 await asyncio.wait(self._under_way, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            await self._take_out()
+            are_all_delivered = not (rows or self._under_way or self._failed)
+            await self._take_out(after if are_all_delivered else None)
             if not rows and not self._under_way and await self._opened.run(self._file.empty_if_so):
                 return True
         while self._under_way:
@@ -180,7 +181,9 @@ class Drain:
 
     async def _begin(self, sink: PatientSink, flow: Flow, row: Waiting) -> None:
         """Hand one callback over to the producer, when that has room."""
-        kept = self._kept(row)
+        # What is done with is still there only where a full disk could not let it go.
+        is_done = row.id in self._done or row.id in self._aside
+        kept = None if is_done else self._kept(row)
         if kept is None:
             return
         while sink.outstanding_records > _UNDER_WAY_RECORDS or sink.outstanding_bytes > _UNDER_WAY_BYTES:  # noqa: ASYNC110 - plain numbers
@@ -197,11 +200,11 @@ class Drain:
         try:
             kept = kept_of(row.content, self._seals) if row.content is not None else None
         except NotOpened as sealed:
-            self._aside.append((row.id, NOT_OPENED))
+            self._aside[row.id] = NOT_OPENED
             self._not_opened.event(why=str(sealed), advice="add that key to privacy.seal_keys and start again: it is kept")
         else:
             if kept is None:
-                self._aside.append((row.id, DAMAGED))
+                self._aside[row.id] = DAMAGED
         return kept
 
     async def _deliver(self, flow: Flow, place: int, kept: Kept) -> None:
@@ -215,9 +218,9 @@ class Drain:
             failure = outcome.unconfirmed[0]
             self._not_delivered.event(topic=failure.message.topic, error=failure.error)
         elif outcome.refused:
-            self._aside.append((place, REFUSED))
+            self._aside[place] = REFUSED
         else:
-            self._done.append(place)
+            self._done.add(place)
             self._delivered_at = asyncio.get_running_loop().time()
 
     async def _hold_near_the_end(self, rows: int) -> None:
@@ -235,19 +238,38 @@ class Drain:
             self._held_at = now
             await self._opened.run(self._file.hold)
 
-    async def _take_out(self) -> None:
-        """Take out of the file what is done with."""
-        done, self._done = self._done, []
-        aside, self._aside = self._aside, []
-        if done:
-            await self._opened.run(self._file.delete, done)
-            self._delivered.count += len(done)
-        if aside:
-            await self._opened.run(self._file.set_aside, aside)
-            self._set_aside.inc(len(aside))
-            event("spool_set_aside", callbacks=len(aside), why=aside[0][1])
+    async def _take_out(self, last: int | None = None) -> None:
+        """Take out of the file what is done with; `last` is the last place when all up to it is done with.
+
+        On a full disk, what cannot be taken out stays noted: it is not delivered again, and taken out at the end at once.
+        """
+        try:
+            if aside := dict(self._aside):
+                await self._opened.run(self._file.set_aside, aside)
+                for place in aside:
+                    del self._aside[place]
+                self._set_aside.inc(len(aside))
+                event("spool_set_aside", callbacks=len(aside), why=next(iter(aside.values())))
+            if done := set(self._done):
+                is_empty = last is not None and self._is_full and await self._opened.run(self._file.delete_all, last, len(done))
+                if not is_empty:
+                    await self._opened.run(self._file.delete, sorted(done))
+                self._done -= done
+                self._delivered.count += len(done)
+            self._is_full = False
+        except sqlite3.Error as error:
+            if not _is_full(error):
+                raise
+            self._is_full = True
+            self._disk_failed.event(error=name_of(error))
+            await self._opened.run(self._file.release_reserve)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _leave_kafka(self) -> None:
         if self._way:
             await self._way[0].close(0)
             self._way = None
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL

@@ -7,13 +7,14 @@ SQLite's own waiting by sleeping.
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from connector.spool.reserve import Reserve
 from connector.spool.row import Row, is_sound
-from connector.spool.shared import ROOM, Shared
+from connector.spool.shared import NO_ROOM, ROOM, Shared
 
 NAME: Final = "spool.sqlite"
 APPLICATION_ID: Final = 0x4B575350
@@ -116,6 +117,7 @@ class File:
 
     def __init__(self, folder: Path, max_bytes: int, shared: Shared) -> None:
         self._shared = shared
+        self._reserve = Reserve(folder, max_bytes)
         self._lock = os.open(folder / "write.lock", os.O_RDWR | os.O_CREAT, 0o600)
         self._connection = sqlite3.connect(
             folder / NAME, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=32
@@ -152,14 +154,32 @@ class File:
         with self._writing():
             self._delete(places)
 
-    def set_aside(self, rows: Sequence[tuple[int, Why]]) -> None:
-        """Move rows that cannot be delivered out of the queue, and keep them."""
+    def delete_all(self, last: int, callbacks: int) -> bool:
+        """Take out everything, if it is just so many callbacks up to the last place, all delivered; else return False.
+
+        For a full disk: without naming rows, SQLite gives whole pages back, and hardly writes.
+        """
+        with self._writing() as run:
+            is_more = run("SELECT 1 FROM callbacks WHERE id > ? LIMIT 1", (last,)).fetchone()
+            if is_more or run("SELECT callbacks FROM totals").fetchone() != (callbacks,):
+                return False
+            run("DELETE FROM callbacks")
+            run("UPDATE totals SET callbacks = 0, bytes = 0")
+        return True
+
+    def release_reserve(self) -> None:
+        """Use the room that is kept for taking out what is delivered; no callback is taken in until it is there again."""
+        self._shared.refusal = NO_ROOM
+        self._reserve.release()
+
+    def set_aside(self, rows: Mapping[int, Why]) -> None:
+        """Move rows, by their places, that cannot be delivered out of the queue, and keep them."""
         with self._writing():
             self._connection.executemany(
                 "INSERT INTO set_aside SELECT id, ?, received_at, content, checksum FROM callbacks WHERE id = ?",
-                [(why, place) for place, why in rows],
+                [(why, place) for place, why in rows.items()],
             )
-            self._delete([place for place, _ in rows])
+            self._delete(list(rows))
 
     def take_back(self) -> None:
         """Put at the end of the queue what was set aside for a reason that may have been mended: see `Why`."""
@@ -180,12 +200,13 @@ class File:
         with self._writing():
             self._shared.let_go()
 
-    def begin(self) -> None:
-        """Say anew whether any wait: the last instance may have been killed in the middle of anything."""
+    def begin(self) -> bool:
+        """Say anew, and return, whether any wait: the last instance may have been killed in the middle of anything."""
         with self._writing():
             self._shared.let_go()
-            self._shared.refusal = ROOM
-        self.empty_if_so()
+            # Until `try_room` has found some.
+            self._shared.refusal = NO_ROOM
+        return not self.empty_if_so()
 
     def empty_if_so(self) -> bool:
         """Return whether nothing waits, and note it; then the file is made small again."""
@@ -217,11 +238,13 @@ class File:
                 run("INSERT INTO proven VALUES (?)", (what,))
 
     def try_room(self) -> None:
-        """Write and take out again what an ordinary callback needs."""
+        """Take the reserve again; write and take out again what an ordinary callback needs."""
+        self._reserve.keep()
         with self._writing() as run:
             run("INSERT INTO room VALUES (zeroblob(?))", (_PROBE_BYTES,))
         with self._writing() as run:
             run("DELETE FROM room")
+        self._shared.refusal = ROOM
 
     def close(self) -> None:
         """Let go of the file."""

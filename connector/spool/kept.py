@@ -102,7 +102,6 @@ class DiskSpool:
                 totals = await self._opened.run(self._file.totals)
                 if self._shared.refusal == NO_ROOM:
                     await self._opened.run(self._file.try_room)
-                    self._shared.refusal = ROOM
             except sqlite3.Error as error:
                 self._failed.event(error=name_of(error))
         self._totals = totals

@@ -18,6 +18,7 @@ from connector.errors import ConfigurationInvalid
 from connector.logs import event
 from connector.settings import Spool
 from connector.spool.file import APPLICATION_ID, NAME, VERSION, File, create
+from connector.spool.reserve import Reserve
 from connector.spool.row import Row, is_sound
 from connector.spool.shared import Shared
 
@@ -78,12 +79,20 @@ def _open(folder: Path, max_bytes: int) -> None:
             damaged = _put_by(folder, file)
         if not file.exists():
             create(file)
+        reserve = Reserve(folder, max_bytes)
+        # On a full disk nothing could be opened without it; `try_room` takes it again before any callback is taken in.
+        reserve.release()
         with closing(Shared(folder)) as shared, closing(File(folder, max_bytes, shared)) as opened:
             if damaged:
                 _take_over(damaged, opened)
             # Also the proof that it can be written.
             opened.take_back()
-            opened.begin()
+            if opened.begin():
+                # Something waits: that is delivered, whether or not there is room for more.
+                with suppress(sqlite3.OperationalError):
+                    opened.try_room()
+            else:
+                opened.try_room()
     except (sqlite3.Error, OSError) as error:
         raise _refused(folder, f"cannot be written ({_words(error)}); see whether its disk has room and is writable") from None
 

@@ -188,6 +188,6 @@ FAULTS: Final = (
     Fault("SIGTERM", sigterm, _CUT),
     Fault("SIGTERM in an outage", sigterm_in_an_outage, _CUT),
     Fault("spool full", spool_full, _REFUSED, {"SPOOL__MAX_BYTES": str(SMALLEST_SPOOL_BYTES)}),
-    Fault("disk full", spool_full, _REFUSED, disk_bytes=SMALL_DISK_BYTES),
+    Fault("disk full", spool_full, _REFUSED, {"SPOOL__MAX_BYTES": "67108864"}, disk_bytes=SMALL_DISK_BYTES),
     Fault("clock jumps", clock_jumps, module=_JUMPING),
 )

@@ -44,6 +44,9 @@ class Load:
     def stop(self) -> None:
         """Send no more; all answers are in by then."""
         self._stopping.set()
+        if self._thread.ident is None:
+            # The bridge did not even start.
+            return
         self._thread.join(_STOP_SECONDS)
         assert not self._thread.is_alive(), "the senders do not end"
         if self._defects:

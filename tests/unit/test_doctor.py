@@ -304,7 +304,7 @@ def test_what_waits_and_what_cannot_be_delivered_is_told(tmp_path: Path) -> None
     disk = Disk(tmp_path)
     keep(disk, raw(b"{}"), raw(b"{}"))
     with closing(disk.file()) as file:
-        file.set_aside([(1, "refused_by_kafka")])
+        file.set_aside({1: "refused_by_kafka"})
     # Beside the bridge, which has it open.
     told = {finding.state: finding for finding in findings_of(disk.folder)}
     assert "1 callbacks wait" in told["warning"].found

@@ -538,6 +538,57 @@ def test_row_that_is_not_what_was_written_is_set_aside_and_blocks_nothing(disk: 
     assert counted(metrics, "connector_spool_set_aside_callbacks") == 1
 
 
+# A full disk.
+
+
+def full_disk(*_: Any) -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    raise error
+
+
+def test_on_a_full_disk_all_is_delivered_once_and_then_taken_out_at_once(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(disk, *(numbered(number) for number in range(500)))
+    monkeypatch.setattr(File, "delete", full_disk)
+    metrics = Metrics()
+
+    assert ids(asyncio.run(drained(disk, metrics))) == list(range(500))
+    metrics.tell()
+    assert counted(metrics, "connector_spool_delivered_callbacks") == 500
+    assert disk.waiting() == []
+
+
+def test_on_a_full_disk_nothing_is_taken_in_until_its_reserve_is_there_again(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserve = disk.folder / "reserve"
+    assert reserve.stat().st_size == disk.settings.max_bytes // 256
+    keep(disk, numbered(0))
+    monkeypatch.setattr(File, "delete", full_disk)
+
+    async def run() -> None:
+        async with draining(disk, PatientMemory()) as spool:
+            await until(lambda: not spool.is_waiting)
+            assert not reserve.exists()
+            with pytest.raises(NoRoom, match="it has no room"):
+                await spool.keep(numbered(1), "header")
+            await spool.look(0)
+            assert reserve.stat().st_size == disk.settings.max_bytes // 256
+            await spool.keep(numbered(2), "header")
+
+    asyncio.run(run())
+
+
+def test_what_is_not_delivered_is_never_taken_out_with_the_rest(disk: Disk) -> None:
+    keep(disk, *(numbered(number) for number in range(3)))
+    with closing(disk.file()) as file:
+        assert not file.delete_all(2, 2), "one more came"
+        assert not file.delete_all(3, 2), "one was not delivered"
+        assert len(disk.waiting()) == 3
+        assert file.delete_all(3, 3)
+    assert disk.waiting() == []
+
+
 # Sealed.
 
 NEW_KEY = {"new": b"n" * 32}
