@@ -43,6 +43,8 @@ BODIES: Final = {
 REQUEST: Final = "request"
 """A document over HTTP: protocol, router, endpoint and flow, with a transport and a sink that take everything at once."""
 _WARM_UPS: Final = 5
+_TOOL: Final = 4
+"""One of the ids of sys.monitoring that belong to nobody."""
 _REPEATS: Final = 3
 
 
@@ -84,6 +86,35 @@ async def _least(call: Callable[[], Coroutine[Any, Any, None]]) -> Cost:
 
 @contextmanager
 def _instructions(into: Cost) -> Iterator[None]:
+    with _monitored(into) if sys.version_info >= (3, 12) else _traced(into):
+        yield
+
+
+@contextmanager
+def _monitored(into: Cost) -> Iterator[None]:
+    """Count by sys.monitoring: from 3.12 on, tracing misses the instructions of functions that were traced before."""
+    count = 0
+
+    def counted(_code: object, _offset: int) -> None:
+        nonlocal count
+        count += 1
+
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+    instruction = monitoring.events.INSTRUCTION
+    monitoring.use_tool_id(_TOOL, "cost")
+    monitoring.register_callback(_TOOL, instruction, counted)
+    monitoring.set_events(_TOOL, instruction)
+    try:
+        yield
+    finally:
+        monitoring.set_events(_TOOL, 0)
+        monitoring.register_callback(_TOOL, instruction, None)
+        monitoring.free_tool_id(_TOOL)
+    into["instructions"] = count
+
+
+@contextmanager
+def _traced(into: Cost) -> Iterator[None]:
     count = 0
 
     def trace(frame: Any, event: str, _argument: object) -> Any:
@@ -185,7 +216,7 @@ def compared(now: dict[str, Cost], before: dict[str, Cost], most: float) -> list
     for name, costs in now.items():
         for what, count in costs.items():
             stored = before.get(name, {}).get(what)
-            if stored is None:
+            if not stored:
                 worse.append(f"{name}: {what} has no stored figure")
             elif count > stored * (1 + most):
                 worse.append(f"{name}: {count:,} {what}, {count / stored - 1:+.0%} on {stored:,}")
