@@ -1,7 +1,8 @@
 """Kafka behind TLS that asks who we are (SASL_SSL, SCRAM, ACLs), and a registry behind TLS: all by names that pass through."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,6 +20,15 @@ from tests.stack.guarded import PASSWORDS, WRONG_PASSWORD, Guarded, credentials_
 from tests.stack.kafka import KafkaBroker
 
 TEXT = envelope([message()])
+NO_OTHERS: Final[dict[str, str]] = {}
+OTHER_MECHANISMS: Final = {
+    "PLAIN": {"sasl.mechanism": "PLAIN"},
+    "OAUTHBEARER": {
+        "sasl.mechanism": "OAUTHBEARER",
+        "sasl.oauthbearer.config": "principal=bridge",
+        "enable.sasl.oauthbearer.unsecure.jwt": "true",
+    },
+}
 
 
 class Secured:
@@ -30,8 +40,10 @@ class Secured:
         admin = credentials_over_tls("admin", self._broker_ca)
         self.kafka = Guarded(broker, registry_url, admin, **self._more)
 
-    def settings(self, password: str | None = None, **more: str) -> Environment:
-        client = credentials_over_tls("bridge", self._broker_ca, password)
+    def settings(
+        self, password: str | None = None, client_properties: Mapping[str, str] = NO_OTHERS, **more: str
+    ) -> Environment:
+        client = {**credentials_over_tls("bridge", self._broker_ca, password), **client_properties}
         return self.kafka.settings(client, **{**self._more, **more})
 
 
@@ -60,6 +72,19 @@ def test_callbacks_go_through_and_doctor_is_content(secured: Secured, tmp_path: 
         ended = server.stop()
     assert ended.exit_code == 0
     assert not [secret for secret in PASSWORDS.values() if secret in ended.stderr]
+
+
+@pytest.mark.parametrize("mechanism", OTHER_MECHANISMS)
+def test_other_mechanisms_pass_through_by_their_names(secured: Secured, tmp_path: Path, mechanism: str) -> None:
+    secured.kafka.allow(AclOperation.WRITE, secured.kafka.topics())
+    settings = secured.settings(client_properties=OTHER_MECHANISMS[mechanism])
+    findings = servers.done(settings, "doctor", "--json").json()
+    states = {one["what"]: one["state"] for one in findings}
+    assert {states[what] for what in ("kafka", "rights", "producer id")} == {"ok"}, findings
+    with servers.served(settings, tmp_path) as server:
+        server.wait_until_ready()
+        assert post(server.addresses.callback_url, TEXT).status_code == 200
+        assert server.stop().exit_code == 0
 
 
 def test_topic_that_may_not_be_written_is_found_by_doctor_and_at_start(secured: Secured, tmp_path: Path) -> None:

@@ -47,18 +47,25 @@ def credentials(user: str, password: str | None = None) -> dict[str, str]:
 
 
 def over_tls(authority: Authority) -> dict[str, str | int]:
-    """Return the properties of a broker with ACLs that speaks TLS alone, and keeps passwords as SCRAM does."""
+    """Return the properties of a broker with ACLs that speaks TLS alone, and keeps passwords as SCRAM does.
+
+    It takes the other mechanisms too; as OAUTHBEARER it believes unsigned tokens, which is for tests alone.
+    """
     own = authority.sign("broker")
     whole = own.certificate.with_name("broker-whole.pem")
     whole.write_bytes(own.key.read_bytes() + own.certificate.read_bytes())
-    login = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+    security = "org.apache.kafka.common.security"
+    login = f"{security}.scram.ScramLoginModule required"
+    by_token = f'{security}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="admin";'
     return {
         "authorizer.class.name": GUARDED["authorizer.class.name"],
         "super.users": GUARDED["super.users"],
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,CLIENT:SASL_SSL",
-        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN,OAUTHBEARER",
         "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
         "listener.name.client.scram-sha-512.sasl.jaas.config": (f'{login} username="admin" password="{PASSWORDS["admin"]}";'),
+        "listener.name.client.plain.sasl.jaas.config": GUARDED["listener.name.client.plain.sasl.jaas.config"],
+        "listener.name.client.oauthbearer.sasl.jaas.config": by_token,
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(whole),
         "ssl.truststore.type": "PEM",
