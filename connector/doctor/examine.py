@@ -8,6 +8,7 @@ from typing import Final
 
 from connector.catalogue import Catalogue
 from connector.doctor import configuration, machine
+from connector.doctor.certificate import check_certificate
 from connector.doctor.findings import SCHEMA_FILES, Finding, not_checked
 from connector.doctor.kafka import check_kafka
 from connector.doctor.personal import check_personal
@@ -80,6 +81,7 @@ class _Running(threading.Thread):
 
 def _machine(settings: Settings, catalogue: Catalogue | None) -> list[Finding]:
     return [
+        *check_certificate(settings.tls),
         *machine.check_privacy(settings),
         *check_personal(settings, catalogue),
         machine.check_temporary_folder(),

@@ -11,7 +11,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 MAY_KNOW = {
     "starlette": {"app.py", "embedded/registry.py"},
-    "uvicorn": {"listener.py"},
+    "uvicorn": {"exchange.py", "listener.py"},
     "confluent_kafka": {
         "pipeline/produce.py",
         "pipeline/producers.py",

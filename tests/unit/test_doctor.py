@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,14 +13,16 @@ import pytest
 
 from connector import catalogue as catalogues
 from connector.doctor import kafka, machine, spool
+from connector.doctor.certificate import check_certificate
 from connector.doctor.examine import side_by_side
 from connector.doctor.findings import Finding, exit_code, not_checked
 from connector.doctor.personal import check_personal
 from connector.doctor.registry import difference
-from connector.settings import Http, Settings, Spool, load
+from connector.settings import Http, Settings, Spool, Tls, load
 from connector.topics.broker import Cluster
 from connector.topics.deviations import Seen, TopicState
 from tests.callbacks import catalogue, raw
+from tests.certificates import Authority
 from tests.unit.test_deviations import WANTED, all_as_made, topic
 from tests.unit.test_spool import Disk, keep
 
@@ -317,3 +320,31 @@ def test_damaged_spool_and_what_was_set_aside_of_it_is_told(tmp_path: Path) -> N
     told = {finding.state: finding for finding in findings_of(tmp_path)}
     assert "cannot be read" in told["error"].found
     assert "damaged-20260101T000000-spool.sqlite" in told["warning"].found
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "words"),
+    [
+        (-60, "ok", "is valid until"),
+        (-3, "warning", "ends at"),
+        (2, "error", "callers refuse it"),
+        (-1000, "error", "is valid only from"),
+    ],
+)
+def test_certificate_is_told_of_before_its_last_day(tmp_path: Path, days: int, state: str, words: str) -> None:
+    own = Authority(tmp_path, valid_days=500).sign("bridge")
+    last = datetime.now(UTC) + timedelta(days=500)
+    listener = Tls(certificate_path=str(own.certificate), key_path=str(own.key))
+
+    (finding,) = check_certificate(listener, last + timedelta(days=days))
+
+    assert (finding.state, words in finding.found) == (state, True)
+    assert ("SIGHUP" in finding.advice) == (state != "ok" and days > -1000)
+
+
+def test_without_a_certificate_there_is_nothing_to_tell_and_one_that_is_none_is_not_checked(tmp_path: Path) -> None:
+    assert not list(check_certificate(Tls()))
+    (tmp_path / "none.pem").write_text("no PEM", encoding="utf-8")
+    for path in ("none.pem", "absent.pem"):
+        (finding,) = check_certificate(Tls(certificate_path=str(tmp_path / path), key_path="k"))
+        assert finding.state == "unknown"
