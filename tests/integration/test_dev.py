@@ -29,7 +29,7 @@ SHOWN = {record_type.topic.removeprefix("kaleyra.whatsapp.") for record_type in 
 
 def environment(settings: dict[str, str] | None = None) -> dict[str, str]:
     without_ours = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")}
-    return {**without_ours, **(settings or {})}
+    return {**without_ours, "PYTHONFAULTHANDLER": "1", **(settings or {})}
 
 
 def started(arguments: Iterable[str], stdout: IO[bytes], stderr: IO[bytes], settings: dict[str, str] | None = None) -> Any:
@@ -69,7 +69,13 @@ class Command:
     def interrupt(self) -> int:
         """Press Ctrl-C: every process of the group gets it. Returns the exit code."""
         os.killpg(self.process.pid, signal.SIGINT)
-        code: int = self.process.wait(STOP_SECONDS)
+        try:
+            code: int = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            # Let it say where it hangs: see `environment`.
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            raise AssertionError(f"it hangs:\n{self.stderr}") from None
         return code
 
     def is_group_empty(self) -> bool:
