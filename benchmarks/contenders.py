@@ -23,14 +23,36 @@ BASELINE: Final = "baseline"
 BRIDGE: Final = "bridge"
 NO_SPOOL: Final = "bridge without a spool"
 TWO_WORKERS: Final = "bridge, two workers"
+ANYONE: Final = "bridge that lets everybody in"
+HASHED: Final = "bridge, phones hashed"
 
 STARTS: Final[Mapping[str, Start]] = {
     BASELINE: servers.baseline,
     BRIDGE: servers.bridge,
     NO_SPOOL: partial(servers.bridge, has_spool=False),
     TWO_WORKERS: partial(servers.bridge, workers=2),
+    ANYONE: partial(
+        servers.bridge,
+        settings={
+            "CONNECTOR_AUTHENTICATION__HEADER_NAME": "",
+            "CONNECTOR_AUTHENTICATION__HEADER_VALUE": "",
+            "CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true",
+        },
+    ),
+    HASHED: partial(
+        servers.bridge,
+        settings={
+            "CONNECTOR_PRIVACY__PHONE": "hash",
+            "CONNECTOR_PRIVACY__HASH_KEY": "an invented key of 32 characters",
+            "CONNECTOR_PRIVACY__HASH_KEY_ID": "bench",
+        },
+    ),
 }
 """Each contender by its name. Another way to run the bridge is one more line: `partial(servers.bridge, settings={…})`."""
+
+
+HIDES_IDS: Final = frozenset({HASHED})
+"""Of these the records are counted, and not looked up by their ids."""
 
 
 def written_by(name: str, catalogue: Catalogue) -> Written:

@@ -33,6 +33,11 @@ WORKLOADS: Final = {
         quick_rounds=2,
     ),
     "mix": Workload("the mix of production: 70 % statuses, 20 % texts", "mix", quick_rounds=1),
+    "treatments": Workload(
+        "documents and orders: what authentication and hashed phones cost",
+        "documents",
+        ("bridge that lets everybody in", "bridge", "bridge, phones hashed"),
+    ),
     "big": Workload(
         f"big callbacks: {BIG_STATUSES:,} statuses each", "big", connections=_BIG_CONNECTIONS, events_per_callback=BIG_STATUSES
     ),
