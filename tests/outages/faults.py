@@ -153,6 +153,16 @@ def spool_full(scene: Scene) -> None:
     scene.cluster.start()
 
 
+def disk_of_a_broker_full(scene: Scene) -> None:
+    """A broker ends when the only disk for its records fails; the two others carry on."""
+    broker = scene.cluster.brokers[-1]
+    scene.cluster.disk.fill([broker.pid])
+    scene.last()
+    scene.cluster.disk.make_room()
+    broker.kill()
+    scene.cluster.start()
+
+
 def clock_jumps(scene: Scene) -> None:
     """Half an hour ahead, then behind, with Kafka there and away: the order is that of acceptance, whatever the clock says."""
     file = scene.clock_file
@@ -179,6 +189,7 @@ FAULTS: Final = (
     Fault("all brokers frozen", all_brokers_frozen),
     Fault("brokers slow (200 ms)", brokers_slow, is_behind_network=True),
     Fault("network frozen", network_frozen, is_behind_network=True),
+    Fault("disk of a broker full", disk_of_a_broker_full),
     Fault("brokers restarted in turn", brokers_restarted_in_turn),
     Fault("registry gone", registry_gone, _CUT),
     Fault("worker killed", worker_killed, _CUT),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import servers
-from tests.outages.disk import small_disk
+from tests.disk import small_disk
 from tests.outages.faults import Fault
 from tests.outages.judge import Verdict, judge, name_of, other_answers
 from tests.outages.reader import Reader
@@ -95,6 +95,7 @@ class Suite:
 
     def _mend(self) -> None:
         """Have all as it was, also after a fault that was not mended."""
+        self._cluster.disk.make_room()
         self._cluster.network.slow_down(0)
         self._cluster.network.thaw()
         for broker in self._cluster.brokers:

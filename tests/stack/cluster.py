@@ -1,18 +1,21 @@
 """Three real Kafka brokers, each a process of its own with its controller in it: what is acknowledged stands on two of them.
 
 `bootstrap_servers` leads to the brokers themselves, `slow_bootstrap_servers` to the same brokers behind `network`, which can
-be made slow and frozen. Times after which a broker counts as gone are seconds, not the half minute of production.
+be made slow and frozen. The last broker has a `disk` of its own, which can be filled. Times after which a broker counts as
+gone are seconds, not the half minute of production.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.disk import small_disk
 from tests.stack.errors import ServerFailed
 from tests.stack.kafka import KafkaBroker
 from tests.stack.network import Network
@@ -20,6 +23,8 @@ from tests.stack.ports import free_ports
 
 BROKERS: Final = 3
 _IN_SYNC_SECONDS: Final = 60.0
+_DISK_BYTES: Final = 1024 * 1024 * 1024
+"""More than a run of all faults writes; it is taken only when it is filled."""
 _PROPERTIES: Final[dict[str, str | int]] = {
     "default.replication.factor": BROKERS,
     "min.insync.replicas": 2,
@@ -80,9 +85,11 @@ class KafkaCluster:
         self.brokers = [ClusterBroker(folder / f"kafka-{number}", number, self) for number in range(1, BROKERS + 1)]
         routes = {port: broker.port_behind_network for port, broker in zip(ports, self.brokers, strict=True)}
         self.network = Network(routes)
+        self._open_things = ExitStack()
 
     def __enter__(self) -> Self:
         try:
+            self.disk = self._open_things.enter_context(small_disk(self.brokers[-1].data, _DISK_BYTES))
             self.network.start()
             self.start()
         except BaseException:
@@ -95,6 +102,7 @@ class KafkaCluster:
         for broker in self.brokers:
             broker.kill()
         self.network.stop()
+        self._open_things.close()
 
     @property
     def bootstrap_servers(self) -> str:

@@ -62,7 +62,7 @@ class KafkaBroker(JavaServer):
         self._credentials = dict(credentials or {})
         # A UUID in Kafka's spelling; the "A" in front, as it must not start with "-".
         self._cluster_id = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
-        self._data = self.folder / "data"
+        self.data = self.folder / "data"
         self._settings = self.folder / "server.properties"
         self._logging = self.folder / "log4j2.properties"
 
@@ -83,7 +83,7 @@ class KafkaBroker(JavaServer):
             "inter.broker.listener.name": "CLIENT",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,CLIENT:PLAINTEXT",
-            "log.dirs": str(self._data),
+            "log.dirs": str(self.data),
             "offsets.topic.replication.factor": 1,
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
@@ -98,7 +98,7 @@ class KafkaBroker(JavaServer):
         lines = [f"{key}={value}\n" for key, value in self.server_properties().items()]
         self._settings.write_text("".join(lines), encoding="utf-8")
         self._logging.write_text(_LOGGING, encoding="utf-8")
-        if not (self._data / "meta.properties").exists():
+        if not (self.data / "meta.properties").exists():
             self._format()
 
     def _format(self) -> None:
@@ -107,7 +107,7 @@ class KafkaBroker(JavaServer):
         command = [*self._java("-Xmx256m"), *tool, *users]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_SECONDS, check=False)
         if done.returncode != 0:
-            raise ServerFailed(f"{self._data} could not be formatted:\n{done.stdout}{done.stderr}")
+            raise ServerFailed(f"{self.data} could not be formatted:\n{done.stdout}{done.stderr}")
 
     def _command(self) -> Sequence[str]:
         logging = f"-Dlog4j2.configurationFile={self._logging.as_uri()}"
