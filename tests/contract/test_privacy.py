@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
+import httpx
 import pytest
 import structlog
 from pydantic import SecretStr
@@ -69,6 +70,9 @@ WAMID = "wamid." + base64.b64encode(f"\0\x1c{NUMBER}\x15\2".encode()).decode()
 HEADER_SECRET = "marked-header-secret"
 TRIED_TOKEN = "marked-token-of-a-stranger"
 QUERY = "marked-query"
+HASH_KEY = "marked-hash-key-of-32-characters"
+SEAL_KEY = base64.b64encode(b"marked-seal-key-of-32-characters").decode()
+SIGNING_KEY = "marked-signing-key-of-32-charact"
 FILENAME = "geheimer-lebenslauf.pdf"
 USER_ID = "IT.99988877766655"
 MARKS = (NUMBER, NAME, "Geheim", TEXT, WAMID, WAMID[6:], HEADER_SECRET, servers.TOKEN, TRIED_TOKEN, QUERY, FILENAME, USER_ID)
@@ -187,6 +191,58 @@ def test_running_bridge_writes_nothing_of_it(tmp_path: Path) -> None:
     assert "Traceback" not in log
     for text in (log, while_well, while_ill, kept.read_text(encoding="utf-8")):
         assert not marks_in(text)
+
+
+def test_tokens_spool_replay_and_doctor_write_nothing_of_it(tmp_path: Path) -> None:
+    with servers.developing({"CONNECTOR_TOPICS__PREFIX": "kaleyra.whatsapp."}, tmp_path) as (dev, addresses):
+        client = {"kind": "oauth", "client_id": "kaleyra", "secret": HEADER_SECRET}
+        spool = tmp_path / "spool"
+        environment = servers.environment(
+            addresses.bootstrap_servers,
+            addresses.registry_url,
+            prefix=addresses.prefix,
+            delivery_timeout_seconds=1,
+            LOGS__LEVEL="debug",
+            SPOOL__FOLDER=str(spool),
+            PRIVACY__SEAL_KEYS=f"k1:{SEAL_KEY}",
+            AUTHENTICATION__CREDENTIALS=json.dumps({"client": client}),
+            OAUTH__SIGNING_KEYS__A=SIGNING_KEY,
+        )
+        written: list[str] = []
+
+        def command(*arguments: str) -> int:
+            done = servers.done(environment, *arguments)
+            written.append(done.stdout + done.stderr)
+            return done.exit_code
+
+        with servers.served(environment, tmp_path) as bridge:
+            bridge.wait_until_ready()
+            url = bridge.addresses.callback_url.removesuffix(f"/{servers.TOKEN}")
+            token_url = f"{url.partition('/callbacks')[0]}/oauth/token"
+            stranger = {"client_id": NAME, "client_secret": TRIED_TOKEN}
+            assert httpx.post(token_url, json=stranger, trust_env=False).status_code == 401
+            assert httpx.post(token_url, content=NO_JSON, trust_env=False).status_code == 400
+            ours = {"client_id": "kaleyra", "client_secret": HEADER_SECRET}
+            token = httpx.post(token_url, json=ours, trust_env=False).json()["access_token"]
+            for body in BODIES:
+                assert send(url, body, authorization=f"Bearer {token}") == 200
+            assert send(url, GOOD, authorization=f"Bearer {TRIED_TOKEN}") in (401, 0)
+            assert command("replay", "dead-letters", "--dry-run") == 0
+            assert command("doctor") == 0
+            dev.stop()
+            # Kafka is away now.
+            assert send(url, GOOD, authorization=f"Bearer {token}") == 200
+            written.append(shown(bridge.addresses.management_url))
+            assert command("doctor") == 1
+            assert command("replay", "dead-letters") == 1
+            bridge.stop()
+        written.append(bridge.log())
+    files = {path.name: path.read_bytes() for path in spool.iterdir()}
+    assert b"s1:k1:" in b"".join(files.values()), "nothing was kept"
+    written += [content.decode("latin-1") for name, content in files.items() if name != "reserve"]
+    for text in written:
+        assert not marks_in(text)
+        assert not [secret for secret in (token, SIGNING_KEY, SEAL_KEY) if secret in text]
 
 
 # Faults that nobody expects
@@ -377,8 +433,6 @@ def test_log_that_cannot_be_formed_tells_nothing(capsys: pytest.CaptureFixture[s
 
 # What leaves by Kafka, where the settings hide it
 
-HASH_KEY = "marked-hash-key-of-32-characters"
-SEAL_KEY = base64.b64encode(b"marked-seal-key-of-32-characters").decode()
 HIDDEN = Privacy.model_validate(
     {
         "phone": "hash",
