@@ -12,14 +12,11 @@ from connector.topics.wanted import REPLAYED, Wanted, is_less
 
 OLDEST_MS: Final = 7 * 24 * 3600 * 1000
 AHEAD_MS: Final = 5 * 60 * 1000
-"""The bridge stamps records with times so far before and after their receipt."""
+"""The bridge stamps records with times so far before and after their receipt, which a replay keeps."""
 
-_TIMES: Final = {
-    "message.timestamp.before.max.ms": OLDEST_MS,
-    "message.timestamp.after.max.ms": AHEAD_MS,
-    # Kafka before 3.6 has one limit for both.
-    "message.timestamp.difference.max.ms": OLDEST_MS,
-}
+_BEFORE: Final = ("message.timestamp.before.max.ms", "message.timestamp.difference.max.ms")
+"""The second is that of Kafka before 3.6, which has one limit for both."""
+_AFTER: Final = "message.timestamp.after.max.ms"
 _AT_LEAST: Final = ("max.message.bytes", "retention.ms", "retention.bytes")
 """Settings that may be larger than they are wanted; -1 is no limit."""
 _OF_RULES: Final = ("min.insync.replicas", "cleanup.policy", "retention.ms")
@@ -108,7 +105,7 @@ def _of_topic(record_type: RecordType, state: TopicState, wanted: Wanted, keyed:
         *_cleanup(record_type, state.config),
         *_sizes(record_type, state.config, wanted),
         *_retention(record_type, state.config, wanted),
-        *_times(state.config),
+        *_times(state.config, wanted),
         *_others(record_type, state.config),
     ):
         yield Deviation(topic, level, name, found, _set(wanted, topic, name, value), (name, value))
@@ -198,15 +195,19 @@ def _retention(record_type: RecordType, config: Mapping[str, str], wanted: Wante
     yield name, least, "warning", f"{name} is {config[name]}, should be {least} at least: {why}"
 
 
-def _times(config: Mapping[str, str]) -> Iterator[_Wrong]:
+def _times(config: Mapping[str, str], wanted: Wanted) -> Iterator[_Wrong]:
     if config.get("message.timestamp.type") == "LogAppendTime":
         found = "message.timestamp.type is LogAppendTime: records get the broker's time, not the event's"
         yield "message.timestamp.type", "CreateTime", "warning", found
         return
-    for name, least in _TIMES.items():
-        if is_less(config.get(name, ""), least):
+    oldest_replayed_ms = OLDEST_MS + wanted.replay_window_ms
+    for name, least, needed in (*((name, oldest_replayed_ms, OLDEST_MS) for name in _BEFORE), (_AFTER, AHEAD_MS, AHEAD_MS)):
+        if is_less(config.get(name, ""), needed):
             found = f"{name} is {config[name]}, should be {least} at least: Kafka refuses whole batches of honest records"
             yield name, str(least), "error", found
+        elif is_less(config.get(name, ""), least):
+            why = "Kafka refuses what is replayed late in topics.replay_window_days"
+            yield name, str(least), "warning", f"{name} is {config[name]}, should be {least} at least: {why}"
 
 
 def _others(record_type: RecordType, config: Mapping[str, str]) -> Iterator[_Wrong]:
