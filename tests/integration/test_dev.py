@@ -34,7 +34,8 @@ def environment(settings: dict[str, str] | None = None) -> dict[str, str]:
 
 def started(arguments: Iterable[str], stdout: IO[bytes], stderr: IO[bytes], settings: dict[str, str] | None = None) -> Any:
     """Start a command in a process group of its own, which a test may signal as a terminal does."""
-    command = [sys.executable, "-m", "connector", *arguments]
+    # Who runs the tests in the background ignores Ctrl-C, and so would all that they start.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "connector", *arguments]
     return subprocess.Popen(
         command,
         cwd=ROOT,
