@@ -82,7 +82,7 @@ def found(kafka: KafkaBroker, apicurio: ApicurioRegistry, node_modules: Path, tm
     topics = [record_type.topic for record_type in catalogue]
     by_confluent = sorted(confluent.read(addresses, topics), key=place)
     by_node = sorted(kafkajs.read(node_modules, addresses, topics, len(by_confluent)), key=place)
-    with SchemaRegistryClient({"url": addresses.registry_url}) as registry:
+    with SchemaRegistryClient({"url": addresses.registry_url, "timeout": 20}) as registry:
         ids = {record.schema_id for record in by_node}
         schemas = {schema_id: json.loads(str(registry.get_schema(schema_id).schema_str)) for schema_id in ids}
     return Read(catalogue, by_confluent, by_node, schemas)

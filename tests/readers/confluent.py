@@ -28,7 +28,7 @@ class PlainRecord(NamedTuple):
 
 def read(addresses: Addresses, topics: Iterable[str], reader_schema: str | None = None) -> Iterator[PlainRecord]:
     """Yield all records, each read by its own schema, or by the reader's."""
-    with SchemaRegistryClient({"url": addresses.registry_url}) as registry:
+    with SchemaRegistryClient({"url": addresses.registry_url, "timeout": 20}) as registry:
         consumer = DeserializingConsumer(
             {
                 "bootstrap.servers": addresses.bootstrap_servers,
