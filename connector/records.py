@@ -155,12 +155,12 @@ class Item(msgspec.Struct, frozen=True):
     message: Json
     status: Json
     contact: Json
+    event: Json
     metadata: Json
     extra: Json
     callback: Json
     key: Json
     identity: tuple[Any, ...]
-    event: Json = EMPTY
     fault: Fault | None = None
 
     def __repr__(self) -> str:
@@ -170,7 +170,7 @@ class Item(msgspec.Struct, frozen=True):
 Headers = list[tuple[str, bytes]]
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where an item stands in its callback: the list, and the position in it."""
 
     source: Source

@@ -197,6 +197,7 @@ def item_of(
         message=message or {},
         status=status or {},
         contact=contact or {},
+        event={},
         metadata=METADATA,
         extra={},
         callback={"received_at": RECEIVED_AT},

@@ -134,9 +134,9 @@ def to_decimal(value: Any, path: str, precision: int, scale: int) -> Decimal | N
             raise Misfit(path, "is text that is no number of at most 18 digits before and after the point")
         value = Decimal(value)
     elif value.__class__ is int:
-        if not -(10 ** (precision - scale)) < value < 10 ** (precision - scale):
+        if not _LONG_MIN <= value <= _LONG_MAX:
             raise Misfit(path, f"does not fit decimal({precision}, {scale})")
-        value = Decimal(value)
+        value = _whole_number(value)
     elif value.__class__ is not Decimal:
         raise Misfit(path, f"is {kind_of(value)} where a number is meant")
     if len(str(value)) > _LONGEST_DECIMAL_TEXT or value.adjusted() >= precision - scale:
@@ -146,6 +146,10 @@ def to_decimal(value: Any, path: str, precision: int, scale: int) -> Decimal | N
     if exact is None or (not exact and value):
         raise Misfit(path, f"has more than {scale} digits behind the point")
     return exact
+
+
+# As with prices that have a fraction (`reading`): the same Decimal knows its hash.
+_whole_number: Final = lru_cache(maxsize=4096)(Decimal)
 
 
 # A catalogue has a few thousand prices. Equal numbers have equal results, whatever their text.

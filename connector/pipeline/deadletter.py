@@ -77,6 +77,7 @@ def item_of_request(source: Source, raw: RawCallback, body: bytes, ce_id: str, m
         message=EMPTY,
         status=EMPTY,
         contact=EMPTY,
+        event=EMPTY,
         # What is no id is left out: such a record never becomes a dead letter itself, and fits where its body fits.
         metadata={"phone_number_id": phone_number_id},
         extra={name: _short(extra.get(name)) for name in ("waba_id", "trace_id")},

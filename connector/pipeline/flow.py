@@ -139,8 +139,11 @@ class Flow:
         return messages
 
     def _records_of(self, raw: RawCallback, callback: Callback) -> list[KafkaMessage]:
-        items, *left_out = split(callback, raw)
-        self._metrics.count_left_out(callback.replaced_surrogates, *left_out)
+        parted = split(callback, raw)
+        self._metrics.count_left_out(
+            callback.replaced_surrogates, parted.contacts_without_profile, parted.contacts_without_key, parted.ambiguous_extras
+        )
+        items = parted.items
         if self._leave_out:
             items = [item for item in items if item.source not in self._leave_out]
         if len(items) > MAX_ITEMS:
@@ -198,5 +201,5 @@ class Flow:
             return self._whole(raw, fault)
         self._metrics.dead_letters.labels(fault.reason).inc()
         callback = decode(raw, self._renamed_keys)
-        item = next(item for item in split(callback, raw).items if (item.source, item.index) == place)
+        item = next(item for item in split(callback, raw).items if Place(item.source, item.index) == place)
         return self._dead_letters.of_item(raw, callback, item, fault)

@@ -23,6 +23,10 @@ ATTRIBUTES: Final = frozenset({"source", "raw", "pii", "requires", "unfit"})
 """Our own attributes, taken out before a schema is registered."""
 
 
+_TEXT: Final = "(TEXT[size] + b if (size := len(b := v.encode())) < TABLE_SIZE else text(b))"
+_SOME_TEXT: Final = "(SOME_TEXT[size] + b if (size := len(b := v.encode())) < TABLE_SIZE else some_text(b))"
+"""What writes a text, with its length from a table. In the second table, an empty one is a null."""
+
 Treatments = Pairs[str, Callable[[Any], bytes]]
 """Functions by name that write a value that is there otherwise than it is: as Avro binary, without the union's branch."""
 NO_TREATMENTS: Final[Treatments] = MappingProxyType({})
@@ -189,13 +193,15 @@ class _Writer:
         """Write what turns the value into bytes."""
         if field.kind == "array":
             return [f"{variable} = NULL if v is None else v"]
-        kind = field.kind
-        written = f"{kind}(v.encode())" if kind == "text" else f"{kind}(v{''.join(f', {a}' for a in field.arguments[1:])})"
+        written = f"{field.kind}(v{''.join(f', {argument}' for argument in field.arguments[1:])})"
+        some = f"SOME + {written}"
         if field.treatment:
-            written = f"{field.treatment}(v)"
+            written, some = f"{field.treatment}(v)", f"SOME + {field.treatment}(v)"
+        elif field.kind == "text":
+            written, some = _TEXT, _SOME_TEXT
         if field.required:
             return [f"if v is None: raise Missing({' or '.join(field.sources)!r})", f"{variable} = {written}"]
-        return [f"{variable} = NULL if v is None else SOME + {written}"]
+        return [f"{variable} = NULL if v is None else {some}"]
 
     def _plain_text(self, variable: str, field: Field) -> list[str]:
         """Write the common case of the commonest field: a text from one place, as it is."""
@@ -204,14 +210,10 @@ class _Writer:
             return [
                 f"if v.__class__ is not str: v = None if v is None else to_text(v, {path!r})",
                 f"if not v: raise Missing({path!r})",
-                f"b = v.encode(); {variable} = TEXT[len(b)] + b if len(b) < TABLE_SIZE else text(b)",
+                f"{variable} = {_TEXT}",
             ]
-        # In the table, an empty text is a null.
-        return [
-            "if v.__class__ is str:",
-            f"    b = v.encode(); {variable} = SOME_TEXT[len(b)] + b if len(b) < TABLE_SIZE else some_text(b)",
-            f"else: {variable} = NULL if v is None else some_text(to_text(v, {path!r}).encode())",
-        ]
+        odd = f"some_text(to_text(v, {path!r}).encode())"
+        return [f"{variable} = NULL if v is None else {_SOME_TEXT} if v.__class__ is str else {odd}"]
 
     def _note(self, prefix: str, path: str, *, raw: bool) -> None:
         whole = f"{prefix}{path.removeprefix('item')}" if prefix else path

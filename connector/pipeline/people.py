@@ -40,24 +40,29 @@ class People:
         self._body = body
         self._body_digest: str | None = None
         self._alone = alone and len(contacts) == 1 and contacts[0].__class__ is dict
-        self._by_number = self._index("wa_id")
+        self._by_number: dict[str | None, int] | None = None
         self._by_user_id: dict[str | None, int] | None = None
         self.owners: dict[int, tuple[str, Json]] = {}
 
     def match(self, number: Any, user_id: Any, root: str, event: Json, *, by_position: bool = True) -> Json:
         """Return the contact that belongs to an event: by number, else by user id, else the only one; or an empty one."""
-        index = self._by_number.get(comparable(number))
-        if index is None:
-            if self._by_user_id is None:
-                self._by_user_id = self._index("user_id")
-            index = self._by_user_id.get(comparable(user_id))
-        if index is None and self._alone and by_position:
-            index = 0
+        # The only one is found by position if by nothing else.
+        index = 0 if self._alone and by_position else self._found(number, user_id)
         if index is None:
             return EMPTY
         self.owners.setdefault(index, (root, event))
         contact: Json = self._contacts[index]
         return contact
+
+    def _found(self, number: Any, user_id: Any) -> int | None:
+        if self._by_number is None:
+            self._by_number = self._index("wa_id")
+        index = self._by_number.get(comparable(number))
+        if index is None:
+            if self._by_user_id is None:
+                self._by_user_id = self._index("user_id")
+            index = self._by_user_id.get(comparable(user_id))
+        return index
 
     def body_digest(self) -> str:
         """Return a digest of the whole body, made once: what tells contacts apart that belong to no event."""

@@ -8,6 +8,7 @@ numbers of any length are kept. What is no JSON even so is refused; nothing is g
 import json
 import re
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, Final, Never
 from urllib.parse import unquote_to_bytes
 
@@ -16,7 +17,10 @@ import msgspec
 from connector.errors import NotDecodable
 from connector.records import Json
 
-_DECODER: Final = msgspec.json.Decoder(float_hook=Decimal)
+_LONGEST_PRICE: Final = 24
+# A catalogue has a few prices, and many orders: the same text is the same number, which knows its hash already.
+_price: Final = lru_cache(maxsize=4096)(Decimal)
+_DECODER: Final = msgspec.json.Decoder(float_hook=lambda text: _price(text) if len(text) <= _LONGEST_PRICE else Decimal(text))
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LONGEST_INT: Final = 4000
 """Python refuses to read integers of more than 4,300 digits; longer ones are kept as Decimal, which reads in linear time."""

@@ -4,9 +4,10 @@ People are matched by id, never by position: nobody gets somebody else's name or
 The rules are those of the contract's keys and identities; see README, "Keys".
 """
 
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
 
 from connector.pipeline.conversions import kind_of
 from connector.pipeline.dialects.events import MAY_NAME_SOMEBODY
@@ -34,17 +35,22 @@ _OF_ONE_STATUS: Final = ("status", "message_id")
 _EMPTY_KEY: Final[Json] = {"value": None, "source": None}
 
 
-_Make = Callable[..., Item]
-"""Makes an item of this callback; what a kind of item does not have is empty already."""
-
-
-class Split(NamedTuple):
+class Split(msgspec.Struct, frozen=True, gc=False):
     """The items of a callback, and what was left out on purpose, for the metrics."""
 
     items: list[Item]
     contacts_without_profile: int
     contacts_without_key: int
     ambiguous_extras: int
+
+
+class _Whole(msgspec.Struct, frozen=True, gc=False):
+    """What all items of a callback share."""
+
+    metadata: Json
+    extra: Json
+    facts: Json
+    people: People
 
 
 def split(callback: Callback, raw: RawCallback) -> Split:
@@ -56,39 +62,29 @@ def split(callback: Callback, raw: RawCallback) -> Split:
         extra = {name: value for name, value in extra.items() if name not in _OF_ONE_ITEM}
         ambiguous = sum(bool(callback.extra.get(name)) for name in _OF_ONE_ITEM)
         facts = {name: fact for name, fact in facts.items() if name not in _OF_ONE_STATUS}
-    people = People(callback.contacts, raw.body, alone=events == 1)
-    make = partial(
-        Item,
-        metadata=callback.metadata,
-        extra=extra,
-        callback=facts,
-        message_type="",
-        message=EMPTY,
-        status=EMPTY,
-        contact=EMPTY,
-    )
+    whole = _Whole(callback.metadata, extra, facts, People(callback.contacts, raw.body, alone=events == 1))
     items = []
     for index, message in enumerate(callback.messages):
-        items.append(_message(index, message, people, make))
+        items.append(_message(index, message, whole))
     if callback.statuses:
         # What stands beside the only status, where its record looks too.
         beside = {"id": extra.get("message_id") or facts.get("message_id"), "status": facts.get("status")}
         for index, status in enumerate(callback.statuses):
-            items.append(_status(index, status, people, make, beside))
+            items.append(_status(index, status, whole, beside))
     without_profile = without_key = 0
     for index, contact in enumerate(callback.contacts):
         if contact.__class__ is not dict:
-            items.append(_no_object("contacts", index, contact, make))
+            items.append(_no_object("contacts", index, contact, whole))
         elif not _has_profile(contact):
             without_profile += 1
         else:
-            item = _contact(index, contact, people, make)
+            item = _contact(index, contact, whole)
             if item is None:
                 without_key += 1
             else:
                 items.append(item)
     if callback.events:
-        items += (_event(index, callback, raw, people, make) for index in range(len(callback.events)))
+        items += (_event(index, callback, raw, whole) for index in range(len(callback.events)))
     return Split(items, without_profile, without_key, ambiguous)
 
 
@@ -112,15 +108,16 @@ def _first_key(rules: Iterable[tuple[str, Any]]) -> Json:
     return _EMPTY_KEY
 
 
-def _message(index: int, message: Any, people: People, make: _Make) -> Item:
+def _message(index: int, message: Any, whole: _Whole) -> Item:
     if message.__class__ is not dict:
-        return _no_object("messages", index, message, make)
+        return _no_object("messages", index, message, whole)
     is_system = message.get("type") == "system"
     number, user_id = message.get("from"), message.get("from_user_id")
-    contact = people.match(number, user_id, "message", message, by_position=not is_system)
+    contact = whole.people.match(number, user_id, "message", message, by_position=not is_system)
     key = _system_key(message, contact) if is_system else _message_key(contact, number, user_id)
     identity: tuple[Any, ...] = ("message", message.get("id"))
     reaction = message.get("reaction")
+    fault = None
     if "entry" in message:
         # Of another field (`dialects.fields`): the events of one call share its id.
         identity += (message,)
@@ -128,15 +125,21 @@ def _message(index: int, message: Any, people: People, make: _Make) -> Item:
         identity += (reaction.get("message_id"), reaction.get("emoji") or None, message.get("timestamp"))
         if not reaction.get("message_id") and message.get("type") == "reaction":
             # It would read as a reaction that was taken back, and from nothing.
-            make = partial(make, fault=Fault("missing", "split", f"messages[{index}].reaction.message_id is missing"))
-    return make(
+            fault = Fault("missing", "split", f"messages[{index}].reaction.message_id is missing")
+    return Item(
         source="messages",
         index=index,
         message_type=text_of(message.get("type")) or "",
         message=message,
+        status=EMPTY,
         contact=contact,
+        event=EMPTY,
+        metadata=whole.metadata,
+        extra=whole.extra,
+        callback=whole.facts,
         key=key,
         identity=identity,
+        fault=fault,
     )
 
 
@@ -164,18 +167,18 @@ def _system_key(message: Json, contact: Json) -> Json:
     )
 
 
-def _status(index: int, status: Any, people: People, make: _Make, beside: Json) -> Item:
+def _status(index: int, status: Any, whole: _Whole, beside: Json) -> Item:
     if status.__class__ is not dict:
-        return _no_object("statuses", index, status, make)
+        return _no_object("statuses", index, status, whole)
     recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
     member, member_user_id = _participant(status)
     of_member: tuple[tuple[str, Any], ...] = ()
     if member or member_user_id or status.get("recipient_type") == "group":
         # The recipient is the group; the person is who takes part in it.
-        contact = people.match(member or recipient, member_user_id or user_id, "status", status)
+        contact = whole.people.match(member or recipient, member_user_id or user_id, "status", status)
         of_member = (("recipient_participant_id", member), ("recipient_participant_user_id", member_user_id))
     else:
-        contact = people.match(recipient, user_id, "status", status)
+        contact = whole.people.match(recipient, user_id, "status", status)
     key = _first_key(
         (
             ("wa_id", contact.get("wa_id")),
@@ -185,11 +188,17 @@ def _status(index: int, status: Any, people: People, make: _Make, beside: Json) 
             ("user_id", contact.get("user_id")),
         )
     )
-    return make(
+    return Item(
         source="statuses",
         index=index,
+        message_type="",
+        message=EMPTY,
         status=status,
         contact=contact,
+        event=EMPTY,
+        metadata=whole.metadata,
+        extra=whole.extra,
+        callback=whole.facts,
         key=key,
         identity=_status_identity(status, member or member_user_id or recipient or user_id, beside),
     )
@@ -215,25 +224,30 @@ def _has_profile(contact: Json) -> bool:
     return bool(named or contact.get("username") or contact.get("identity_key_hash"))
 
 
-def _contact(index: int, contact: Json, people: People, make: _Make) -> Item | None:
+def _contact(index: int, contact: Json, whole: _Whole) -> Item | None:
     """Return the item of a contact, or None when no rule gives it a key."""
     key = _first_key((("wa_id", contact.get("wa_id")), ("user_id", contact.get("user_id"))))
     if key is _EMPTY_KEY:
         return None
-    root, event = people.owners.get(index, ("", EMPTY))
+    root, event = whole.people.owners.get(index, ("", EMPTY))
     event_id = event.get("id")
     if event_id and event_id.__class__ is str:
         seen_with: tuple[Any, ...] = (event_id, event.get("status"), event.get("timestamp"))
     else:
-        seen_with = (people.body_digest(), index)
+        seen_with = (whole.people.body_digest(), index)
     if root and (event_id.__class__ is not str or "identity" in event):
         event = _readable(event)
-    return make(
+    return Item(
         source="contacts",
         index=index,
+        message_type="",
         message=event if root == "message" else EMPTY,
         status=event if root == "status" else EMPTY,
         contact=contact,
+        event=EMPTY,
+        metadata=whole.metadata,
+        extra=whole.extra,
+        callback=whole.facts,
         key=key,
         identity=("contact", key["value"], *seen_with),
     )
@@ -246,7 +260,7 @@ def _readable(event: Json) -> Json:
     return {**event, "id": text_of(event.get("id")), "identity": {"hash": text_of(hashed)}}
 
 
-def _event(index: int, callback: Callback, raw: RawCallback, people: People, make: _Make) -> Item:
+def _event(index: int, callback: Callback, raw: RawCallback, whole: _Whole) -> Item:
     """Return the item of an account event: nobody's, so it is told apart by the request that brought it."""
     event, metadata = callback.events[index], callback.metadata
     key = _first_key(
@@ -262,20 +276,35 @@ def _event(index: int, callback: Callback, raw: RawCallback, people: People, mak
         fault = Fault("too_deep", "split", f"events[{index}] is nested too deep to be searched for people")
     elif key is _EMPTY_KEY:
         fault = Fault("no_key", "split", f"events[{index}] names no number, no template and no account of the business")
-    return make(
+    return Item(
         source="events",
         index=index,
+        message_type="",
+        message=EMPTY,
+        status=EMPTY,
+        contact=EMPTY,
         event=event,
+        metadata=whole.metadata,
+        extra=whole.extra,
+        callback=whole.facts,
         key=key,
-        identity=("event", raw.method, raw.query, people.body_digest(), index),
+        identity=("event", raw.method, raw.query, whole.people.body_digest(), index),
         fault=fault,
     )
 
 
-def _no_object(source: Source, index: int, value: Any, make: _Make) -> Item:
-    return make(
+def _no_object(source: Source, index: int, value: Any, whole: _Whole) -> Item:
+    return Item(
         source=source,
         index=index,
+        message_type="",
+        message=EMPTY,
+        status=EMPTY,
+        contact=EMPTY,
+        event=EMPTY,
+        metadata=whole.metadata,
+        extra=whole.extra,
+        callback=whole.facts,
         key=_EMPTY_KEY,
         identity=(),
         fault=Fault("not_an_object_item", "split", f"{source}[{index}] is {kind_of(value)}"),
