@@ -34,11 +34,6 @@ _BESIDE_VALUE_BYTES: Final = 512
 """What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
 _POLL_SECONDS: Final = 0.001
 _IDLE_POLL_SECONDS: Final = 0.1
-_FEW_RECORDS: Final = 64
-_GATHER_SECONDS_PER_RECORD: Final = 20e-6
-_LONGEST_GATHER_SECONDS: Final = 0.01
-"""With few records under way, what a turn of the event loop brings is handed over at its end. With more, it is gathered, the
-longer the more there are: the client's thread is woken once for all of it, and Kafka gets larger batches."""
 _LOOK_SECONDS: Final = 0.25
 _log: Final = logging.getLogger("connector.produce")
 
@@ -99,7 +94,6 @@ class KafkaSink:
         self._max_bytes = int(properties["queue.buffering.max.kbytes"]) * 1024
         self._loop: asyncio.AbstractEventLoop | None = None
         self._polling: asyncio.TimerHandle | None = None
-        self._gathered: list[_Delivery] = []
         self._outstanding = 0
         self._outstanding_bytes = 0
         self._not_confirmed = Seldom("not_confirmed", "error")
@@ -159,13 +153,13 @@ class KafkaSink:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         # Not flush() in a thread: reports belong on the event loop, where they are polled on meanwhile.
-        while self._left() and loop.time() < deadline:  # noqa: ASYNC110
+        while self.producers.queued() and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         for timer in (self._polling, self._looking):
             if timer:
                 timer.cancel()
         self._polling = self._looking = None
-        left = self._left()
+        left = self.producers.queued()
         self.producers.drop()
         return left
 
@@ -177,12 +171,7 @@ class KafkaSink:
             self._poll_in(_POLL_SECONDS)
         self._outstanding += len(messages)
         self._outstanding_bytes += size_bytes
-        if producer is self.producers.main:
-            if not self._gathered:
-                loop.call_later(_gather_seconds(self._outstanding), self._hand_over)
-            self._gathered.append(delivery)
-        else:
-            self._produce(producer, delivery)
+        self._produce(producer, delivery)
         # A request that is cancelled here changes nothing: the reports still come, to nobody.
         await delivery.finished
         return delivery.unsent + self._failures(delivery) if delivery.errors or delivery.unsent else []
@@ -195,15 +184,6 @@ class KafkaSink:
                 self._ask(self._circuit)
         self._outstanding -= len(delivery.messages)
         self._outstanding_bytes -= delivery.size_bytes
-
-    def _hand_over(self) -> None:
-        """Hand the gathered callbacks over to the client, in the order in which they came."""
-        gathered, self._gathered = self._gathered, []
-        for delivery in gathered:
-            if self.producers.main is None:
-                delivery.leave(0, "CLOSED")
-            else:
-                self._produce(self.producers.main, delivery)
 
     def _produce(self, producer: Producer, delivery: _Delivery) -> None:
         report = delivery.report
@@ -254,15 +234,6 @@ class KafkaSink:
     def _poll(self) -> None:
         self.producers.poll()
         self._poll_in(_POLL_SECONDS if self._outstanding else _IDLE_POLL_SECONDS)
-
-    def _left(self) -> int:
-        return self.producers.queued() + sum(len(delivery.messages) for delivery in self._gathered)
-
-
-def _gather_seconds(outstanding_records: int) -> float:
-    if outstanding_records <= _FEW_RECORDS:
-        return 0
-    return min(outstanding_records * _GATHER_SECONDS_PER_RECORD, _LONGEST_GATHER_SECONDS)
 
 
 def _queued_bytes(messages: Sequence[KafkaMessage]) -> int:

@@ -14,7 +14,6 @@ from confluent_kafka.cimpl import NewTopic
 from msgspec.structs import replace
 
 from connector.errors import KafkaFailed, NoRoom
-from connector.pipeline import produce
 from connector.pipeline.outcome import Outcome, Sink
 from connector.pipeline.produce import KafkaSink
 from connector.records import KafkaMessage
@@ -274,14 +273,6 @@ class TestKafkaSink(SinkSuite):
                     await sink.producers.warm_up([topic, "nowhere"], 10)
 
         asyncio.run(run())
-
-
-class TestKafkaSinkUnderLoad(TestKafkaSink):
-    """The same where every callback is gathered, as under load, and not handed over at once."""
-
-    @pytest.fixture(autouse=True)
-    def _many(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(produce, "_FEW_RECORDS", 0)
 
 
 def record(value: str, key: str = "key") -> KafkaMessage:
