@@ -205,7 +205,7 @@ class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
         return f"KafkaMessage({self.topic}, {len(self.value)} bytes)"
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """What is known of a request before its body is read.
 
     Raw headers, the path's segment behind the callbacks' path, and the peer's address as text (empty: not known).

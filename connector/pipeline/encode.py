@@ -68,7 +68,7 @@ class Encoder:
         if item.key["value"] is None:
             return Fault("no_key", "split", f"{item.source}[{item.index}] has neither a number nor a user id")
         try:
-            message = self.write(item, EMPTY, self.ce_id(item.identity), raw)
+            message = self.write(item, EMPTY, self._event_id(_text_of(item.identity)), raw)
         except Misfit as misfit:
             return Fault(misfit.reason, "encode", str(misfit))
         limit = self._max_message_bytes
@@ -99,10 +99,16 @@ class Encoder:
             fault,
             unfit,
         )
-        self._unfit_times.count += len(unfit)
+        if unfit:
+            self._unfit_times.count += len(unfit)
         key = item.key["value"]
-        time = iso(event_ms or raw.received_at)
-        headers = [*self._headers, ("ce_id", ce_id.encode()), ("ce_source", _source(item.metadata)), ("ce_time", time)]
+        received_at = raw.received_at
+        headers = [
+            *self._headers,
+            ("ce_id", ce_id.encode()),
+            ("ce_source", _source(item.metadata)),
+            ("ce_time", iso(event_ms or received_at)),
+        ]
         if raw.traceparent:
             headers.append(("traceparent", raw.traceparent.encode("ascii")))
             if raw.tracestate:
@@ -112,7 +118,7 @@ class Encoder:
             self._key_of(key) if key is not None else None,
             self._frame + content,
             headers,
-            self._timestamp(event_ms, raw.received_at),
+            received_at if event_ms is None else self._timestamp(event_ms, received_at),
             Place(item.source, item.index) if not fault else None,
         )
 
@@ -128,9 +134,7 @@ class Encoder:
         place = Place(item.source, item.index) if item else None
         return KafkaMessage(self._topic, self._key_of(key), b"", headers, at_ms, place)
 
-    def _timestamp(self, event_ms: int | None, received_at: int) -> int:
-        if event_ms is None:
-            return received_at
+    def _timestamp(self, event_ms: int, received_at: int) -> int:
         if received_at - _OLDEST_MS <= event_ms <= received_at + _AHEAD_MS:
             return event_ms
         self._clamped_times.count += 1

@@ -38,9 +38,15 @@ class Outcome(NamedTuple):
 
     def acknowledged(self, messages: Sequence[KafkaMessage]) -> Sequence[KafkaMessage]:
         """Return those of the messages sent that Kafka acknowledged."""
+        if not (self.refused or self.unconfirmed):
+            return messages
         # By identity: a callback may have thousands, and all of them may have failed.
         failed = {id(failure.message) for failure in self.refused + self.unconfirmed}
-        return [message for message in messages if id(message) not in failed] if failed else messages
+        return [message for message in messages if id(message) not in failed]
+
+
+ALL_ACKNOWLEDGED: Final = Outcome([], [])
+"""What nearly always becomes of them. Never written to."""
 
 
 class Sink(Protocol):

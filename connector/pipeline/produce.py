@@ -16,7 +16,7 @@ from confluent_kafka import Message as Report
 from connector.errors import NoRoom
 from connector.logs import Seldom, event
 from connector.pipeline.circuit import Circuit
-from connector.pipeline.outcome import Failure, Outcome
+from connector.pipeline.outcome import ALL_ACKNOWLEDGED, Failure, Outcome
 from connector.pipeline.producers import Producers, is_fatal, name_of
 from connector.records import KafkaMessage
 
@@ -57,6 +57,11 @@ class _Delivery:
         self.finished = finished
         self.errors: list[tuple[KafkaError, str | None, bytes | None]] = []
         self.unsent: list[Failure] = []
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether all reports came, and none with an error."""
+        return not (self.pending or self.errors or self.unsent)
 
     def report(self, error: KafkaError | None, report: Report) -> None:
         """Take one delivery report; librdkafka calls this from `poll`, on the event loop."""
@@ -122,7 +127,7 @@ class KafkaSink:
             NoRoom: when the queue cannot take all of them, or Kafka is known to be away; nothing was enqueued.
         """
         if not messages:
-            return Outcome([], [])
+            return ALL_ACKNOWLEDGED
         if self._circuit and self._circuit.is_open and not self._circuit.lets_pass(asyncio.get_running_loop().time()):
             raise NoRoom("Kafka does not answer")
         producer = self.producers.main
@@ -133,15 +138,20 @@ class KafkaSink:
             or self._outstanding_bytes + size_bytes > self._max_bytes
         ):
             raise NoRoom("the producer's queue is full")
-        failures = await self._enqueue(producer, messages, size_bytes)
-        if not failures:
-            return Outcome([], [])
+        delivery = self._enqueue(producer, messages, size_bytes)
+        # A request that is cancelled here changes nothing: the reports still come, to nobody.
+        await delivery.finished
+        if delivery.is_acknowledged:
+            return ALL_ACKNOWLEDGED
+        failures = self._failures(delivery)
         again = [failure.message for failure in failures if failure.for_good]
         unconfirmed = [failure for failure in failures if not failure.for_good]
         refused: list[Failure] = []
         if again:
             _log.warning("batch_refused", extra={"records": len(again), "error": failures[0].error})
-            for failure in await self._enqueue(self.producers.alone(), again, _queued_bytes(again)):
+            delivery = self._enqueue(self.producers.alone(), again, _queued_bytes(again))
+            await delivery.finished
+            for failure in self._failures(delivery):
                 (refused if failure.for_good else unconfirmed).append(failure)
         if unconfirmed:
             # Once a minute: an outage fails every callback.
@@ -163,7 +173,7 @@ class KafkaSink:
         self.producers.drop()
         return left
 
-    async def _enqueue(self, producer: Producer, messages: Sequence[KafkaMessage], size_bytes: int) -> list[Failure]:
+    def _enqueue(self, producer: Producer, messages: Sequence[KafkaMessage], size_bytes: int) -> _Delivery:
         loop = self._loop
         assert loop is not None
         delivery = _Delivery(messages, size_bytes, loop.create_future(), self._finish)
@@ -172,9 +182,7 @@ class KafkaSink:
         self._outstanding += len(messages)
         self._outstanding_bytes += size_bytes
         self._produce(producer, delivery)
-        # A request that is cancelled here changes nothing: the reports still come, to nobody.
-        await delivery.finished
-        return delivery.unsent + self._failures(delivery) if delivery.errors or delivery.unsent else []
+        return delivery
 
     def _finish(self, delivery: _Delivery) -> None:
         # The client's own errors are negative: they are no answer of Kafka's.
@@ -206,11 +214,11 @@ class KafkaSink:
                 return
 
     def _failures(self, delivery: _Delivery) -> list[Failure]:
-        """Find the records that errors belong to, by topic and value: a report carries no reference of ours."""
+        """Find what was not sent, and the records that errors belong to: by topic and value, since a report names no more."""
         left: dict[tuple[str | None, bytes | None], list[KafkaMessage]] = {}
         for message in delivery.messages:
             left.setdefault((message.topic, message.value), []).append(message)
-        return [
+        return delivery.unsent + [
             Failure(left[topic, value].pop(), name_of(error), for_good=error.code() in REFUSED_FOR_GOOD)
             for error, topic, value in delivery.errors
         ]

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from connector.errors import KafkaFailed, NoRoom
 from connector.pipeline.flow import Flow
-from connector.pipeline.outcome import Outcome, Sink
+from connector.pipeline.outcome import ALL_ACKNOWLEDGED, Outcome, Sink
 from connector.records import KafkaMessage, RawCallback
 from connector.replay.selection import Kept, Selection, Why
 
@@ -91,7 +91,7 @@ class Nowhere:
 
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:  # noqa: ARG002 - the protocol's
         """Say that all is well."""
-        return Outcome([], [])
+        return ALL_ACKNOWLEDGED
 
 
 class Replay:
@@ -164,7 +164,7 @@ async def _settled(under_way: Sequence[tuple[Kept, "asyncio.Task[Outcome] | None
     errors: list[str] = []
     stopped: set[int] = set()
     for kept, task in under_way:
-        outcome = task.result() if task else Outcome([], [])
+        outcome = task.result() if task else ALL_ACKNOWLEDGED
         if failures := outcome.refused + outcome.unconfirmed:
             errors.append(failures[0].error)
             stopped.add(kept.partition)

@@ -33,9 +33,7 @@ def test_threads_of_the_client_do_not_interrupt_the_event_loop(producers: Produc
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are Linux's")
-def test_where_policies_may_not_be_set_the_client_starts_all_the_same(
-    producers: Producers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_policies_may_not_be_set_the_client_starts_too(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_arguments: object) -> None:
         raise PermissionError
 
