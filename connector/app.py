@@ -7,7 +7,7 @@ known to be authentic, a `RawCallback`; `Flow` does the rest. Nothing here logs 
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -54,8 +54,15 @@ class CallbackEndpoint:
         """Answer one callback; nothing but an answer of the promise table ever leaves."""
         started = time.perf_counter()
         self._in_flight += 1
+        reading = _Reading(self._room, self._http.max_body_bytes, scope, receive, self._clock)
         try:
-            answer = await self._answer(scope, receive)
+            flow = self._flow()
+            if refusal := _refusal_of_request(scope):
+                answer = refusal
+            elif flow is None or self._in_flight > self._http.max_callbacks_in_flight:
+                answer = answers.NO_ROOM
+            else:
+                answer = await flow.handle(_request(scope), reading.callback)
         except _Disconnected:
             return
         except asyncio.CancelledError:
@@ -66,26 +73,11 @@ class CallbackEndpoint:
             answer = answers.NOT_CONFIRMED
         finally:
             self._in_flight -= 1
+            self._room.bytes_left += reading.size_bytes
         self._answered[answer.status // 100].count += 1
         if answer.status in (200, 503):
             self._seconds.observe(time.perf_counter() - started)
         await _send(answer, send)
-
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        method = scope["method"]
-        if method not in ("POST", "GET"):
-            return answers.WRONG_METHOD
-        if len(scope["query_string"]) > _LONGEST_QUERY[method]:
-            return answers.TARGET_TOO_LONG
-        flow = self._flow()
-        if flow is None or self._in_flight > self._http.max_callbacks_in_flight:
-            return answers.NO_ROOM
-        request = _request(scope)
-        reading = _Reading(self._room, self._http.max_body_bytes, scope, receive, self._clock)
-        try:
-            return await flow.handle(request, reading.callback)
-        finally:
-            self._room.bytes_left += reading.size_bytes
 
 
 class TokenEndpoint:
@@ -114,6 +106,16 @@ class TokenEndpoint:
         reading = _Reading(_Room(LONGEST_BODY), LONGEST_BODY, scope, receive, time.time_ns)
         asked = await reading.callback()
         return asked if isinstance(asked, Answer) else self._desk.answer(request, asked)
+
+
+def _refusal_of_request(scope: Scope) -> Answer | None:
+    """Return the answer to what is refused whoever it comes from, and whatever its body is."""
+    method = scope["method"]
+    if method not in _LONGEST_QUERY:
+        return answers.WRONG_METHOD
+    if len(scope["query_string"]) > _LONGEST_QUERY[method]:
+        return answers.TARGET_TOO_LONG
+    return None
 
 
 def _request(scope: Scope) -> Request:
@@ -236,13 +238,12 @@ def create_app(
         routes.append(Route(desk.path, TokenEndpoint(desk)))
     router = Router(routes, redirect_slashes=False, default=_nowhere)
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # Nearly every request: the router would search its routes by regular expressions and find this one.
         if scope.get("path") == http.path:
             scope["path_params"] = {}
-            await endpoint(scope, receive, send)
-        else:
-            await router(scope, receive, send)
+            return endpoint(scope, receive, send)
+        return router(scope, receive, send)
 
     return app
 

@@ -31,6 +31,22 @@ _NOBODY: Final[Any] = _NobodyWaits()
 class Exchange(RequestResponseCycle):
     """uvicorn's cycle, with its attributes. `begun` is the head of the answer, kept until its body comes."""
 
+    # Not by super().__init__, which makes an event and a logger's entries for each request. What a request begins with is of
+    # the class: most of it stays so.
+    logger = _LOG
+    access_log = False
+    default_headers: list[tuple[bytes, bytes]] = []  # noqa: RUF012 - uvicorn's name, and never written to
+    message_event = _NOBODY
+    disconnected = False
+    body: Any = b""
+    more_body = True
+    is_read = False
+    begun: Any = None
+    response_started = False
+    response_complete = False
+    chunked_encoding = None
+    expected_content_length = 0
+
     def __init__(
         self,
         scope: HTTPScope,
@@ -41,32 +57,18 @@ class Exchange(RequestResponseCycle):
         expects_continue: bool,
         keep_alive: bool,
     ) -> None:
-        # Not super().__init__, which makes an event and a logger's entries for each request.
         self.scope = scope
         self.transport = transport
         self.flow = flow
         self.on_response = on_response
-        self.logger = _LOG
-        self.access_log = False
-        self.default_headers = []
-        self.message_event = _NOBODY
-        self.disconnected = False
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = expects_continue
-        self.body = b""  # type: ignore[assignment]
-        self.more_body = True
-        self.is_read = False
-        self.begun: Any = None
-        self.response_started = False
-        self.response_complete = False
-        self.chunked_encoding = None
-        self.expected_content_length = 0
 
     async def receive(self) -> ASGIReceiveEvent:
         """Return the body, at once when the whole of it is there, and after it the end of the connection."""
         if not (self.more_body or self.is_read or self.waiting_for_100_continue or self.disconnected):
             self.is_read = True
-            body, self.body = self.body, b""  # type: ignore[assignment]
+            body, self.body = self.body, b""
             return {"type": "http.request", "body": bytes(body), "more_body": False}
         if self.message_event is _NOBODY:
             self.message_event = asyncio.Event()

@@ -56,6 +56,8 @@ class _TooManyWait(Exception):
 
 def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtocol]:  # noqa: C901 - a class in a closure, each method simple
     """Return the protocol class with the bounds of the settings. With `ending` set, a connection is closed after its answer."""
+    # Nearly every request's: there is nothing in it to be looked for.
+    usual_target = http.path.encode("ascii")
 
     class BoundedProtocol(HttpToolsProtocol):
         """One connection.
@@ -151,7 +153,7 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
                 raise _Ambiguous
 
         def on_headers_complete(self) -> None:
-            if len(self.headers) > _MOST_HEADERS or self.is_head_too_large():
+            if len(self.headers) > _MOST_HEADERS or (self.most_header_bytes > _MAX_HEADER_BYTES and self.is_head_too_large()):
                 if not self.is_answering():
                     self.refuse(_HEADERS_TOO_LARGE)
                 raise _HeadersTooLarge
@@ -184,14 +186,16 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
 
         def is_head_too_large(self) -> bool:
             """Return whether the headers are, of what came in one read with its end, or behind another request."""
-            if self.most_header_bytes <= _MAX_HEADER_BYTES:
-                return False
             return sum(len(name) + len(value) for name, value in self.headers) > _MAX_HEADER_BYTES
 
         def scope_of(self, method: bytes, version: str) -> HTTPScope:
             """Return what ASGI tells an application of a request."""
-            target = httptools.parse_url(self.url)
-            path = target.path.decode("ascii")
+            if self.url == usual_target:
+                path, raw_path, query = http.path, usual_target, b""
+            else:
+                target = httptools.parse_url(self.url)
+                path, raw_path, query = target.path.decode("ascii"), target.path, target.query or b""
+                path = unquote(path) if "%" in path else path
             return {
                 "type": "http",
                 "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -201,9 +205,9 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
                 "scheme": self.scheme or "http",
                 "method": method.decode("ascii"),
                 "root_path": "",
-                "path": unquote(path) if "%" in path else path,
-                "raw_path": target.path,
-                "query_string": target.query or b"",
+                "path": path,
+                "raw_path": raw_path,
+                "query_string": query,
                 "headers": self.headers,
             }
 

