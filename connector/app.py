@@ -261,7 +261,9 @@ def create_management_app(state: Callable[[], Mapping[str, Any]], metrics: Metri
         current = state()
         return JSONResponse(dict(current), status_code=200 if current["ready"] else 503)
 
-    def show_metrics(_request: HttpRequest) -> Response:
-        return Response(metrics_of.exposition(metrics), media_type=metrics_of.CONTENT_TYPE)
+    async def show_metrics(_request: HttpRequest) -> Response:
+        # A process's own are told on the event loop, where they are counted; files of workers are read in a thread.
+        told = metrics_of.exposition(metrics) if metrics else await asyncio.to_thread(metrics_of.exposition, None)
+        return Response(told, media_type=metrics_of.CONTENT_TYPE)
 
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)])

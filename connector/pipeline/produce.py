@@ -212,9 +212,9 @@ class KafkaSink:
             except (KafkaException, BufferError) as error:
                 # Room was checked, so this is an error of the producer itself: what follows is not sent.
                 kafka_error = error.args[0] if isinstance(error, KafkaException) else None
+                delivery.leave(index, name_of(kafka_error))
                 if is_fatal(kafka_error):
                     self.producers.replace(producer)
-                delivery.leave(index, name_of(kafka_error))
                 return
 
     def _failures(self, delivery: _Delivery) -> list[Failure]:
@@ -244,8 +244,10 @@ class KafkaSink:
             event("kafka_away" if circuit.is_open else "kafka_back", "warning")
 
     def _poll(self) -> None:
-        self.producers.poll()
-        self._poll_in(_POLL_SECONDS if self._outstanding else _IDLE_POLL_SECONDS)
+        try:
+            self.producers.poll()
+        finally:
+            self._poll_in(_POLL_SECONDS if self._outstanding else _IDLE_POLL_SECONDS)
 
 
 def _queued_bytes(messages: Sequence[KafkaMessage]) -> int:
