@@ -88,10 +88,10 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             if self.reading is None:
                 # Blank lines between requests begin no message, and uvicorn has stopped its idle timer.
                 self.reading, self.since = "headers", self.loop.time()
-            if self.reading != "body":
-                self.header_bytes += len(data)
             # No request whose head ends in this data has more than this.
-            self.most_header_bytes = max(self.header_bytes, len(data))
+            self.most_header_bytes = len(data)
+            if self.reading != "body":
+                self.header_bytes = self.most_header_bytes = self.header_bytes + len(data)
             is_line_whole = True
             # Nearly always: a whole line, and nothing but ASCII.
             if self.is_at_line and not (data.isascii() and b"\n" in data and data[:1] not in _BLANK):
