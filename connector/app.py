@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -142,25 +143,22 @@ class _Room:
         self.bytes_left = size_bytes
 
 
-class _Reading:
+class _Reading(msgspec.Struct):
     """Reads the body of one request. `size_bytes` of the room are taken from the first byte until the answer."""
 
-    __slots__ = ("_clock", "_limit_bytes", "_receive", "_room", "_scope", "size_bytes")
-
-    def __init__(self, room: _Room, limit_bytes: int, scope: Scope, receive: Receive, clock: Callable[[], int]) -> None:
-        self._clock = clock
-        self._room = room
-        self._limit_bytes = limit_bytes
-        self._scope = scope
-        self._receive = receive
-        self.size_bytes = 0
+    room: _Room
+    limit_bytes: int
+    scope: Scope
+    receive: Receive
+    clock: Callable[[], int]
+    size_bytes: int = 0
 
     async def callback(self) -> RawCallback | Answer:
         """Return the callback, or the answer that refuses its body."""
-        headers = dict(self._scope["headers"])
+        headers = dict(self.scope["headers"])
         if refusal := self._refusal(headers):
             return refusal
-        message = await self._receive()
+        message = await self.receive()
         if message["type"] == "http.request" and not message.get("more_body") and len(message["body"]) == self.size_bytes:
             # Nearly always: the whole body, and as long as was told.
             body = message["body"]
@@ -168,7 +166,7 @@ class _Reading:
             body = await self._joined(message)
             if isinstance(body, Answer):
                 return body
-        return _raw_callback(self._scope["method"], self._scope["query_string"], headers, body, self._clock())
+        return _raw_callback(self.scope["method"], self.scope["query_string"], headers, body, self.clock())
 
     def _refusal(self, headers: Mapping[bytes, bytes]) -> Answer | None:
         """Return the answer to a body that is refused for what is told of it."""
@@ -177,7 +175,7 @@ class _Reading:
         # Blanks behind a value are no part of it, and the parser leaves them.
         told = headers.get(b"content-length", b"0").strip(b" \t")
         length = int(told[:20]) if told.isdigit() else -1
-        if not 0 <= length <= self._limit_bytes:
+        if not 0 <= length <= self.limit_bytes:
             return answers.TOO_LARGE
         return None if self._take(length) else answers.NO_ROOM
 
@@ -188,22 +186,22 @@ class _Reading:
             if message["type"] != "http.request":
                 raise _Disconnected
             size_bytes += len(message["body"])
-            if size_bytes > self._limit_bytes:
+            if size_bytes > self.limit_bytes:
                 return answers.TOO_LARGE
             if not self._take(size_bytes):
                 return answers.NO_ROOM
             parts.append(message["body"])
             if not message.get("more_body"):
                 return b"".join(parts)
-            message = await self._receive()
+            message = await self.receive()
 
     def _take(self, size_bytes: int) -> bool:
         """Take room for so many bytes in all; a body whose length is told takes all of it at once."""
         more = size_bytes - self.size_bytes
         if more > 0:
-            if more > self._room.bytes_left:
+            if more > self.room.bytes_left:
                 return False
-            self._room.bytes_left -= more
+            self.room.bytes_left -= more
             self.size_bytes = size_bytes
         return True
 
@@ -261,7 +259,9 @@ def create_management_app(state: Callable[[], Mapping[str, Any]], metrics: Metri
         current = state()
         return JSONResponse(dict(current), status_code=200 if current["ready"] else 503)
 
-    def show_metrics(_request: HttpRequest) -> Response:
-        return Response(metrics_of.exposition(metrics), media_type=metrics_of.CONTENT_TYPE)
+    async def show_metrics(_request: HttpRequest) -> Response:
+        # A process's own are told on the event loop, where they are counted; files of workers are read in a thread.
+        told = metrics_of.exposition(metrics) if metrics else await asyncio.to_thread(metrics_of.exposition, None)
+        return Response(told, media_type=metrics_of.CONTENT_TYPE)
 
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)])

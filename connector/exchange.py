@@ -86,7 +86,9 @@ class Exchange(RequestResponseCycle):
         begun, self.begun = self.begun, None
         if begun is not None:
             body: Any = message.get("body", b"")
-            head = _head(begun["status"], tuple(begun["headers"]), self.keep_alive)
+            # A client that was not told to go on may leave the body out, and its next request would be taken for that.
+            keeps_alive = self.keep_alive and not self.waiting_for_100_continue
+            head = _head(begun["status"], tuple(begun["headers"]), keeps_alive)
             is_whole = not message.get("more_body") and head.content_length == len(body) and self.scope["method"] != "HEAD"
             if is_whole and not self.flow.write_paused:
                 self._answer(head, body)

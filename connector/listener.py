@@ -12,6 +12,7 @@ import errno
 import math
 import socket
 import ssl
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -63,7 +64,8 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
         """One connection.
 
         `reading` is what is awaited from the peer (headers, body, or None: nothing), since `since`. `starting` is the request
-        that the data at hand began: it starts once all of that data is parsed, with its body there as a rule.
+        that the data at hand began: it starts once all of that data is parsed, with its body there as a rule. `serving` is the
+        last one that was started. Once the connection `is_over`, what waits is answered, and nothing more is read.
         """
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -74,18 +76,22 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             self.reading: str | None = "headers"
             self.since = self.loop.time()
             self.starting: Exchange | None = None
+            self.serving: Exchange | None = None
+            self.is_over = False
             if len(self.connections) > http.max_connections:
                 transport.write(_TOO_MANY)
                 transport.close()
 
         def data_received(self, data: bytes) -> None:
+            if self.is_over:
+                return
             if self.reading is None:
                 # Blank lines between requests begin no message, and uvicorn has stopped its idle timer.
                 self.reading, self.since = "headers", self.loop.time()
-            if self.reading != "body":
-                self.header_bytes += len(data)
             # No request whose head ends in this data has more than this.
-            self.most_header_bytes = max(self.header_bytes, len(data))
+            self.most_header_bytes = len(data)
+            if self.reading != "body":
+                self.header_bytes = self.most_header_bytes = self.header_bytes + len(data)
             is_line_whole = True
             # Nearly always: a whole line, and nothing but ASCII.
             if self.is_at_line and not (data.isascii() and b"\n" in data and data[:1] not in _BLANK):
@@ -93,11 +99,16 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             self.feed(data)
             if self.starting:
                 starting, self.starting = self.starting, None
-                self._start_asgi_task(starting, self.app)
+                self.start(starting)
             # A request that began in the middle of this data is left as it is.
             self.is_at_line = not is_line_whole or self.reading is None
-            if self.reading == "headers" and self.header_bytes > _MAX_HEADER_BYTES:
-                self.refuse(_HEADERS_TOO_LARGE)
+            if self.reading == "headers" and self.header_bytes > _MAX_HEADER_BYTES and not self.is_over:
+                self.refuse_behind(_HEADERS_TOO_LARGE)
+
+        def start(self, exchange: Exchange) -> None:
+            """Let the application carry a request."""
+            self.serving = exchange
+            self._start_asgi_task(exchange, self.app)
 
         def feed(self, data: bytes) -> None:
             """Parse; an offer to speak another protocol is passed over, as RFC 9110, 7.8, allows."""
@@ -234,7 +245,8 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             self.since = self.loop.time()
             if self.pipeline:
                 # One more is answered before more is read.
-                self._start_asgi_task(*self.pipeline.pop())
+                exchange, _ = self.pipeline.pop()
+                self.start(exchange)  # type: ignore[arg-type]
             if not self.pipeline:
                 self.flow.resume_reading()
 
@@ -242,11 +254,25 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             if self.transport.is_closing():
                 # Refused already, with an answer of its own.
                 return
-            if self.reading != "body" and self.is_answering():
-                # Garbage behind a whole request: that is answered for what it is, and nothing follows.
-                self.cycle.keep_alive = False
-                return
-            super().send_400_response(msg)
+            if not self.ends_behind():
+                super().send_400_response(msg)
+
+        def refuse_behind(self, answer: bytes) -> None:
+            """Refuse the request that is being read, but for what is to be answered before it."""
+            if not self.ends_behind():
+                self.refuse(answer)
+
+        def ends_behind(self) -> bool:
+            """Let whole requests be answered for what they are, if any wait, and drop what is wrong behind them."""
+            behind = [entry for entry in self.pipeline if not entry[0].more_body]
+            before = self.starting or self.serving
+            if before is None or before.response_complete or before.more_body:
+                return False
+            # What is wrong itself stood there, too, once its headers were read.
+            self.is_over, self.pipeline = True, deque(behind)
+            self.cycle = behind[0][0] if behind else before
+            self.cycle.keep_alive = False
+            return True
 
         def refuse(self, answer: bytes) -> None:
             """Answer, unless an answer is under way, and close."""
@@ -268,7 +294,8 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
 
         def is_late(self, now: float) -> bool:
             """Return whether the peer took too long to send what is awaited."""
-            if self.reading is None or (self.reading == "headers" and self.is_answering()):
+            if self.reading is None or self.pipeline or (self.reading == "headers" and self.is_answering()):
+                # While others wait for their answers, it is we who do not read.
                 return False
             limit = http.header_timeout_seconds if self.reading == "headers" else http.body_timeout_seconds
             return now - self.since > limit

@@ -106,8 +106,8 @@ class Encoder:
         headers = [
             *self._headers,
             ("ce_id", ce_id.encode()),
-            ("ce_source", _source(item.metadata)),
-            ("ce_time", iso(event_ms or received_at)),
+            _source(item.metadata),
+            _time(event_ms or received_at),
         ]
         if raw.traceparent:
             headers.append(("traceparent", raw.traceparent.encode("ascii")))
@@ -128,8 +128,8 @@ class Encoder:
         headers = [
             *self._headers[:2],
             ("ce_id", self.ce_id(identity).encode()),
-            ("ce_source", source),
-            ("ce_time", iso(at_ms)),
+            source,
+            _time(at_ms),
         ]
         place = Place(item.source, item.index) if item else None
         return KafkaMessage(self._topic, self._key_of(key), b"", headers, at_ms, place)
@@ -188,18 +188,22 @@ def _flattened(parts: tuple[Any, ...]) -> list[Any]:
     return flat
 
 
-def _source(metadata: Json) -> bytes:
+def _source(metadata: Json) -> tuple[str, bytes]:
     number = text_of(metadata.get("phone_number_id")) or text_of(metadata.get("display_phone_number")) or "unknown"
     return _source_of(number[:_LONGEST_SOURCE])
 
 
 # A business has a few numbers, and the messages of a second share their time.
 @lru_cache(maxsize=1024)
-def _source_of(number: str) -> bytes:
-    return b"/kaleyra/whatsapp/" + quote(number, safe="+").encode()
+def _source_of(number: str) -> tuple[str, bytes]:
+    return "ce_source", b"/kaleyra/whatsapp/" + quote(number, safe="+").encode()
 
 
 @lru_cache(maxsize=4096)
+def _time(millis: int) -> tuple[str, bytes]:
+    return "ce_time", iso(millis)
+
+
 def iso(millis: int) -> bytes:
     """Return a time in milliseconds since 1970 as headers have it."""
     moment = datetime.fromtimestamp(millis / 1000, UTC)

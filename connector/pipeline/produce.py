@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
@@ -39,49 +40,46 @@ _LOOK_SECONDS: Final = 0.25
 _log: Final = logging.getLogger("connector.produce")
 
 
-class _Delivery:
-    """The records of one callback under way: counts the reports down, keeps the errors and what was not sent."""
+class _Delivery(msgspec.Struct):
+    """The records of one callback under way: counts the reports down, keeps the errors and what was not sent.
 
-    __slots__ = ("_finish", "errors", "finished", "messages", "pending", "size_bytes", "unsent")
+    `pending` is the number of reports that are still to come; with the last of them `finish` is called, then `finished` is set.
+    """
 
-    def __init__(
-        self,
-        messages: Sequence[KafkaMessage],
-        size_bytes: int,
-        finished: "asyncio.Future[None]",
-        finish: "Callable[[_Delivery], None]",
-    ) -> None:
-        self.messages = messages
-        self.size_bytes = size_bytes
-        self._finish = finish
-        self.pending = len(messages)
-        self.finished = finished
-        self.errors: list[tuple[KafkaError, str | None, bytes | None]] = []
-        self.unsent: list[Failure] = []
+    messages: Sequence[KafkaMessage]
+    size_bytes: int
+    pending: int
+    finished: "asyncio.Future[None]"
+    finish: Callable[["_Delivery"], None]
+    errors: list[tuple[KafkaError, str | None, bytes | None]] = []
+    unsent: list[Failure] = []
 
     @property
     def is_acknowledged(self) -> bool:
-        """Whether all reports came, and none with an error."""
-        return not (self.pending or self.errors or self.unsent)
+        """Whether no report came with an error, and none will not come."""
+        return not (self.errors or self.unsent)
 
     def report(self, error: KafkaError | None, report: Report) -> None:
         """Take one delivery report; librdkafka calls this from `poll`, on the event loop."""
         if error is not None:
             value = report.value()
             self.errors.append((error, report.topic(), value if isinstance(value, bytes) else b""))
-        self._count_down(1)
+        self.pending -= 1
+        if not self.pending:
+            self._end()
 
     def leave(self, index: int, error: str) -> None:
         """Give up the records from an index on: they were not sent, and no report comes."""
         self.unsent = [Failure(message, error, for_good=False) for message in self.messages[index:]]
-        self._count_down(len(self.unsent))
-
-    def _count_down(self, records: int) -> None:
-        self.pending -= records
+        self.pending -= len(self.unsent)
         if not self.pending:
-            self._finish(self)
-            if not self.finished.done():
-                self.finished.set_result(None)
+            self._end()
+
+    def _end(self) -> None:
+        self.finish(self)
+        # Done already: the request was cancelled.
+        if not self.finished.done():
+            self.finished.set_result(None)
 
 
 class KafkaSink:
@@ -177,7 +175,7 @@ class KafkaSink:
     def _enqueue(self, producer: Producer, messages: Sequence[KafkaMessage], size_bytes: int) -> _Delivery:
         loop = self._loop
         assert loop is not None
-        delivery = _Delivery(messages, size_bytes, loop.create_future(), self._finish)
+        delivery = _Delivery(messages, size_bytes, len(messages), loop.create_future(), self._finish)
         if not self._outstanding:
             self._poll_in(_POLL_SECONDS)
         self._outstanding += len(messages)
@@ -187,7 +185,7 @@ class KafkaSink:
 
     def _finish(self, delivery: _Delivery) -> None:
         # The client's own errors are negative: they are no answer of Kafka's.
-        if not delivery.unsent and all(error.code() > 0 for error, _, _ in delivery.errors):
+        if delivery.is_acknowledged or (not delivery.unsent and all(error.code() > 0 for error, _, _ in delivery.errors)):
             self._answers += 1
             if self._circuit and self._circuit.is_open:
                 self._ask(self._circuit)
@@ -212,9 +210,9 @@ class KafkaSink:
             except (KafkaException, BufferError) as error:
                 # Room was checked, so this is an error of the producer itself: what follows is not sent.
                 kafka_error = error.args[0] if isinstance(error, KafkaException) else None
+                delivery.leave(index, name_of(kafka_error))
                 if is_fatal(kafka_error):
                     self.producers.replace(producer)
-                delivery.leave(index, name_of(kafka_error))
                 return
 
     def _failures(self, delivery: _Delivery) -> list[Failure]:
@@ -244,8 +242,10 @@ class KafkaSink:
             event("kafka_away" if circuit.is_open else "kafka_back", "warning")
 
     def _poll(self) -> None:
-        self.producers.poll()
-        self._poll_in(_POLL_SECONDS if self._outstanding else _IDLE_POLL_SECONDS)
+        try:
+            self.producers.poll()
+        finally:
+            self._poll_in(_POLL_SECONDS if self._outstanding else _IDLE_POLL_SECONDS)
 
 
 def _queued_bytes(messages: Sequence[KafkaMessage]) -> int:

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connector import access
 from connector.errors import KafkaAway, KafkaFailed
+from connector.logs import Seldom
 
 _log: Final = logging.getLogger("connector.produce")
 
@@ -29,6 +30,7 @@ class Producers:
         self._alone: Producer | None = None
         self._leaving: list[Producer] = []
         self._errors: set[str] = set()
+        self._not_replaced = Seldom("producer_not_replaced", "error")
         self.replaced = 0
         self.has_producer_id = False
         self.brokers_up = 0
@@ -61,7 +63,12 @@ class Producers:
     def replace(self, failed: Producer) -> None:
         """Put a new producer in the place of one that failed for good; what waits in it is reported as failed."""
         if failed is self.main:
-            self.main = self._make(self._properties)
+            try:
+                self.main = self._make(self._properties)
+            except KafkaException as error:
+                # As long as a key's file cannot be read, for example. The old one refuses everything, and asks for this again.
+                self._not_replaced.event(error=name_of(error.args[0]))
+                return
         elif failed is self._alone:
             self._alone = None
         else:
@@ -139,18 +146,18 @@ def _as_batch_work() -> Iterator[None]:
     The client's threads wake for each answer of Kafka, thousands of times a second. On the core of the event loop they
     would interrupt it in the middle of a callback; as batch work (sched(7)) they go on when it waits or its slice ends.
     """
-    if not hasattr(os, "sched_setscheduler"):
-        yield
-        return
-    policy, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
-    # Not allowed in a sandbox: then it is as fast as it is.
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    is_batch_work = False
+    # Linux alone has it, a sandbox may forbid it, and another policy than the usual one is somebody's wish.
+    with suppress(AttributeError, OSError):
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            is_batch_work = True
     try:
         yield
     finally:
-        with suppress(OSError):
-            os.sched_setscheduler(0, policy, parameter)
+        if is_batch_work:
+            with suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def check_properties(properties: dict[str, Any]) -> list[str]:

@@ -10,13 +10,13 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from connector.errors import NoRoom, NotOpened
-from connector.logs import Seldom, event
+from connector.logs import Seldom, event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Sink
@@ -32,6 +32,7 @@ _ROOM_SECONDS: Final = 0.005
 _PAUSE_SECONDS: Final = 1.0
 _FEW_ROWS: Final = 50
 _HOLD_SECONDS: Final = 1.0
+_TAKE_OUT_ROWS: Final = 1000
 _UNDER_WAY_RECORDS: Final = 10_000
 _UNDER_WAY_BYTES: Final = 16 * 1024 * 1024
 """More records than this are not handed over before some are acknowledged; one callback can have as many again."""
@@ -113,8 +114,8 @@ class Drain:
             if self._shared.is_waiting:
                 try:
                     await self._empty()
-                except sqlite3.Error as error:
-                    self._disk_failed.event(error=name_of(error))
+                except Exception as error:  # noqa: BLE001 - nobody else can take its place while it lives: it goes on
+                    self._disk_failed.event(error=name_of(error), where=fault_location(error))
                     await asyncio.sleep(_PAUSE_SECONDS)
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -213,6 +214,10 @@ class Drain:
         except NoRoom:
             self._failed = True
             return
+        except Exception as unexpected:  # noqa: BLE001 - whatever it was, it is not delivered, and taken anew
+            self._failed = True
+            event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
+            return
         if outcome.unconfirmed:
             self._failed = True
             failure = outcome.unconfirmed[0]
@@ -244,18 +249,21 @@ class Drain:
         On a full disk, what cannot be taken out stays noted: it is not delivered again, and taken out at the end at once.
         """
         try:
+            done = sorted(self._done)
+            if done and last is not None and self._is_full and await self._opened.run(self._file.delete_all, last, len(done)):
+                self._is_out(done)
+                done = []
+            # After an outage on a full disk these are all that waited, and it has no room for one large change.
+            for first in range(0, len(done), _TAKE_OUT_ROWS):
+                places = done[first : first + _TAKE_OUT_ROWS]
+                await self._opened.run(self._file.delete, places)
+                self._is_out(places)
             if aside := dict(self._aside):
                 await self._opened.run(self._file.set_aside, aside)
                 for place in aside:
                     del self._aside[place]
                 self._set_aside.inc(len(aside))
                 event("spool_set_aside", callbacks=len(aside), why=next(iter(aside.values())))
-            if done := set(self._done):
-                is_empty = last is not None and self._is_full and await self._opened.run(self._file.delete_all, last, len(done))
-                if not is_empty:
-                    await self._opened.run(self._file.delete, sorted(done))
-                self._done -= done
-                self._delivered.count += len(done)
             self._is_full = False
         except sqlite3.Error as error:
             if not _is_full(error):
@@ -264,6 +272,10 @@ class Drain:
             self._disk_failed.event(error=name_of(error))
             await self._opened.run(self._file.release_reserve)
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _is_out(self, places: Sequence[int]) -> None:
+        self._done.difference_update(places)
+        self._delivered.count += len(places)
 
     async def _leave_kafka(self) -> None:
         if self._way:

@@ -37,13 +37,10 @@ CREATE TABLE callbacks (
     content BLOB NOT NULL,
     checksum INTEGER NOT NULL
 );
-CREATE TABLE set_aside (
-    id INTEGER PRIMARY KEY,
-    why TEXT NOT NULL,
-    received_at INTEGER NOT NULL,
-    content BLOB NOT NULL,
-    checksum INTEGER NOT NULL
-);
+-- What is set aside stays where it is: a full spool has no room for it elsewhere.
+CREATE TABLE set_aside (id INTEGER PRIMARY KEY, why TEXT NOT NULL);
+CREATE VIEW waiting AS
+SELECT * FROM callbacks WHERE NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.id = callbacks.id);
 CREATE TABLE totals (callbacks INTEGER NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE room (content BLOB);
 CREATE TABLE proven (what TEXT NOT NULL);
@@ -51,10 +48,9 @@ INSERT INTO totals VALUES (0, 0);
 """
 
 _COUNT: Final = "UPDATE totals SET callbacks = callbacks + ?, bytes = bytes + ?"
-_MENDABLE_TOTALS: Final = "SELECT count(*), total(length(content)) FROM set_aside WHERE why IN (?, ?)"
-_TAKE_BACK: Final = """
-INSERT INTO callbacks (received_at, content, checksum)
-SELECT received_at, content, checksum FROM set_aside WHERE why IN (?, ?) ORDER BY id
+_OLDEST: Final = "SELECT received_at FROM waiting ORDER BY id LIMIT 1"
+_MENDABLE_TOTALS: Final = """
+SELECT count(*), total(length(content)) FROM callbacks JOIN set_aside USING (id) WHERE why IN (?, ?)
 """
 
 Why = Literal["refused_by_kafka", "not_opened", "damaged"]
@@ -100,13 +96,18 @@ def create(path: Path) -> None:
             connection.close()
         unfinished.rename(path)
         # Without its name on disk the first commits would be lost with the power.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 class File:
@@ -139,7 +140,7 @@ class File:
         found: list[Waiting] = []
         size_bytes = 0
         cursor = self._connection.execute(
-            "SELECT id, content, checksum FROM callbacks WHERE id > ? ORDER BY id LIMIT ?", (after, most)
+            "SELECT id, content, checksum FROM waiting WHERE id > ? ORDER BY id LIMIT ?", (after, most)
         )
         for place, content, checksum in cursor:
             found.append(Waiting(place, content if is_sound(content, checksum) else None))
@@ -150,9 +151,14 @@ class File:
         return found
 
     def delete(self, places: Sequence[int]) -> None:
-        """Take out what is delivered."""
-        with self._writing():
-            self._delete(places)
+        """Take out what is delivered; what is not there any more was taken out before."""
+        with self._writing() as run:
+            lengths = [
+                length
+                for place in places
+                for (length,) in run("DELETE FROM callbacks WHERE id = ? RETURNING length(content)", (place,)).fetchall()
+            ]
+            run(_COUNT, (-len(lengths), -sum(lengths)))
 
     def delete_all(self, last: int, callbacks: int) -> bool:
         """Take out everything, if it is just so many callbacks up to the last place, all delivered; else return False.
@@ -161,7 +167,8 @@ class File:
         """
         with self._writing() as run:
             is_more = run("SELECT 1 FROM callbacks WHERE id > ? LIMIT 1", (last,)).fetchone()
-            if is_more or run("SELECT callbacks FROM totals").fetchone() != (callbacks,):
+            is_aside = run("SELECT 1 FROM set_aside LIMIT 1").fetchone()
+            if is_more or is_aside or run("SELECT callbacks FROM totals").fetchone() != (callbacks,):
                 return False
             run("DELETE FROM callbacks")
             run("UPDATE totals SET callbacks = 0, bytes = 0")
@@ -173,20 +180,18 @@ class File:
         self._reserve.release()
 
     def set_aside(self, rows: Mapping[int, Why]) -> None:
-        """Move rows, by their places, that cannot be delivered out of the queue, and keep them."""
-        with self._writing():
-            self._connection.executemany(
-                "INSERT INTO set_aside SELECT id, ?, received_at, content, checksum FROM callbacks WHERE id = ?",
-                [(why, place) for place, why in rows.items()],
-            )
-            self._delete(list(rows))
+        """Keep rows, by their places, that cannot be delivered, out of the queue."""
+        with self._writing() as run:
+            for place, why in rows.items():
+                for (length,) in run("SELECT length(content) FROM waiting WHERE id = ?", (place,)).fetchall():
+                    run("INSERT INTO set_aside VALUES (?, ?)", (place, why))
+                    run(_COUNT, (-1, -length))
 
     def take_back(self) -> None:
-        """Put at the end of the queue what was set aside for a reason that may have been mended: see `Why`."""
+        """Let those queue again, in their places, that were set aside for a reason that may have been mended: see `Why`."""
         with self._writing() as run:
             callbacks, size_bytes = run(_MENDABLE_TOTALS, _MENDABLE).fetchone()
             if callbacks:
-                run(_TAKE_BACK, _MENDABLE)
                 run(_COUNT, (callbacks, int(size_bytes)))
                 run("DELETE FROM set_aside WHERE why IN (?, ?)", _MENDABLE)
 
@@ -211,7 +216,7 @@ class File:
     def empty_if_so(self) -> bool:
         """Return whether nothing waits, and note it; then the file is made small again."""
         with self._writing() as run:
-            if run("SELECT 1 FROM callbacks LIMIT 1").fetchone():
+            if run(_OLDEST).fetchone():
                 self._shared.wait()
                 return False
             self._shared.empty()
@@ -223,7 +228,7 @@ class File:
     def totals(self) -> Totals:
         """Return how much waits."""
         callbacks, size_bytes = self._connection.execute("SELECT callbacks, bytes FROM totals").fetchone()
-        oldest = self._connection.execute("SELECT received_at FROM callbacks ORDER BY id LIMIT 1").fetchone()
+        oldest = self._connection.execute(_OLDEST).fetchone()
         return Totals(callbacks, size_bytes, oldest[0] if oldest else None)
 
     def was_proven(self, what: str) -> bool:
@@ -250,14 +255,6 @@ class File:
         """Let go of the file."""
         self._connection.close()
         os.close(self._lock)
-
-    def _delete(self, places: Sequence[int]) -> None:
-        run = self._connection.execute
-        size_bytes = 0
-        for place in places:
-            deleted = run("DELETE FROM callbacks WHERE id = ? RETURNING length(content)", (place,)).fetchall()
-            size_bytes += sum(length for (length,) in deleted)
-        run(_COUNT, (-len(places), -size_bytes))
 
     @contextmanager
     def _writing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:

@@ -102,7 +102,7 @@ class DiskSpool:
                 totals = await self._opened.run(self._file.totals)
                 if self._shared.refusal == NO_ROOM:
                     await self._opened.run(self._file.try_room)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 self._failed.event(error=name_of(error))
         self._totals = totals
         # A clock that was set back makes nothing younger than now.
@@ -130,7 +130,7 @@ class DiskSpool:
             error: NoRoom | None = None
             try:
                 await self._opened.run(self._file.append, [row for row, _ in batch])
-            except sqlite3.Error as failed:
+            except Exception as failed:  # noqa: BLE001 - whoever waits here gets an answer
                 self._shared.refusal = NO_ROOM
                 self._failed.event(error=name_of(failed))
                 error = NoRoom(_REFUSALS[NO_ROOM])

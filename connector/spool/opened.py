@@ -1,7 +1,6 @@
 """The spool's file as a worker has it: its own connection, and a thread of its own, since SQLite blocks."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,6 +38,6 @@ class Opened:
         self.shared.close()
 
 
-def name_of(error: sqlite3.Error) -> str:
-    """Return SQLite's name of an error."""
+def name_of(error: Exception) -> str:
+    """Return SQLite's name of an error, or the kind of another one."""
     return str(getattr(error, "sqlite_errorname", type(error).__name__))

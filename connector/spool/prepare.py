@@ -17,11 +17,15 @@ from typing import Final
 from connector.errors import ConfigurationInvalid
 from connector.logs import event
 from connector.settings import Spool
-from connector.spool.file import APPLICATION_ID, NAME, VERSION, File, create
+from connector.spool.file import APPLICATION_ID, NAME, VERSION, File, create, sync
 from connector.spool.reserve import Reserve
 from connector.spool.row import Row, is_sound
 from connector.spool.shared import Shared
 
+_TAKING_OVER: Final = "taking-over"
+"""The file that names a damaged one, until all that can be read of it is taken over."""
+# The file itself is the last: with it the others would be another file's.
+_BESIDE: Final = ("-wal", "-shm", "")
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _TAKE_OVER_ROWS: Final = 500
@@ -74,17 +78,22 @@ def _lock(folder: Path, lock: int) -> None:
 def _open(folder: Path, max_bytes: int) -> None:
     file = folder / NAME
     try:
-        damaged = None
-        if file.exists() and not _is_sound(folder, file):
+        # On a full disk nothing could be opened without it; `try_room` takes it again before any callback is taken in.
+        Reserve(folder, max_bytes).release()
+        damaged = _unfinished(folder)
+        if damaged:
+            # Nothing but a part of what the last start took over: no worker has seen it.
+            _remove(file)
+        elif file.exists() and not _is_sound(folder, file):
             damaged = _put_by(folder, file)
         if not file.exists():
             create(file)
-        reserve = Reserve(folder, max_bytes)
-        # On a full disk nothing could be opened without it; `try_room` takes it again before any callback is taken in.
-        reserve.release()
         with closing(Shared(folder)) as shared, closing(File(folder, max_bytes, shared)) as opened:
             if damaged:
                 _take_over(damaged, opened)
+                # Before any callback is taken in: the next start would remove it as a part of the taking over.
+                (folder / _TAKING_OVER).unlink()
+                sync(folder)
             # Also the proof that it can be written.
             opened.take_back()
             if opened.begin():
@@ -130,12 +139,34 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 
 
 def _put_by(folder: Path, file: Path) -> Path:
-    """Give a damaged file, and what SQLite keeps beside it, another name."""
+    """Give a damaged file, and what SQLite keeps beside it, another name; note first that it has to be taken over."""
     name = f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}-{NAME}"
-    for suffix in ("-wal", "-shm", ""):
+    note = os.open(folder / _TAKING_OVER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(note, name.encode("ascii"))
+        os.fsync(note)
+    finally:
+        os.close(note)
+    sync(folder)
+    for suffix in _BESIDE:
         with suppress(FileNotFoundError):
             file.with_name(file.name + suffix).rename(folder / (name + suffix))
     return folder / name
+
+
+def _unfinished(folder: Path) -> Path | None:
+    """Return the damaged file whose taking over was interrupted: by a full disk, or the end of the process."""
+    try:
+        damaged = folder / (folder / _TAKING_OVER).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    # Noted, and not put by yet: it is looked at anew.
+    return damaged if damaged.name.startswith("damaged-") and damaged.exists() else None
+
+
+def _remove(file: Path) -> None:
+    for suffix in _BESIDE:
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
 def _take_over(damaged: Path, opened: File) -> None:

@@ -6,6 +6,7 @@ would be delivered again and again.
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -27,16 +28,18 @@ class Reserve:
         Raises:
             sqlite3.OperationalError: when the disk has not so much.
         """
-        number = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            if os.fstat(number).st_size != self._size_bytes:
-                os.ftruncate(number, 0)
-                os.posix_fallocate(number, 0, self._size_bytes)
+            number = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                if os.fstat(number).st_size != self._size_bytes:
+                    os.ftruncate(number, 0)
+                    os.posix_fallocate(number, 0, self._size_bytes)
+            finally:
+                os.close(number)
         except OSError as error:
-            os.ftruncate(number, 0)
+            with suppress(OSError):
+                self.release()
             raise sqlite3.OperationalError(f"no room for the reserve of {self._size_bytes} bytes: {error.strerror}") from None
-        finally:
-            os.close(number)
 
     def release(self) -> None:
         """Give the room back to the disk."""

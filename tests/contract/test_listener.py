@@ -555,6 +555,53 @@ def test_more_pipelined_requests_than_may_wait_are_not_read_and_the_connection_c
     assert serve.is_healthy()
 
 
+_BAD_CHUNK = b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n" % PATH.encode()
+_ENDLESS_HEADER = b"POST %s HTTP/1.1\r\nHost: x\r\nX-Long: %s" % (PATH.encode(), b"x" * 70_000)
+
+
+@pytest.mark.parametrize("wrong", [b"no HTTP at all\r\n\r\n", _BAD_CHUNK, _ENDLESS_HEADER], ids=["garbage", "chunk", "header"])
+@pytest.mark.parametrize("whole", [1, 3])
+@pytest.mark.parametrize("is_apart", [False, True], ids=["in one read", "apart"])
+def test_what_is_wrong_behind_whole_requests_does_not_answer_them(
+    serve: Serving, wrong: bytes, whole: int, is_apart: bool
+) -> None:
+    if wrong is _ENDLESS_HEADER and not is_apart:
+        # So far it is within the bound for what comes in one read, and ends by its deadline, or by what follows.
+        wrong *= 4
+    sink = HeldSink()
+    client = serve(sink=sink).connect()
+    parts = [post() * whole, wrong] if is_apart else [post() * whole + wrong]
+    for part in parts:
+        client.send(part)
+        time.sleep(0.1)
+    sink.let_go = True
+
+    assert [client.answer().status for _ in range(whole)] == [200] * whole
+    assert client.is_closed()
+    assert len(sink.messages) == whole
+
+
+def test_request_that_waits_for_the_one_before_is_not_late(serve: Serving) -> None:
+    sink = HeldSink()
+    client = serve(sink=sink).connect().send(post() + post()[:-3])
+    time.sleep(LONGEST_CUT_SECONDS)
+    sink.let_go = True
+
+    assert client.answer().status == 200
+    assert client.send(post()[-3:]).answer().status == 200
+    assert len(sink.messages) == 2
+
+
+def test_request_that_is_refused_before_its_body_was_asked_for_is_the_last(serve: Serving) -> None:
+    limited = Credentials(allow_anyone=True, limit_per_second=1)
+    serve(limited, MemorySink())
+    assert serve.ask(post()).status == 200
+    client = serve.connect().send(post(BODY, "Expect: 100-continue")[: -len(BODY)])
+    refused = client.answer()
+    assert refused.status == 429
+    assert client.is_closed()
+
+
 def test_http_1_0_is_answered_and_closed(serve: Serving) -> None:
     client = serve().connect().send(post(version="1.0"))
     assert client.answer().status == 200

@@ -115,6 +115,7 @@ class Scene:
             return {}
         with closing(sqlite3.connect(f"file:{self._spool}?mode=ro", uri=True)) as connection:
             counts = {
-                table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("callbacks", "set_aside")
+                "callbacks": connection.execute("SELECT callbacks FROM totals").fetchone()[0],
+                "set_aside": connection.execute("SELECT count(*) FROM set_aside").fetchone()[0],
             }
         return {table: count for table, count in counts.items() if count}

@@ -1,5 +1,6 @@
 """The producers of a worker, as far as they need no Kafka."""
 
+import asyncio
 import os
 import sys
 import threading
@@ -7,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
 
+from connector.pipeline.produce import KafkaSink
 from connector.pipeline.producers import Producers
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
@@ -44,6 +47,17 @@ def test_where_policies_may_not_be_set_the_client_starts_too(producers: Producer
     assert producers.main is not None
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are Linux's")
+def test_another_policy_than_the_usual_one_is_left_alone(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _pid: os.SCHED_FIFO)
+    chosen: list[int] = []
+    monkeypatch.setattr(os, "sched_setscheduler", lambda _pid, policy, _parameter: chosen.append(policy))
+
+    producers.start()
+
+    assert not chosen
+
+
 def test_where_there_are_no_policies_the_client_starts_all_the_same(
     producers: Producers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,6 +66,47 @@ def test_where_there_are_no_policies_the_client_starts_all_the_same(
     producers.start()
 
     assert producers.main is not None
+
+
+def test_producer_that_cannot_be_replaced_now_is_replaced_later(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
+    producers.start()
+    failed = producers.main
+    assert failed is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(producers, "_make", refuse)
+        producers.replace(failed)
+        assert producers.main is failed
+
+    producers.replace(failed)
+
+    assert producers.main is not failed
+    assert producers.replaced == 1
+
+
+def test_polling_goes_on_after_a_poll_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    polls = 0
+
+    async def run() -> None:
+        sink = KafkaSink(NOWHERE | {"queue.buffering.max.messages": 10, "queue.buffering.max.kbytes": 10})
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+
+        def poll() -> None:
+            nonlocal polls
+            polls += 1
+            raise RuntimeError
+
+        monkeypatch.setattr(sink.producers, "poll", poll)
+        sink.start()
+        async with asyncio.timeout(5):
+            while polls < 2:  # noqa: ASYNC110 - any condition
+                await asyncio.sleep(0.01)
+        await sink.close(0)
+
+    asyncio.run(run())
+
+
+def refuse(_properties: object) -> Producer:
+    raise KafkaException(KafkaError(KafkaError._INVALID_ARG))
 
 
 def tids() -> set[int]:

@@ -332,6 +332,39 @@ def test_damaged_file_is_set_aside_and_the_rest_is_taken_over(disk: Disk, harm: 
     assert least <= len(places) < 200
 
 
+def test_taking_over_that_was_interrupted_is_begun_anew(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(disk, *(numbered(number, size=1500) for number in range(1200)))
+    file = disk.folder / NAME
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 4096] = os.urandom(4096)
+    file.write_bytes(content)
+    appended, append = 0, File.append
+
+    def full_after_one(given: File, rows: Sequence[Row]) -> None:
+        nonlocal appended
+        appended += 1
+        if appended > 1:
+            full_disk()
+        append(given, rows)
+
+    disk.prepared.release()
+    with monkeypatch.context() as patched:
+        patched.setattr(File, "append", full_after_one)
+        for _ in range(2):
+            appended = 0
+            with pytest.raises(ConfigurationInvalid, match="disk is full"):
+                Disk(disk.folder.parent)
+
+    taken_over = Disk(disk.folder.parent)
+    assert len(taken_over.waiting()) > 1190
+    assert len(list(disk.folder.glob(f"damaged-*{NAME}"))) == 1
+    # Once it is taken over, a start leaves it at that.
+    keep(taken_over, numbered(5000))
+    assert [one.body for one in taken_over.again().waiting() if one][-1] == numbered(5000).body
+
+
 # The way out.
 
 
@@ -536,6 +569,89 @@ def test_row_that_is_not_what_was_written_is_set_aside_and_blocks_nothing(disk: 
 
     assert ids(asyncio.run(run())) == [0, 2]
     assert counted(metrics, "connector_spool_set_aside_callbacks") == 1
+
+
+def test_what_is_taken_out_twice_is_counted_once(disk: Disk) -> None:
+    keep(disk, *(numbered(number) for number in range(3)))
+    with closing(disk.file()) as file:
+        file.delete([1, 2])
+        file.delete([1, 2])
+        file.set_aside({2: "damaged"})
+        assert file.totals().callbacks == 1
+        file.set_aside({3: "refused_by_kafka"})
+        assert file.totals()[:2] == (0, 0)
+
+
+def test_full_spool_is_delivered_past_what_is_refused_and_takes_it_back(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, max_bytes=2 * 1024 * 1024)
+    large = 300_000
+
+    async def filled() -> int:
+        spool = disk.spool()
+        kept = await fill(spool, large)
+        await spool.close()
+        return kept
+
+    kept = asyncio.run(filled())
+    assert kept > 3
+
+    class RefusesTheFirst(PatientMemory):
+        async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+            if b"wamid.0" in messages[0].value or messages[0].topic.endswith("dead-letters"):
+                return Outcome([Failure(one, "MSG_SIZE_TOO_LARGE", for_good=True) for one in messages], [])
+            return await super().send(messages)
+
+    async def run() -> PatientMemory:
+        sink = RefusesTheFirst()
+        async with draining(disk, sink) as spool:
+            await until(lambda: not spool.is_waiting)
+        return sink
+
+    assert len(asyncio.run(run()).messages) == kept - 1
+    assert disk.waiting() == []
+    assert [one.body for one in disk.again().waiting() if one] == [numbered(0, size=large).body]
+
+
+def test_callback_whose_delivery_fails_in_no_way_that_is_known_is_taken_anew(disk: Disk) -> None:
+    keep(disk, *(numbered(number) for number in range(3)))
+
+    class FailsOnce(PatientMemory):
+        has_failed = False
+
+        async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+            if not self.has_failed:
+                self.has_failed = True
+                raise RuntimeError
+            return await super().send(messages)
+
+    async def run() -> PatientMemory:
+        sink = FailsOnce()
+        async with draining(disk, sink) as spool:
+            await until(lambda: not spool.is_waiting)
+        return sink
+
+    assert set(ids(asyncio.run(run()))) == {0, 1, 2}
+
+
+def test_drain_lives_on_when_its_producer_cannot_be_made(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(disk, numbered(0))
+    monkeypatch.setattr(drain_module, "_PAUSE_SECONDS", 0.01)
+
+    class StartsAtTheSecondTime(PatientMemory):
+        starts = 0
+
+        def start(self) -> None:
+            self.starts += 1
+            if self.starts == 1:
+                raise OSError
+
+    async def run() -> PatientMemory:
+        sink = StartsAtTheSecondTime()
+        async with draining(disk, sink) as spool:
+            await until(lambda: not spool.is_waiting)
+        return sink
+
+    assert ids(asyncio.run(run())) == [0]
 
 
 # A full disk.
