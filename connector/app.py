@@ -130,7 +130,7 @@ async def _nowhere(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 async def _send(answer: Answer, send: Send) -> None:
     length = (b"content-length", b"%d" % len(answer.body)) if answer.body else _NO_LENGTH
-    await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
+    await send({"type": "http.response.start", "status": answer.status, "headers": (length, *answer.headers)})
     await send({"type": "http.response.body", "body": answer.body} if answer.body else _EMPTY_BODY)
 
 

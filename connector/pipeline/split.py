@@ -226,7 +226,12 @@ def _has_profile(contact: Json) -> bool:
 
 def _contact(index: int, contact: Json, whole: _Whole) -> Item | None:
     """Return the item of a contact, or None when no rule gives it a key."""
-    key = _first_key((("wa_id", contact.get("wa_id")), ("user_id", contact.get("user_id"))))
+    wa_id = contact.get("wa_id")
+    if wa_id.__class__ is str and wa_id.isalnum():
+        # Nearly every contact, as with messages.
+        key: Json = {"value": wa_id, "source": "wa_id"}
+    else:
+        key = _first_key((("wa_id", wa_id), ("user_id", contact.get("user_id"))))
     if key is _EMPTY_KEY:
         return None
     root, event = whole.people.owners.get(index, ("", EMPTY))
