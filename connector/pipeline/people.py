@@ -32,6 +32,13 @@ def comparable(value: Any) -> str | None:
     return "".join(text.replace("+", "").split()) or None
 
 
+def readable(event: Json) -> Json:
+    """Return what a profile takes of the message that it came with, for whose odd parts the profile is not refused."""
+    identity = event.get("identity")
+    hashed = identity.get("hash") if identity.__class__ is dict else None
+    return {**event, "id": text_of(event.get("id")), "identity": {"hash": text_of(hashed)}}
+
+
 class People:
     """The contacts of one callback, found by id; `owners` remembers the first message or status of each."""
 

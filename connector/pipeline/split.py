@@ -11,7 +11,7 @@ import msgspec
 
 from connector.pipeline.conversions import kind_of
 from connector.pipeline.dialects.events import MAY_NAME_SOMEBODY
-from connector.pipeline.people import People, comparable, text_of
+from connector.pipeline.people import People, comparable, readable, text_of
 from connector.records import EMPTY, Callback, Fault, Item, Json, RawCallback, Source
 
 _OF_ONE_ITEM: Final = (
@@ -241,7 +241,7 @@ def _contact(index: int, contact: Json, whole: _Whole) -> Item | None:
     else:
         seen_with = (whole.people.body_digest(), index)
     if root and (event_id.__class__ is not str or "identity" in event):
-        event = _readable(event)
+        event = readable(event)
     return Item(
         source="contacts",
         index=index,
@@ -256,13 +256,6 @@ def _contact(index: int, contact: Json, whole: _Whole) -> Item | None:
         key=key,
         identity=("contact", key["value"], *seen_with),
     )
-
-
-def _readable(event: Json) -> Json:
-    """Return what a profile takes of the message that it came with, for whose odd parts the profile is not refused."""
-    identity = event.get("identity")
-    hashed = identity.get("hash") if identity.__class__ is dict else None
-    return {**event, "id": text_of(event.get("id")), "identity": {"hash": text_of(hashed)}}
 
 
 def _event(index: int, callback: Callback, raw: RawCallback, whole: _Whole) -> Item:
@@ -281,36 +274,18 @@ def _event(index: int, callback: Callback, raw: RawCallback, whole: _Whole) -> I
         fault = Fault("too_deep", "split", f"events[{index}] is nested too deep to be searched for people")
     elif key is _EMPTY_KEY:
         fault = Fault("no_key", "split", f"events[{index}] names no number, no template and no account of the business")
-    return Item(
-        source="events",
-        index=index,
-        message_type="",
-        message=EMPTY,
-        status=EMPTY,
-        contact=EMPTY,
-        event=event,
-        metadata=whole.metadata,
-        extra=whole.extra,
-        callback=whole.facts,
-        key=key,
-        identity=("event", raw.method, raw.query, whole.people.body_digest(), index),
-        fault=fault,
+    return _of_nobody(
+        "events", index, event, key, ("event", raw.method, raw.query, whole.people.body_digest(), index), whole, fault
     )
 
 
 def _no_object(source: Source, index: int, value: Any, whole: _Whole) -> Item:
-    return Item(
-        source=source,
-        index=index,
-        message_type="",
-        message=EMPTY,
-        status=EMPTY,
-        contact=EMPTY,
-        event=EMPTY,
-        metadata=whole.metadata,
-        extra=whole.extra,
-        callback=whole.facts,
-        key=_EMPTY_KEY,
-        identity=(),
-        fault=Fault("not_an_object_item", "split", f"{source}[{index}] is {kind_of(value)}"),
-    )
+    fault = Fault("not_an_object_item", "split", f"{source}[{index}] is {kind_of(value)}")
+    return _of_nobody(source, index, EMPTY, _EMPTY_KEY, (), whole, fault)
+
+
+def _of_nobody(
+    source: Source, index: int, event: Json, key: Json, identity: tuple[Any, ...], whole: _Whole, fault: Fault | None
+) -> Item:
+    metadata, extra, facts = whole.metadata, whole.extra, whole.facts
+    return Item(source, index, "", EMPTY, EMPTY, EMPTY, event, metadata, extra, facts, key, identity, fault)
