@@ -601,13 +601,7 @@ def test_full_spool_is_delivered_past_what_is_refused_and_takes_it_back(tmp_path
                 return Outcome([Failure(one, "MSG_SIZE_TOO_LARGE", for_good=True) for one in messages], [])
             return await super().send(messages)
 
-    async def run() -> PatientMemory:
-        sink = RefusesTheFirst()
-        async with draining(disk, sink) as spool:
-            await until(lambda: not spool.is_waiting)
-        return sink
-
-    assert len(asyncio.run(run()).messages) == kept - 1
+    assert len(asyncio.run(drained(disk, sink=RefusesTheFirst())).messages) == kept - 1
     assert disk.waiting() == []
     assert [one.body for one in disk.again().waiting() if one] == [numbered(0, size=large).body]
 
@@ -624,13 +618,7 @@ def test_callback_whose_delivery_fails_in_no_way_that_is_known_is_taken_anew(dis
                 raise RuntimeError
             return await super().send(messages)
 
-    async def run() -> PatientMemory:
-        sink = FailsOnce()
-        async with draining(disk, sink) as spool:
-            await until(lambda: not spool.is_waiting)
-        return sink
-
-    assert set(ids(asyncio.run(run()))) == {0, 1, 2}
+    assert set(ids(asyncio.run(drained(disk, sink=FailsOnce())))) == {0, 1, 2}
 
 
 def test_drain_lives_on_when_its_producer_cannot_be_made(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -645,13 +633,7 @@ def test_drain_lives_on_when_its_producer_cannot_be_made(disk: Disk, monkeypatch
             if self.starts == 1:
                 raise OSError
 
-    async def run() -> PatientMemory:
-        sink = StartsAtTheSecondTime()
-        async with draining(disk, sink) as spool:
-            await until(lambda: not spool.is_waiting)
-        return sink
-
-    assert ids(asyncio.run(run())) == [0]
+    assert ids(asyncio.run(drained(disk, sink=StartsAtTheSecondTime()))) == [0]
 
 
 # A full disk.
@@ -711,8 +693,8 @@ NEW_KEY = {"new": b"n" * 32}
 OLD_KEY = {"old": b"o" * 32}
 
 
-async def drained(disk: Disk, metrics: Metrics | None = None) -> PatientMemory:
-    sink = PatientMemory()
+async def drained(disk: Disk, metrics: Metrics | None = None, sink: PatientMemory | None = None) -> PatientMemory:
+    sink = sink or PatientMemory()
     async with draining(disk, sink, metrics) as spool:
         await until(lambda: not spool.is_waiting)
     return sink
