@@ -464,6 +464,20 @@ def test_answer_that_takes_long_is_not_cut_off(serve: Serving) -> None:
     assert client.answer().status == 200
 
 
+def test_sender_that_does_not_read_its_answers_is_cut_off(serve: Serving) -> None:
+    client = serve().connect()
+    assert client.send(post()).answer().status == 200
+    running = serve.running
+    assert running
+    (connection,) = running.listener.server_state.connections
+    # As the event loop does once more answers are left unread than it keeps: megabytes, with the kernel's.
+    connection.loop.call_soon_threadsafe(connection.pause_writing)
+    started = time.monotonic()
+    assert client.send(post()).is_closed()
+    assert 1 < time.monotonic() - started < LONGEST_CUT_SECONDS
+    assert serve.is_healthy()
+
+
 # Numbers
 
 
