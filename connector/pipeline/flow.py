@@ -100,13 +100,18 @@ class Flow:
             return NO_ROOM
         return KEPT
 
-    async def deliver(self, raw: RawCallback) -> Outcome:
+    async def deliver(self, raw: RawCallback, only: Collection[Place | None] | None = None) -> Outcome:
         """Bring a callback into Kafka; what Kafka refuses for good is a dead letter by then.
+
+        `only` are the places of the records that are sent, when the others are in Kafka already (None: all of them are sent).
+        Refused in the outcome are the records whose dead letters are refused, too.
 
         Raises:
             NoRoom: when nothing of it was enqueued.
         """
         messages = self.messages_of(raw)
+        if only is not None:
+            messages = [message for message in messages if message.place in only]
         outcome = await self._sink.send(messages)
         self._count(messages, outcome)
         if outcome.refused:
@@ -193,7 +198,9 @@ class Flow:
         if again.refused:
             topic, error = again.refused[0].message.topic, again.refused[0].error
             self._letter_refused.event(topic=topic, error=error, see="connector topics check")
-        return Outcome(again.refused, outcome.unconfirmed + again.unconfirmed)
+        letters_refused = {id(failure.message) for failure in again.refused}
+        refused = [failure for failure, letter in zip(outcome.refused, letters, strict=True) if id(letter) in letters_refused]
+        return Outcome(refused, outcome.unconfirmed + again.unconfirmed)
 
     def _refused(self, raw: RawCallback, place: Place | None, fault: Fault) -> KafkaMessage:
         if place is None:

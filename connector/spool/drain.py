@@ -15,17 +15,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from connector.errors import NoRoom, NotOpened
 from connector.logs import Seldom, event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Sink
 from connector.privacy.sealed import Seals
+from connector.records import Place
 from connector.settings import Spool
-from connector.spool.file import DAMAGED, NOT_OPENED, REFUSED, Waiting, Why
+from connector.spool.file import DAMAGED, NOT_OPENED, REFUSED, Aside, Waiting
 from connector.spool.opened import Opened, name_of
 from connector.spool.row import Kept, kept_of
 
+_remaining_to_json: Final = msgspec.json.Encoder().encode
+_remaining_of: Final = msgspec.json.Decoder(list[Place | None]).decode
 _ELECTION_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.05
 _ROOM_SECONDS: Final = 0.005
@@ -97,7 +102,7 @@ class Drain:
         self._way: tuple[PatientSink, Flow] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._done: set[int] = set()
-        self._aside: dict[int, Why] = {}
+        self._aside: dict[int, Aside] = {}
         self._failed = self._is_full = False
         self._delivered_at = self._held_at = float("-inf")
         self._delivered = metrics.tally(metrics.spool_delivered)
@@ -189,7 +194,7 @@ class Drain:
             return
         while sink.outstanding_records > _UNDER_WAY_RECORDS or sink.outstanding_bytes > _UNDER_WAY_BYTES:  # noqa: ASYNC110 - plain numbers
             await asyncio.sleep(_ROOM_SECONDS)
-        task = asyncio.create_task(self._deliver(flow, row.id, kept))
+        task = asyncio.create_task(self._deliver(flow, row, kept))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         # It runs until it has handed its records over, so that they are in order; and callers get their turn.
@@ -201,16 +206,17 @@ class Drain:
         try:
             kept = kept_of(row.content, self._seals) if row.content is not None else None
         except NotOpened as sealed:
-            self._aside[row.id] = NOT_OPENED
+            self._aside[row.id] = Aside(NOT_OPENED)
             self._not_opened.event(why=str(sealed), advice="add that key to privacy.seal_keys and start again: it is kept")
         else:
             if kept is None:
-                self._aside[row.id] = DAMAGED
+                self._aside[row.id] = Aside(DAMAGED)
         return kept
 
-    async def _deliver(self, flow: Flow, place: int, kept: Kept) -> None:
+    async def _deliver(self, flow: Flow, row: Waiting, kept: Kept) -> None:
         try:
-            outcome = await flow.deliver(kept.raw())
+            # What is in Kafka already may have been replaced there since.
+            outcome = await flow.deliver(kept.raw(), _remaining_of(row.remaining) if row.remaining else None)
         except NoRoom:
             self._failed = True
             return
@@ -223,9 +229,9 @@ class Drain:
             failure = outcome.unconfirmed[0]
             self._not_delivered.event(topic=failure.message.topic, error=failure.error)
         elif outcome.refused:
-            self._aside[place] = REFUSED
+            self._aside[row.id] = Aside(REFUSED, _remaining_to_json([failure.message.place for failure in outcome.refused]))
         else:
-            self._done.add(place)
+            self._done.add(row.id)
             self._delivered_at = asyncio.get_running_loop().time()
 
     async def _hold_near_the_end(self, rows: int) -> None:
@@ -263,7 +269,7 @@ class Drain:
                 for place in aside:
                     del self._aside[place]
                 self._set_aside.inc(len(aside))
-                event("spool_set_aside", callbacks=len(aside), why=next(iter(aside.values())))
+                event("spool_set_aside", callbacks=len(aside), why=next(iter(aside.values())).why)
             self._is_full = False
         except sqlite3.Error as error:
             if not _is_full(error):

@@ -37,10 +37,11 @@ CREATE TABLE callbacks (
     content BLOB NOT NULL,
     checksum INTEGER NOT NULL
 );
--- What is set aside stays where it is: a full spool has no room for it elsewhere.
-CREATE TABLE set_aside (id INTEGER PRIMARY KEY, why TEXT NOT NULL);
+-- What is set aside stays where it is: a full spool has no room for it elsewhere. Taken back, it waits again, and what is
+-- still to be sent of it is known.
+CREATE TABLE set_aside (id INTEGER PRIMARY KEY, why TEXT NOT NULL, remaining BLOB, is_back INTEGER NOT NULL DEFAULT 0);
 CREATE VIEW waiting AS
-SELECT * FROM callbacks WHERE NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.id = callbacks.id);
+SELECT callbacks.*, remaining FROM callbacks LEFT JOIN set_aside USING (id) WHERE coalesce(is_back, 1);
 CREATE TABLE totals (callbacks INTEGER NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE room (content BLOB);
 CREATE TABLE proven (what TEXT NOT NULL);
@@ -50,8 +51,13 @@ INSERT INTO totals VALUES (0, 0);
 _COUNT: Final = "UPDATE totals SET callbacks = callbacks + ?, bytes = bytes + ?"
 _OLDEST: Final = "SELECT received_at FROM waiting ORDER BY id LIMIT 1"
 _MENDABLE_TOTALS: Final = """
-SELECT count(*), total(length(content)) FROM callbacks JOIN set_aside USING (id) WHERE why IN (?, ?)
+SELECT count(*), total(length(content)) FROM callbacks JOIN set_aside USING (id) WHERE why IN (?, ?) AND NOT is_back
 """
+_SET_ASIDE: Final = """
+INSERT INTO set_aside (id, why, remaining) VALUES (?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET why = excluded.why, remaining = coalesce(excluded.remaining, remaining), is_back = 0
+"""
+_FORGET_BACK: Final = "DELETE FROM set_aside WHERE is_back AND id NOT IN (SELECT id FROM callbacks)"
 
 Why = Literal["refused_by_kafka", "not_opened", "damaged"]
 REFUSED: Final[Why] = "refused_by_kafka"
@@ -65,11 +71,19 @@ DAMAGED: Final[Why] = "damaged"
 _MENDABLE: Final = (REFUSED, NOT_OPENED)
 
 
+class Aside(NamedTuple):
+    """Why a row is set aside and, where a part of it is in Kafka, which records are not: their `Place`s as JSON."""
+
+    why: Why
+    remaining: bytes | None = None
+
+
 class Waiting(NamedTuple):
-    """A row on its way out: its place, and its content; None when that is not what was written."""
+    """A row on its way out: its place, and its content (None: it is not what was written); `remaining` is as in `Aside`."""
 
     id: int
     content: bytes | None
+    remaining: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Waiting({self.id})"
@@ -140,10 +154,10 @@ class File:
         found: list[Waiting] = []
         size_bytes = 0
         cursor = self._connection.execute(
-            "SELECT id, content, checksum FROM waiting WHERE id > ? ORDER BY id LIMIT ?", (after, most)
+            "SELECT id, content, checksum, remaining FROM waiting WHERE id > ? ORDER BY id LIMIT ?", (after, most)
         )
-        for place, content, checksum in cursor:
-            found.append(Waiting(place, content if is_sound(content, checksum) else None))
+        for place, content, checksum, remaining in cursor:
+            found.append(Waiting(place, content if is_sound(content, checksum) else None, remaining))
             size_bytes += len(content)
             if size_bytes > _BATCH_BYTES:
                 cursor.close()
@@ -159,6 +173,7 @@ class File:
                 for (length,) in run("DELETE FROM callbacks WHERE id = ? RETURNING length(content)", (place,)).fetchall()
             ]
             run(_COUNT, (-len(lengths), -sum(lengths)))
+            run(_FORGET_BACK)
 
     def delete_all(self, last: int, callbacks: int) -> bool:
         """Take out everything, if it is just so many callbacks up to the last place, all delivered; else return False.
@@ -167,24 +182,26 @@ class File:
         """
         with self._writing() as run:
             is_more = run("SELECT 1 FROM callbacks WHERE id > ? LIMIT 1", (last,)).fetchone()
-            is_aside = run("SELECT 1 FROM set_aside LIMIT 1").fetchone()
+            is_aside = run("SELECT 1 FROM set_aside WHERE NOT is_back LIMIT 1").fetchone()
             if is_more or is_aside or run("SELECT callbacks FROM totals").fetchone() != (callbacks,):
                 return False
             run("DELETE FROM callbacks")
+            run("DELETE FROM set_aside")
             run("UPDATE totals SET callbacks = 0, bytes = 0")
         return True
 
     def release_reserve(self) -> None:
         """Use the room that is kept for taking out what is delivered; no callback is taken in until it is there again."""
-        self._shared.refusal = NO_ROOM
-        self._reserve.release()
+        with self._locked():
+            self._shared.refusal = NO_ROOM
+            self._reserve.release()
 
-    def set_aside(self, rows: Mapping[int, Why]) -> None:
+    def set_aside(self, rows: Mapping[int, Aside]) -> None:
         """Keep rows, by their places, that cannot be delivered, out of the queue."""
         with self._writing() as run:
-            for place, why in rows.items():
+            for place, aside in rows.items():
                 for (length,) in run("SELECT length(content) FROM waiting WHERE id = ?", (place,)).fetchall():
-                    run("INSERT INTO set_aside VALUES (?, ?)", (place, why))
+                    run(_SET_ASIDE, (place, *aside))
                     run(_COUNT, (-1, -length))
 
     def take_back(self) -> None:
@@ -193,7 +210,7 @@ class File:
             callbacks, size_bytes = run(_MENDABLE_TOTALS, _MENDABLE).fetchone()
             if callbacks:
                 run(_COUNT, (callbacks, int(size_bytes)))
-                run("DELETE FROM set_aside WHERE why IN (?, ?)", _MENDABLE)
+                run("UPDATE set_aside SET is_back = 1 WHERE why IN (?, ?)", _MENDABLE)
 
     def hold(self) -> None:
         """Let new callbacks wait until the last ones are delivered."""
@@ -244,12 +261,14 @@ class File:
 
     def try_room(self) -> None:
         """Take the reserve again; write and take out again what an ordinary callback needs."""
-        self._reserve.keep()
-        with self._writing() as run:
-            run("INSERT INTO room VALUES (zeroblob(?))", (_PROBE_BYTES,))
-        with self._writing() as run:
-            run("DELETE FROM room")
-        self._shared.refusal = ROOM
+        # In one: another worker may be about to use the reserve, and says so by the refusal.
+        with self._locked():
+            self._reserve.keep()
+            with self._transaction() as run:
+                run("INSERT INTO room VALUES (zeroblob(?))", (_PROBE_BYTES,))
+            with self._transaction() as run:
+                run("DELETE FROM room")
+            self._shared.refusal = ROOM
 
     def close(self) -> None:
         """Let go of the file."""
@@ -258,15 +277,24 @@ class File:
 
     @contextmanager
     def _writing(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        with self._locked(), self._transaction() as run:
+            yield run
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection.execute
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+            yield
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection.execute
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise

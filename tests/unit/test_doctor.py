@@ -19,6 +19,7 @@ from connector.doctor.findings import Finding, exit_code, not_checked
 from connector.doctor.personal import check_personal
 from connector.doctor.registry import difference
 from connector.settings import Http, Settings, Spool, Tls, load
+from connector.spool.file import Aside
 from connector.topics.broker import Cluster
 from connector.topics.deviations import Seen, TopicState
 from tests.callbacks import catalogue, raw
@@ -307,7 +308,7 @@ def test_what_waits_and_what_cannot_be_delivered_is_told(tmp_path: Path) -> None
     disk = Disk(tmp_path)
     keep(disk, raw(b"{}"), raw(b"{}"))
     with closing(disk.file()) as file:
-        file.set_aside({1: "refused_by_kafka"})
+        file.set_aside({1: Aside("refused_by_kafka")})
     # Beside the bridge, which has it open.
     told = {finding.state: finding for finding in findings_of(disk.folder)}
     assert "1 callbacks wait" in told["warning"].found

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
@@ -24,12 +25,13 @@ from connector.records import KafkaMessage, RawCallback, Request
 from connector.settings import Logs, Spool
 from connector.spool import drain as drain_module
 from connector.spool.drain import Drain
-from connector.spool.file import NAME, VERSION, File
+from connector.spool.file import NAME, VERSION, Aside, File
 from connector.spool.kept import DiskSpool
 from connector.spool.prepare import prepare
+from connector.spool.reserve import Reserve
 from connector.spool.row import Row, kept_of, row_of
 from connector.spool.shared import ROOM, TOO_OLD, Shared
-from tests.callbacks import MemorySink, answer_to, counted, decoded, envelope, flow, message, raw
+from tests.callbacks import MemorySink, answer_to, contact, counted, decoded, envelope, flow, message, raw
 
 SECRET = "39333123456"
 
@@ -555,6 +557,37 @@ def test_what_kafka_refuses_even_as_a_dead_letter_is_set_aside_and_tried_at_the_
     assert [one.body for one in disk.again().waiting() if one] == [numbered(number).body for number in range(3)]
 
 
+def test_what_kafka_took_of_a_callback_that_was_set_aside_is_not_sent_again(disk: Disk) -> None:
+    body = envelope([message(SECRET, id="wamid.0"), message(SECRET, id="wamid.1")], contacts=[contact("Lena", SECRET)])
+    keep(disk, raw(body))
+
+    class TakesSome(PatientMemory):
+        def __init__(self, *refused: bytes) -> None:
+            super().__init__()
+            self._refused = refused
+
+        async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+            # The contact's record has the id of the message that it came with.
+            may_be_wrong = [one for one in messages if not one.topic.endswith("contacts")]
+            wrong = [one for one in may_be_wrong if any(part in one.value for part in self._refused)]
+            await super().send([one for one in messages if one not in wrong])
+            return Outcome([Failure(one, "MSG_SIZE_TOO_LARGE", for_good=True) for one in wrong], [])
+
+    async def sent_by(sink: PatientMemory) -> list[str]:
+        async with draining(disk, sink) as spool:
+            await until(lambda: not spool.is_waiting)
+        return sorted(one.topic.rpartition(".")[2] for one in sink.messages)
+
+    assert asyncio.run(sent_by(TakesSome(b"wamid.0", b"wamid.1"))) == ["contacts"]
+    disk = disk.again()
+    assert asyncio.run(sent_by(TakesSome(b"wamid.1"))) == ["texts"]
+    disk = disk.again()
+    assert asyncio.run(sent_by(PatientMemory())) == ["texts"]
+    assert disk.again().waiting() == []
+    with closing(sqlite3.connect(disk.folder / NAME)) as connection:
+        assert connection.execute("SELECT count(*) FROM set_aside").fetchone() == (0,)
+
+
 def test_row_that_is_not_what_was_written_is_set_aside_and_blocks_nothing(disk: Disk) -> None:
     keep(disk, *(numbered(number) for number in range(3)))
     with closing(sqlite3.connect(disk.folder / NAME)) as connection, connection:
@@ -576,10 +609,27 @@ def test_what_is_taken_out_twice_is_counted_once(disk: Disk) -> None:
     with closing(disk.file()) as file:
         file.delete([1, 2])
         file.delete([1, 2])
-        file.set_aside({2: "damaged"})
+        file.set_aside({2: Aside("damaged")})
         assert file.totals().callbacks == 1
-        file.set_aside({3: "refused_by_kafka"})
+        file.set_aside({3: Aside("refused_by_kafka")})
         assert file.totals()[:2] == (0, 0)
+
+
+def test_room_is_found_and_the_reserve_used_one_after_the_other(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeps = Reserve.keep
+    with closing(disk.file()) as one, closing(disk.file()) as other:
+        using = threading.Thread(target=other.release_reserve)
+
+        def keep_while_another_uses_it(reserve: Reserve) -> None:
+            keeps(reserve)
+            using.start()
+            using.join(0.2)
+
+        monkeypatch.setattr(Reserve, "keep", keep_while_another_uses_it)
+        one.try_room()
+        using.join()
+    # Whoever came last has said so.
+    assert (Shared(disk.folder).refusal != ROOM) == (not (disk.folder / "reserve").exists())
 
 
 def test_full_spool_is_delivered_past_what_is_refused_and_takes_it_back(tmp_path: Path) -> None:
