@@ -82,7 +82,7 @@ class Baseline:
                 "bootstrap.servers": bootstrap_servers,
                 "acks": "all",
                 "enable.idempotence": True,
-                "linger.ms": 2,
+                "linger.ms": 1,
                 "partitioner": "murmur2_random",
             }
         )

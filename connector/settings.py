@@ -312,7 +312,7 @@ class Management(_Table):
 
 _CLIENT: Final = {"bootstrap.servers": "127.0.0.1:9092"}
 _PRODUCER: Final = {
-    "linger.ms": 2,
+    "linger.ms": 1,
     "queue.buffering.max.messages": 20000,
     "queue.buffering.max.kbytes": 32768,
     "statistics.interval.ms": 1000,
