@@ -65,8 +65,7 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
 
         `reading` is what is awaited from the peer (headers, body, or None: nothing), since `since`. `starting` is the request
         that the data at hand began: it starts once all of that data is parsed, with its body there as a rule. `serving` is the
-        last one that was started. Once the connection `is_over`, what waits is answered, and nothing more is read. Since
-        `unread_since` the peer does not read its answers, and no more of them are written.
+        last one that was started. Once the connection `is_over`, what waits is answered, and nothing more is read.
         """
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -79,7 +78,6 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             self.starting: Exchange | None = None
             self.serving: Exchange | None = None
             self.is_over = False
-            self.unread_since: float | None = None
             if len(self.connections) > http.max_connections:
                 transport.write(_TOO_MANY)
                 transport.close()
@@ -294,17 +292,9 @@ def bounded_protocol(http: Http, ending: asyncio.Event) -> type[HttpToolsProtoco
             """Return whether the connection has been of no use for so long that it is closed."""
             return self.reading is None and not self.is_answering() and now - self.since > http.idle_timeout_seconds
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self.unread_since = self.loop.time()
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self.unread_since = None
-
         def is_unread(self, now: float) -> bool:
             """Return whether the peer has left its answers unread for so long that it is cut off."""
-            return self.unread_since is not None and now - self.unread_since > http.idle_timeout_seconds
+            return self.transport.get_write_buffer_size() > 0 and now - self.since > http.idle_timeout_seconds
 
         def is_late(self, now: float) -> bool:
             """Return whether the peer took too long to send what is awaited."""
@@ -411,13 +401,13 @@ class Listener(Server):
         if counter % 10 == 0:
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
-                if connection.is_late(now):  # type: ignore[union-attr]
+                if connection.is_unread(now):  # type: ignore[union-attr]
+                    # Not close(), which would wait until the answers are read.
+                    connection.transport.abort()
+                elif connection.is_late(now):  # type: ignore[union-attr]
                     connection.refuse(_TIMED_OUT)  # type: ignore[union-attr]
                 elif connection.is_idle(now):  # type: ignore[union-attr]
                     connection.transport.close()
-                elif connection.is_unread(now):  # type: ignore[union-attr]
-                    # Not close(), which would wait until the answers are read.
-                    connection.transport.abort()
         return await super().on_tick(counter)
 
 
