@@ -166,8 +166,7 @@ def arrival(scene: Scene) -> Iterator[Point]:
                 middle = sorted(runs, key=lambda run: run.figures.p99_ms)[_ARRIVAL_RUNS // 2]
                 wrong = [fault for run in runs for fault in run.wrong]
                 yield _point(rate, name, replace(middle, wrong=wrong))
-                is_over = middle.figures.p99_ms > LIMIT_MS
-                if is_over:
+                if middle.figures.p99_ms > LIMIT_MS:
                     break
 
 

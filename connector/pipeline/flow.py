@@ -198,8 +198,8 @@ class Flow:
         if again.refused:
             topic, error = again.refused[0].message.topic, again.refused[0].error
             self._letter_refused.event(topic=topic, error=error, see="connector topics check")
-        letters_refused = {id(failure.message) for failure in again.refused}
-        refused = [failure for failure, letter in zip(outcome.refused, letters, strict=True) if id(letter) in letters_refused]
+        failure_of = dict(zip(map(id, letters), outcome.refused, strict=True))
+        refused = [failure_of[id(failure.message)] for failure in again.refused]
         return Outcome(refused, outcome.unconfirmed + again.unconfirmed)
 
     def _refused(self, raw: RawCallback, place: Place | None, fault: Fault) -> KafkaMessage:

@@ -30,7 +30,7 @@ from connector.spool.opened import Opened, name_of
 from connector.spool.row import Kept, kept_of
 
 _remaining_to_json: Final = msgspec.json.Encoder().encode
-_remaining_of: Final = msgspec.json.Decoder(list[Place | None]).decode
+_remaining_of: Final = msgspec.json.Decoder(frozenset[Place | None]).decode
 _ELECTION_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.05
 _ROOM_SECONDS: Final = 0.005
