@@ -18,9 +18,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from connector import catalogue as catalogues
 from connector.catalogue import Catalogue
-from connector.embedded.broker import EmbeddedBroker
-from connector.embedded.registry import create_registry
-from connector.registry import Registry
+from connector.dev.embedded.broker import EmbeddedBroker
+from connector.dev.embedded.registry import create_registry
+from connector.registry.client import Registry
 from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker

@@ -13,13 +13,13 @@ from typing import Any, get_args
 import fastavro
 
 from connector.errors import ConfigurationInvalid
-from connector.pipeline.mapping import Mapping as SchemaMapping
-from connector.pipeline.mapping import compile_schema, published
+from connector.mapping.compatibility import NO_SCHEMA, in_words
+from connector.mapping.compiler import Mapping as SchemaMapping
+from connector.mapping.compiler import compile_schema, published
 from connector.privacy.policy import Policy
 from connector.privacy.problems import problems as problems_of
 from connector.records import Json, Source
-from connector.schemas.compatibility import NO_SCHEMA, in_words
-from connector.settings import Settings
+from connector.settings.tables import Settings
 
 ANY_TYPE = "*"
 KEEP_ALL = Policy()

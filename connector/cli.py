@@ -12,7 +12,6 @@ import uvloop
 
 from connector import __version__, logs
 from connector import catalogue as catalogues
-from connector import settings as settings_of
 from connector.catalogue import Catalogue
 from connector.commands import dev as dev_command
 from connector.commands import docs as docs_command
@@ -28,16 +27,17 @@ from connector.commands import send as send_command
 from connector.commands import show
 from connector.commands import tail as tail_command
 from connector.commands import topics as topics_command
+from connector.dev.invented.callbacks import TYPES
 from connector.errors import ConfigurationInvalid, OtherSideFailed
-from connector.invented.callbacks import TYPES
+from connector.instance.preflight import load_startable
+from connector.instance.supervisor import Supervisor
 from connector.privacy.policy import Policy
-from connector.privacy.sealed import NO_KEYS, Seals
 from connector.records import REASONS
-from connector.registry import Registry
+from connector.registry.client import Registry
 from connector.replay.selection import MAX_ATTEMPTS, Selection, require_reasons, time_of
-from connector.settings import Settings
-from connector.startable import load_startable
-from connector.supervisor import Supervisor
+from connector.seals import NO_KEYS, Seals
+from connector.settings import tables as settings_of
+from connector.settings.tables import Settings
 
 app = typer.Typer(
     help="Kaleyra WhatsApp callbacks in, typed Avro records on Kafka topics out.",

@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from connector.settings import Logs
+from connector.settings.tables import Logs
 
 _CLIENTS: Final = ("connector.produce", "connector.consume", "connector.replay", "connector.topics")
 """The loggers that librdkafka's own lines come by."""

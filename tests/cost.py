@@ -19,12 +19,12 @@ from unittest.mock import patch
 
 import uvloop
 
-from connector.app import create_app
-from connector.listener import Listener
+from connector.auth.authenticate import Credentials
+from connector.http.app import create_app
+from connector.http.listener import Listener
 from connector.metrics import Metrics
-from connector.pipeline.authenticate import Credentials
 from connector.records import RawCallback
-from connector.settings import Http
+from connector.settings.tables import Http
 from tests.callbacks import RECEIVED_AT, MemorySink, contact, envelope, flow, message, order, raw, status
 
 FILE: Final = Path(__file__).with_name("data") / "cost.json"

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from connector.embedded.registry import create_registry
+from connector.dev.embedded.registry import create_registry
 
 Mood = Callable[[Request], Response | None]
 HANG = Response()

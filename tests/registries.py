@@ -13,8 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connector.catalogue import RecordType
-from connector.embedded.registry import create_registry
-from connector.registry import Registry
+from connector.dev.embedded.registry import create_registry
+from connector.registry.client import Registry
 from tests.stack.ports import free_ports
 
 _SECONDS: Final = 10.0

@@ -18,20 +18,20 @@ import httpx2
 import uvloop
 
 from connector import logs
-from connector import settings as settings_of
-from connector.app import create_management_app
 from connector.commands import show, tail
 from connector.commands.send import send
-from connector.consume import Reader
-from connector.embedded.broker import EmbeddedBroker
-from connector.embedded.registry import create_registry
+from connector.dev.embedded.broker import EmbeddedBroker
+from connector.dev.embedded.registry import create_registry
+from connector.dev.invented.callbacks import TYPES, callback
 from connector.errors import ConfigurationInvalid
-from connector.invented.callbacks import TYPES, callback
-from connector.listener import PlainServer, bind
-from connector.pipeline.producers import check_properties
-from connector.registry import Registry
-from connector.settings import Logs, Settings
-from connector.worker import Worker
+from connector.http.app import create_management_app
+from connector.http.listener import PlainServer, bind
+from connector.instance.worker import Worker
+from connector.kafka.producers import check_properties
+from connector.kafka.reader import Reader
+from connector.registry.client import Registry
+from connector.settings import tables as settings_of
+from connector.settings.tables import Logs, Settings
 
 _HOST = "127.0.0.1"
 _QUIET_SECONDS = 0.5

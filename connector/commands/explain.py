@@ -8,19 +8,19 @@ from typing import Any, Final
 
 import fastavro
 
+from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
 from connector.commands import show
 from connector.commands.unmapped import unmapped
 from connector.errors import ConfigurationInvalid, NotOpened
 from connector.metrics import Metrics
-from connector.pipeline.authenticate import Credentials
 from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Outcome
-from connector.privacy.sealed import NO_KEYS, Seals
 from connector.records import EMPTY, KafkaMessage, RawCallback
-from connector.settings import Settings
+from connector.seals import NO_KEYS, Seals
+from connector.settings.tables import Settings
 
 _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"

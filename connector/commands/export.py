@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from connector.catalogue import Catalogue, data_folder
 from connector.commands import show
 from connector.errors import ConfigurationInvalid
-from connector.registry import Registry
+from connector.registry.client import Registry
 from connector.schemas.versions import decoded, fingerprint, laid_out, read_released, release_of, write_release
 
 _INDEX = "index.json"

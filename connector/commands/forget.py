@@ -15,15 +15,15 @@ from typing import Final, NamedTuple
 from connector.catalogue import Catalogue, RecordType
 from connector.commands import show
 from connector.errors import ConfigurationInvalid, KafkaFailed
+from connector.kafka.producers import check_properties
+from connector.kafka.sink import KafkaSink
 from connector.metrics import Metrics
 from connector.pipeline.encode import Encoder
 from connector.pipeline.people import comparable
-from connector.pipeline.produce import KafkaSink
-from connector.pipeline.producers import check_properties
 from connector.privacy.keyed import Keyed
 from connector.privacy.policy import holds_whole_callbacks
 from connector.records import KafkaMessage
-from connector.settings import Settings, in_its_table, max_message_bytes, producer_properties
+from connector.settings.tables import Settings, in_its_table, max_message_bytes, producer_properties
 from connector.topics.broker import Broker
 from connector.topics.retention import kept
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from connector.catalogue import Catalogue, RecordType
 from connector.commands import schemas, show
 from connector.errors import ConfigurationInvalid, OtherSideFailed, RegistryFailed, RegistryRefused
-from connector.registry import LEVEL, Registered, Registry
+from connector.registry.client import LEVEL, Registered, Registry
 from connector.schemas.check import against_registered
 
 _COLUMNS = ("record_type", "subject", "id", "version", "state", "level")

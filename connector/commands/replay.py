@@ -6,20 +6,20 @@ from typing import Any
 import uvloop
 from rich.progress import Progress
 
+from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
 from connector.commands import show
 from connector.errors import ConfigurationInvalid, OtherSideFailed
+from connector.kafka.producers import check_properties
+from connector.kafka.sink import KafkaSink
 from connector.metrics import Metrics
-from connector.pipeline.authenticate import Credentials
 from connector.pipeline.encode import encoders, iso
 from connector.pipeline.flow import Flow
-from connector.pipeline.produce import KafkaSink
-from connector.pipeline.producers import check_properties
-from connector.registry import Registry
+from connector.registry.client import Registry
 from connector.replay.backlog import Backlog
 from connector.replay.replay import Counting, Nowhere, Replay, Report
 from connector.replay.selection import Selection
-from connector.settings import Settings, in_its_table, max_message_bytes, producer_properties
+from connector.settings.tables import Settings, in_its_table, max_message_bytes, producer_properties
 
 HEADER = "replayed_at"
 """Stands on every record that a replay makes: when the replay began."""

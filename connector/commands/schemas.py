@@ -7,8 +7,8 @@ from typing import Any
 from connector.catalogue import Catalogue, RecordType
 from connector.commands import show
 from connector.errors import ConfigurationInvalid
-from connector.pipeline.mapping import published
-from connector.registry import RegisteredVersion, Registry
+from connector.mapping.compiler import published
+from connector.registry.client import RegisteredVersion, Registry
 from connector.schemas.check import Checked, against_registered
 from connector.schemas.check import check as check_files
 from connector.schemas.differences import differences

@@ -13,9 +13,9 @@ import httpx2
 from rich.progress import Progress
 
 from connector.commands import show
+from connector.dev.invented.callbacks import TYPES, callbacks, shuffled, with_duplicates, with_malformed
+from connector.dev.invented.event import Invented
 from connector.errors import ConfigurationInvalid, OtherSideFailed
-from connector.invented.callbacks import TYPES, callbacks, shuffled, with_duplicates, with_malformed
-from connector.invented.event import Invented
 
 _CONCURRENCY = 32
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

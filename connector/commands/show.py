@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from connector.privacy.sealed import printable
+from connector.seals import printable
 
 out = Console()
 err = Console(stderr=True)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from connector.catalogue import Catalogue
 from connector.commands import show
-from connector.consume import Reader, Record
 from connector.errors import ConfigurationInvalid
-from connector.registry import Registry
-from connector.settings import Settings
+from connector.kafka.reader import Reader, Record
+from connector.registry.client import Registry
+from connector.settings.tables import Settings
 
 
 def run(

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from connector.access import hidden
 from connector.catalogue import Catalogue, RecordType
 from connector.commands import show
 from connector.errors import KafkaFailed, OtherSideFailed
-from connector.settings import Settings
+from connector.kafka.diagnosis import hidden
+from connector.settings.tables import Settings
 from connector.topics import broker
 from connector.topics.broker import Broker, NewOne
 from connector.topics.deviations import Deviation, Seen, deviations, worst

@@ -8,7 +8,7 @@ from typing import Final
 from cryptography import x509
 
 from connector.doctor.findings import Finding
-from connector.settings import Tls
+from connector.settings.tables import Tls
 
 _SOON: Final = timedelta(days=21)
 """Authorities that give certificates for 90 days or less renew them a month before the end: by now that has failed."""

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from connector import catalogue as catalogues
-from connector import settings as settings_of
-from connector import tls
 from connector.catalogue import Catalogue
 from connector.doctor.findings import CONFIGURATION, SCHEMA_FILES, Finding, of_failure
 from connector.errors import ConfigurationInvalid
-from connector.pipeline.producers import check_properties
-from connector.registry import Registry
+from connector.http import tls
+from connector.kafka.producers import check_properties
+from connector.registry.client import Registry
 from connector.schemas.check import check
-from connector.settings import Settings
+from connector.settings import tables as settings_of
+from connector.settings.tables import Settings
 
 Value = TypeVar("Value")
 

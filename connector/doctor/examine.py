@@ -14,7 +14,7 @@ from connector.doctor.kafka import check_kafka
 from connector.doctor.personal import check_personal
 from connector.doctor.registry import check_clock, check_registry
 from connector.doctor.spool import check_spool
-from connector.settings import Settings
+from connector.settings.tables import Settings
 
 SECONDS: Final = 30.0
 """So long all checks may take; no single question may take nearly as long."""

@@ -10,8 +10,8 @@ from typing import Final
 from connector.catalogue import Catalogue
 from connector.doctor.findings import Finding, State, not_checked, of_failure
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.pipeline.producers import Producers, check_properties
-from connector.settings import Settings, producer_properties
+from connector.kafka.producers import Producers, check_properties
+from connector.settings.tables import Settings, producer_properties
 from connector.topics.broker import Broker, Cluster
 from connector.topics.deviations import Deviation, Seen, deviations
 from connector.topics.wanted import Wanted

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from connector.doctor.findings import Finding
-from connector.settings import Authentication, Http, Settings
+from connector.settings.tables import Authentication, Http, Settings
 
 _MIB: Final = 1024 * 1024
 _LEAST_BYTES: Final = 16 * _MIB

@@ -9,7 +9,7 @@ from pathlib import Path
 from connector.catalogue import Catalogue
 from connector.doctor.findings import Finding
 from connector.privacy.policy import holds_whole_callbacks
-from connector.settings import Settings
+from connector.settings.tables import Settings
 
 _TELLS_OF_NUMBERS = "message.system.body"
 """WhatsApp's own text: `… changed from 39… to 39…`."""

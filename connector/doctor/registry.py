@@ -12,8 +12,8 @@ import httpx2
 from connector.catalogue import Catalogue
 from connector.doctor.findings import Finding, not_checked, of_failure
 from connector.errors import ConfigurationInvalid, RegistryFailed
-from connector.registry import LEVEL, Registered, Registry
-from connector.settings import Settings
+from connector.registry.client import LEVEL, Registered, Registry
+from connector.settings.tables import Settings
 
 _SECONDS: Final = 5.0
 _NEAR_SECONDS: Final = 5.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from connector.doctor.findings import Finding
-from connector.settings import Spool
+from connector.settings.tables import Spool
 from connector.spool.file import NAME
 
 _WHAT: Final = "spool"

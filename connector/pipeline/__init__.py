@@ -1,1 +1,4 @@
-"""The way of a callback, one module a step; `flow` tells it on one screen."""
+"""The steps of a callback, pure: `flow` shows them in order, one module for each step.
+
+No I/O and no client library: what it needs from outside are the two protocols in `ports`.
+"""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from connector.errors import NotDecodable
-from connector.pipeline.conversions import kind_of
+from connector.mapping.conversions import kind_of
 from connector.pipeline.dialects.envelope import read_envelope
 from connector.pipeline.dialects.recognise import Received, recognise
 from connector.pipeline.reading import read_json, read_pairs

@@ -11,24 +11,24 @@ acknowledge    outcomes → the HTTP answer
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from connector.auth.authenticate import Credentials, Gate
+from connector.auth.quota import Caller
 from connector.catalogue import Catalogue
 from connector.errors import NoRoom, NotDecodable
 from connector.logs import Seldom, event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.acknowledge import KEPT, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_OFTEN, acknowledge
 from connector.pipeline.archive import Archive
-from connector.pipeline.authenticate import Credentials, Gate
-from connector.pipeline.caller import Caller
 from connector.pipeline.deadletter import DeadLetters
 from connector.pipeline.decode import decode
 from connector.pipeline.dialects.recognise import FOR_META, is_verification
 from connector.pipeline.encode import Encoder
-from connector.pipeline.keep import NoSpool, Spool
 from connector.pipeline.outcome import Outcome, Sink
+from connector.pipeline.ports import NoSpool, Spool
 from connector.pipeline.split import split
 from connector.pipeline.tombstones import tombstones
 from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, Place, RawCallback, Request, Source
-from connector.settings import ENVELOPE_BYTES
+from connector.settings.tables import ENVELOPE_BYTES
 
 MAX_ITEMS: Final = 5000
 """WhatsApp sends at most 1,000 updates at once; a callback with more than this is a dead letter as a whole."""

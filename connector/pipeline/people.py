@@ -8,7 +8,7 @@ import hashlib
 from typing import Any
 
 from connector.errors import Misfit
-from connector.pipeline.conversions import to_text
+from connector.mapping.conversions import to_text
 from connector.records import EMPTY, Json
 
 

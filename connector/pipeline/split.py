@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connector.pipeline.conversions import kind_of
+from connector.mapping.conversions import kind_of
 from connector.pipeline.dialects.events import MAY_NAME_SOMEBODY
 from connector.pipeline.people import People, comparable, readable, text_of
 from connector.records import EMPTY, Callback, Fault, Item, Json, RawCallback, Source

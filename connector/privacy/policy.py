@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
-from connector.pipeline import avro
-from connector.pipeline.mapping import Treatments
+from connector.mapping import avro_writer as avro
+from connector.mapping.compiler import Treatments
+from connector.mapping.places import fields_within
 from connector.privacy.keyed import Keyed
 from connector.privacy.masks import masked, masked_degrees, masked_phone
-from connector.privacy.sealed import Seals, read_keys
 from connector.records import Json
-from connector.schemas.places import fields_within
 from connector.schemas.rules import NOT_PERSONAL
-from connector.settings import Privacy
+from connector.seals import Seals, read_keys
+from connector.settings.tables import Privacy
 
 KEY: Final = "record_key"
 """The field that is the record's key on its topic, too."""

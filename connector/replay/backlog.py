@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from connector.access import Told, hidden, readable_partitions, unreachable
-from connector.avroreader import AvroReader
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.pipeline.producers import reason_of
+from connector.kafka.diagnosis import Told, hidden, readable_partitions, unreachable
+from connector.kafka.producers import reason_of
+from connector.mapping.avro_reader import AvroReader
 from connector.replay.selection import Kept
 
 _log: Final = logging.getLogger("connector.replay")

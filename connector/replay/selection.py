@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple
 
 from connector.errors import ConfigurationInvalid, NotOpened
-from connector.privacy.sealed import NO_KEYS, Seals, open_sealed
 from connector.records import REASONS, RawCallback, Source
+from connector.seals import NO_KEYS, Seals, open_sealed
 
 What = Literal["dead-letters", "raw"]
 """What is replayed, by the name of its topic."""

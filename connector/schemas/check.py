@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from connector import catalogue as catalogues
 from connector.catalogue import RecordType
 from connector.errors import ConfigurationInvalid, NotAvro
-from connector.pipeline.mapping import published
+from connector.mapping.compatibility import parse
+from connector.mapping.compiler import published
 from connector.records import Json
-from connector.schemas.compatibility import parse
 from connector.schemas.evolution import evolution_rules
 from connector.schemas.rules import common_block, house_rules
 from connector.schemas.versions import Version, read_released

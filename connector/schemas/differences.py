@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
+from connector.mapping.places import fields_within, records_within, without_docs
 from connector.records import Json
-from connector.schemas.places import fields_within, records_within, without_docs
 
 What = Literal[
     "added", "removed", "type", "null", "logical type", "precision", "scale", "default", "name", "namespace", "aliases", "order"

@@ -14,10 +14,10 @@ from typing import Any, Final
 from avro.schema import Schema
 
 from connector.errors import NotAvro
+from connector.mapping import compatibility
+from connector.mapping.places import inside
 from connector.records import Json
-from connector.schemas import compatibility
 from connector.schemas.differences import Difference, What, differences
-from connector.schemas.places import inside
 from connector.schemas.versions import Version
 from connector.schemas.violation import Rule, Violation
 

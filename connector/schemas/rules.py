@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from connector.mapping.places import fields_within, records_within
 from connector.records import Json
-from connector.schemas.places import fields_within, records_within
 from connector.schemas.violation import Violation
 
 NAMESPACE: Final = "kaleyra.whatsapp"

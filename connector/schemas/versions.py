@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from connector.errors import ConfigurationInvalid
+from connector.mapping.places import without_docs
 from connector.records import Json
-from connector.schemas.places import without_docs
 
 FOLDER: Final = "released"
 _VERSION: Final = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")

@@ -22,11 +22,11 @@ from connector.logs import Seldom, event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Sink
-from connector.privacy.sealed import Seals
 from connector.records import Place
-from connector.settings import Spool
+from connector.seals import Seals
+from connector.settings.tables import Spool
+from connector.spool.connection import Opened, name_of
 from connector.spool.file import DAMAGED, NOT_OPENED, REFUSED, Aside, Waiting
-from connector.spool.opened import Opened, name_of
 from connector.spool.row import Kept, kept_of
 
 _remaining_to_json: Final = msgspec.json.Encoder().encode

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 
 from connector.spool.reserve import Reserve
 from connector.spool.row import Row, is_sound
-from connector.spool.shared import NO_ROOM, ROOM, Shared
+from connector.spool.shared_flags import NO_ROOM, ROOM, Shared
 
 NAME: Final = "spool.sqlite"
 APPLICATION_ID: Final = 0x4B575350

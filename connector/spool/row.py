@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from connector.privacy.sealed import NO_KEYS, Seals
 from connector.records import RawCallback
+from connector.seals import NO_KEYS, Seals
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):

@@ -9,9 +9,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
-from connector.access import Told, awaited, hidden, metadata
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.pipeline.producers import reason_of
+from connector.kafka.diagnosis import Told, awaited, hidden, metadata
+from connector.kafka.producers import reason_of
 from connector.topics.deviations import Seen, TopicState
 
 SECONDS: Final = 10.0

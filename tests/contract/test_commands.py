@@ -16,7 +16,7 @@ from typer.main import get_command
 from connector import __version__
 from connector.cli import app
 from connector.commands.dev import program_to_type
-from connector.invented.callbacks import TYPES
+from connector.dev.invented.callbacks import TYPES
 from tests.callbacks import SAMPLES, contact, envelope, message
 from tests.commands import Done, Runner, Settings, runner
 from tests.stack.ports import free_ports
@@ -230,7 +230,7 @@ def test_server_that_is_away_is_1_in_words(
 ) -> None:
     # Kafka's client tries until its time is over.
     monkeypatch.setattr("connector.topics.broker.SECONDS", 0.5)
-    monkeypatch.setattr("connector.consume._SECONDS", 0.5)
+    monkeypatch.setattr("connector.kafka.reader._SECONDS", 0.5)
     monkeypatch.setattr("connector.replay.backlog._SECONDS", 0.5)
     started = time.monotonic()
     done = run(*arguments, settings=nobody)

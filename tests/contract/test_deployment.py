@@ -17,9 +17,9 @@ import yaml
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from connector import settings
 from connector.cli import app
-from connector.supervisor import longest_stop_seconds
+from connector.instance.supervisor import longest_stop_seconds
+from connector.settings import tables as settings
 from tests.stack.versions import APICURIO_VERSION, KAFKA_VERSION
 
 ROOT = Path(__file__).parents[2]

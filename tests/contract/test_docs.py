@@ -12,9 +12,9 @@ from typer.main import get_command
 from connector.catalogue import RecordType, load
 from connector.cli import app, main
 from connector.commands.docs import page
+from connector.mapping.places import fields_within
 from connector.privacy.policy import Policy
-from connector.schemas.places import fields_within
-from connector.settings import Privacy
+from connector.settings.tables import Privacy
 from tests.callbacks import catalogue, whole_catalogue
 
 FILE = Path(__file__).parents[2] / "docs" / "topics.md"

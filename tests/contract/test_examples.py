@@ -18,7 +18,7 @@ from connector.catalogue import load
 from connector.cli import app
 from connector.commands.show import plain
 from connector.privacy.policy import Policy
-from connector.settings import Privacy
+from connector.settings.tables import Privacy
 from tests.callbacks import decoded, flow, raw
 
 ROOT = Path(__file__).parents[2]

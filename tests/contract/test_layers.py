@@ -114,7 +114,7 @@ def test_pipeline_does_not_know_who_calls_it() -> None:
 
 
 def test_serving_needs_nothing_embedded() -> None:
-    users = {name for name in importers_of("connector.embedded") if not name.startswith("embedded/")}
+    users = {name for name in importers_of("connector.dev.embedded") if not name.startswith("embedded/")}
     assert users == {"commands/dev.py"}
 
 

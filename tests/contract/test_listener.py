@@ -13,13 +13,13 @@ from contextlib import ExitStack
 import pytest
 import uvloop
 
-from connector.app import create_app
-from connector.listener import Listener, bind
+from connector.auth.authenticate import Credentials
+from connector.http.app import create_app
+from connector.http.listener import Listener, bind
 from connector.metrics import Metrics
-from connector.pipeline.authenticate import Credentials
 from connector.pipeline.outcome import Outcome
 from connector.records import KafkaMessage
-from connector.settings import Http
+from connector.settings.tables import Http
 from tests.callbacks import MemorySink, envelope, flow, message
 from tests.sockets import Answer, Client
 

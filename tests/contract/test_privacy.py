@@ -25,21 +25,21 @@ import structlog
 from pydantic import SecretStr
 
 from connector import logs
-from connector.app import create_app, create_management_app
+from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
 from connector.catalogue import load as load_catalogue
 from connector.commands.forget import person_of
-from connector.listener import Listener, bind
+from connector.http.app import create_app, create_management_app
+from connector.http.listener import Listener, bind
 from connector.metrics import Metrics, exposition
-from connector.pipeline.authenticate import Credentials
 from connector.pipeline.decode import decode
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Failure, Outcome
 from connector.pipeline.split import split
 from connector.privacy.policy import Policy, holds_whole_callbacks
-from connector.privacy.sealed import Seals, printable
 from connector.records import Answer, KafkaMessage, RawCallback, Request
-from connector.settings import Logs, Privacy, load
+from connector.seals import Seals, printable
+from connector.settings.tables import Logs, Privacy, load
 from tests import servers
 from tests.callbacks import (
     SAMPLES,

@@ -13,13 +13,13 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
-from connector.app import create_app
+from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
+from connector.http.app import create_app
 from connector.metrics import Metrics
-from connector.pipeline.authenticate import Credentials
 from connector.pipeline.outcome import Failure, Outcome, Sink
 from connector.records import KafkaMessage
-from connector.settings import Http
+from connector.settings.tables import Http
 from tests.callbacks import (
     MemorySink,
     contact,

@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
-from connector.embedded.registry import create_registry
+from connector.dev.embedded.registry import create_registry
 
 
 class Difference(NamedTuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.settings import Credential
+from connector.settings.tables import Credential
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "security.md").read_text(encoding="utf-8")

@@ -15,10 +15,10 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from connector import settings
 from connector.errors import ConfigurationInvalid
-from connector.listener import bind
-from connector.settings import PASS_THROUGH, PREFIX, Settings, environment_names, is_variable
+from connector.http.listener import bind
+from connector.settings import tables as settings
+from connector.settings.tables import PASS_THROUGH, PREFIX, Settings, environment_names, is_variable
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "config" / "connector.toml"

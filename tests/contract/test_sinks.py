@@ -14,10 +14,10 @@ from confluent_kafka.cimpl import NewTopic
 from msgspec.structs import replace
 
 from connector.errors import KafkaFailed, NoRoom
+from connector.kafka.sink import KafkaSink
 from connector.pipeline.outcome import Outcome, Sink
-from connector.pipeline.produce import KafkaSink
 from connector.records import KafkaMessage
-from connector.settings import load, producer_properties
+from connector.settings.tables import load, producer_properties
 from tests.callbacks import MemorySink
 from tests.servers import eventually
 from tests.stack.kafka import KafkaBroker

@@ -17,11 +17,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from connector.embedded.broker import EmbeddedBroker
+from connector.dev.embedded.broker import EmbeddedBroker
+from connector.kafka.sink import KafkaSink
 from connector.pipeline.outcome import Outcome
-from connector.pipeline.produce import KafkaSink
 from connector.records import KafkaMessage
-from connector.settings import load, producer_properties
+from connector.settings.tables import load, producer_properties
 from tests.stack.kafka import KafkaBroker
 
 OUT_OF_ORDER_SEQUENCE = 45

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from connector.embedded.broker import EmbeddedBroker
+from connector.dev.embedded.broker import EmbeddedBroker
 from tests import servers
 from tests.callbacks import envelope, message
 from tests.registries import EmbeddedRegistry

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from connector import logs
-from connector.settings import Logs
+from connector.settings.tables import Logs
 from tests.fuzz.account import Account, run
 
 

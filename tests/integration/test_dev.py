@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from connector.invented.callbacks import TYPES
+from connector.dev.invented.callbacks import TYPES
 from tests.callbacks import catalogue, envelope, message
 
 ROOT = Path(__file__).parents[2]

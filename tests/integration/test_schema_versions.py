@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from connector.catalogue import load
-from connector.registry import Registry
+from connector.registry.client import Registry
 from tests import servers
 from tests.callbacks import envelope, message
 from tests.servers import Environment, Served, TopicsReader, eventually, post

@@ -4,8 +4,9 @@ import sys
 
 import uvloop
 
-from connector import logs, settings
-from connector.supervisor import Supervisor
+from connector import logs
+from connector.instance.supervisor import Supervisor
+from connector.settings import tables as settings
 
 
 def main() -> int:

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from confluent_kafka.admin._acl import AclOperation
 
-from connector import tls
-from connector.settings import Tls
+from connector.http import tls
+from connector.settings.tables import Tls
 from tests import servers
 from tests.callbacks import envelope, message
 from tests.certificates import Authority

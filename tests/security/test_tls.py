@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from connector import tls
 from connector.errors import ConfigurationInvalid
-from connector.settings import Tls
+from connector.http import tls
+from connector.settings.tables import Tls
 from tests import servers
 from tests.certificates import Authority, Files
 from tests.servers import TOKEN, Served, eventually

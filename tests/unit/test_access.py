@@ -3,7 +3,7 @@
 import pytest
 from confluent_kafka import KafkaError
 
-from connector import access
+from connector.kafka import diagnosis as access
 
 
 @pytest.mark.parametrize(

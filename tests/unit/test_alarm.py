@@ -1,7 +1,7 @@
 """The alarm on the share of dead letters: when it goes on, when off, and that it is told once."""
 
-from connector.alarm import DeadLetterAlarm
-from connector.settings import DeadLetters
+from connector.instance.dead_letter_alarm import DeadLetterAlarm
+from connector.settings.tables import DeadLetters
 
 
 def alarm(share: float = 0.1, at_least: int = 10) -> DeadLetterAlarm:

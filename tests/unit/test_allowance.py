@@ -1,8 +1,8 @@
 """How often somebody may call."""
 
+from connector.auth.quota import Caller
+from connector.auth.token_bucket import Allowance, Allowances
 from connector.metrics import Metrics
-from connector.pipeline.allowance import Allowance, Allowances
-from connector.pipeline.caller import Caller
 from tests.callbacks import counted
 
 

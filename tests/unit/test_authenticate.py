@@ -6,9 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from connector.pipeline.authenticate import Credentials, Gate
+from connector.auth.authenticate import Credentials, Gate
 from connector.records import Request
-from connector.settings import Authentication, Oauth
+from connector.settings.tables import Authentication, Oauth
 
 TOKEN = "an-invented-token-0001"
 HEADER = Credentials(header_name=b"authorization", header_value=b"Bearer invented")

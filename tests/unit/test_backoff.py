@@ -1,6 +1,6 @@
 """A worker that dies again and again is started ever later, up to a bound; one that lived well, at once."""
 
-from connector.backoff import Backoff
+from connector.instance.backoff import Backoff
 
 
 def test_first_death_is_hardly_waited_for_and_further_ones_twice_as_long_up_to_half_a_minute() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from connector.catalogue import ANY_TYPE, RecordType, data_folder, load
 from connector.errors import ConfigurationInvalid
-from connector.pipeline.mapping import ATTRIBUTES, ROOTS
+from connector.mapping.compiler import ATTRIBUTES, ROOTS
 from connector.records import REASONS, Json
 from connector.schemas.rules import COMMON_BLOCK
 from tests.callbacks import (

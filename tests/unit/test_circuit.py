@@ -1,6 +1,6 @@
 """The circuit opens on silence, closes on the first answer, and lets one try a second meanwhile."""
 
-from connector.pipeline.circuit import Circuit
+from connector.kafka.circuit_breaker import Circuit
 
 
 def opened() -> Circuit:

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connector.app import create_app
+from connector.http.app import create_app
 from connector.metrics import Metrics
-from connector.settings import Http
+from connector.settings.tables import Http
 from tests.callbacks import MemorySink, decoded, envelope, flow, message
 from tests.outages import clock
 

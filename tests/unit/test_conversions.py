@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connector.errors import Misfit
-from connector.pipeline import conversions
+from connector.mapping import conversions
 from connector.records import EMPTY
 
 PATH = "message.somewhere"

@@ -8,7 +8,7 @@ import pytest
 
 from connector.catalogue import Catalogue
 from connector.pipeline import encode
-from connector.settings import load, max_message_bytes
+from connector.settings.tables import load, max_message_bytes
 from connector.topics.deviations import AHEAD_MS, OLDEST_MS, Deviation, Seen, TopicState, deviations, worst
 from connector.topics.wanted import Wanted
 from tests.callbacks import catalogue, whole_catalogue

@@ -18,7 +18,7 @@ from connector.doctor.examine import side_by_side
 from connector.doctor.findings import Finding, exit_code, not_checked
 from connector.doctor.personal import check_personal
 from connector.doctor.registry import difference
-from connector.settings import Http, Settings, Spool, Tls, load
+from connector.settings.tables import Http, Settings, Spool, Tls, load
 from connector.spool.file import Aside
 from connector.topics.broker import Cluster
 from connector.topics.deviations import Seen, TopicState

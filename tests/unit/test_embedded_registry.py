@@ -9,8 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from connector.embedded.registry import CONTENT_TYPE, MAX_BODY_BYTES, create_registry
-from connector.embedded.subjects import Refused, Subjects
+from connector.dev.embedded.registry import CONTENT_TYPE, MAX_BODY_BYTES, create_registry
+from connector.dev.embedded.subjects import Refused, Subjects
 
 SCHEMA = {"type": "record", "name": "Order", "namespace": "example", "fields": [{"name": "wa_id", "type": "string"}]}
 VERSIONS = "/subjects/orders-value/versions"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from connector.auth.authenticate import Credentials
 from connector.logs import fault_location
 from connector.metrics import Metrics
 from connector.pipeline import flow as flow_module
-from connector.pipeline.authenticate import Credentials
 from connector.pipeline.flow import MAX_ITEMS
 from connector.records import RawCallback, Request
 from tests.callbacks import (

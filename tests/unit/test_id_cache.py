@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from connector.catalogue import RecordType
-from connector.idcache import CachedIds, IdCache
+from connector.registry.id_cache import CachedIds, IdCache
 from tests.callbacks import catalogue, schema_ids
 
 URL = "http://127.0.0.1:1/apis/ccompat/v7"

@@ -7,11 +7,11 @@ from urllib.parse import parse_qs
 import pytest
 
 from connector.catalogue import ANY_TYPE
-from connector.invented.callbacks import BROKEN, TYPES, callback, callbacks, shuffled, with_duplicates, with_malformed
-from connector.invented.dialects import DIALECTS
-from connector.invented.event import Invented
-from connector.invented.messages import MESSAGES
-from connector.invented.statuses import STATUSES
+from connector.dev.invented.callbacks import BROKEN, TYPES, callback, callbacks, shuffled, with_duplicates, with_malformed
+from connector.dev.invented.dialects import DIALECTS
+from connector.dev.invented.event import Invented
+from connector.dev.invented.messages import MESSAGES
+from connector.dev.invented.statuses import STATUSES
 from connector.records import KafkaMessage
 from tests.callbacks import catalogue, messages_of, on, outcome
 

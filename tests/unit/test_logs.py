@@ -7,7 +7,7 @@ import pytest
 
 from connector import logs
 from connector.logs import Once, Seldom
-from connector.settings import Logs
+from connector.settings.tables import Logs
 
 
 @pytest.fixture

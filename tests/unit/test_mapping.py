@@ -7,7 +7,7 @@ import fastavro
 import pytest
 
 from connector.errors import ConfigurationInvalid, Misfit, Missing
-from connector.pipeline.mapping import ATTRIBUTES, ROOTS, compile_schema, published
+from connector.mapping.compiler import ATTRIBUTES, ROOTS, compile_schema, published
 from connector.records import EMPTY, Json
 
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}

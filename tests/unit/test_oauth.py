@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from connector.app import create_app
+from connector.auth.authenticate import Credentials
+from connector.http.app import create_app
+from connector.http.token_endpoint import TokenDesk
 from connector.metrics import Metrics
-from connector.oauth import TokenDesk
-from connector.pipeline.authenticate import Credentials
-from connector.settings import Authentication, Http, Oauth
+from connector.settings.tables import Authentication, Http, Oauth
 from tests.callbacks import MemorySink, counted, envelope, flow, message
 
 SECRET = "an-invented: secret+%2F0001"

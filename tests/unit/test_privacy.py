@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from connector.catalogue import Catalogue, load
 from connector.errors import ConfigurationInvalid
-from connector.pipeline.mapping import ROOTS, compile_schema
+from connector.mapping.compiler import ROOTS, compile_schema
 from connector.privacy.keyed import Keyed
 from connector.privacy.masks import masked, masked_degrees, masked_phone
 from connector.privacy.policy import Policy
 from connector.records import EMPTY, Json, KafkaMessage
-from connector.settings import Privacy
-from connector.settings import load as load_settings
+from connector.settings.tables import Privacy
+from connector.settings.tables import load as load_settings
 from tests.callbacks import (
     NUMBER,
     RECEIVED_AT,

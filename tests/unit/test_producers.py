@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connector.pipeline.produce import KafkaSink
-from connector.pipeline.producers import Producers
+from connector.kafka.producers import Producers
+from connector.kafka.sink import KafkaSink
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
 

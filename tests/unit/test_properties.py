@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.catalogue import RecordType
+from connector.mapping.compiler import ROOTS, compile_schema
+from connector.mapping.conversions import EARLIEST_MS, LATEST_MS
 from connector.metrics import Metrics
-from connector.pipeline.conversions import EARLIEST_MS, LATEST_MS
-from connector.pipeline.mapping import ROOTS, compile_schema
 from connector.pipeline.people import text_of
 from connector.records import EMPTY, REASONS, Item, Json, KafkaMessage
 from tests.callbacks import (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from connector.auth.authenticate import Credentials
 from connector.errors import ConfigurationInvalid, KafkaFailed, NoRoom
 from connector.metrics import Metrics
-from connector.pipeline.authenticate import Credentials
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Failure, Outcome, Sink

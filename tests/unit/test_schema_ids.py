@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 
 from connector.catalogue import RecordType
 from connector.errors import NotRegistered, RegistryFailed
-from connector.idcache import IdCache
 from connector.metrics import Metrics
-from connector.registry import Registry
-from connector.schemaids import SchemaIds
+from connector.registry.client import Registry
+from connector.registry.id_cache import IdCache
+from connector.registry.schema_ids import SchemaIds
 from tests.callbacks import catalogue, counted
 from tests.registries import EmbeddedRegistry
 

@@ -10,7 +10,7 @@ import pytest
 
 from connector.catalogue import data_folder, load
 from connector.errors import ConfigurationInvalid
-from connector.pipeline.mapping import published
+from connector.mapping.compiler import published
 from connector.records import Json
 from connector.schemas.check import Checked, check
 from connector.schemas.differences import differences

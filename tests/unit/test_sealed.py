@@ -14,8 +14,8 @@ from connector.commands.explain import callback_of
 from connector.commands.show import plain
 from connector.errors import ConfigurationInvalid, NotOpened
 from connector.privacy.policy import Policy
-from connector.privacy.sealed import Seals, open_sealed, printable, read_keys
-from connector.settings import Privacy
+from connector.seals import Seals, open_sealed, printable, read_keys
+from connector.settings.tables import Privacy
 from tests.callbacks import NUMBER, by_query, decoded, envelope, flow, message, raw
 
 modest = settings(max_examples=60, deadline=None, database=None)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from connector import settings
 from connector.errors import ConfigurationInvalid
-from connector.pipeline.producers import check_properties
-from connector.settings import Settings, load, load_for_tools, max_message_bytes, producer_properties
+from connector.kafka.producers import check_properties
+from connector.settings import tables as settings
+from connector.settings.tables import Settings, load, load_for_tools, max_message_bytes, producer_properties
 
 TOKEN = "invented-token-0123456789"
 SECRET = "m4rked-s3cret"

@@ -20,17 +20,17 @@ from connector.errors import ConfigurationInvalid, NoRoom
 from connector.logs import configure
 from connector.metrics import Metrics
 from connector.pipeline.outcome import Failure, Outcome
-from connector.privacy.sealed import Seals
 from connector.records import KafkaMessage, RawCallback, Request
-from connector.settings import Logs, Spool
+from connector.seals import Seals
+from connector.settings.tables import Logs, Spool
 from connector.spool import drain as drain_module
 from connector.spool.drain import Drain
 from connector.spool.file import NAME, VERSION, Aside, File
-from connector.spool.kept import DiskSpool
-from connector.spool.prepare import prepare
+from connector.spool.intake import DiskSpool
+from connector.spool.recovery import prepare
 from connector.spool.reserve import Reserve
 from connector.spool.row import Row, kept_of, row_of
-from connector.spool.shared import ROOM, TOO_OLD, Shared
+from connector.spool.shared_flags import ROOM, TOO_OLD, Shared
 from tests.callbacks import MemorySink, answer_to, contact, counted, decoded, envelope, flow, message, raw
 
 SECRET = "39333123456"
@@ -299,7 +299,7 @@ def test_no_room_at_the_start_is_refused(disk: Disk, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("harm", ["no database at all", "a page in the middle", "many pages", "cut short"])
 def test_damaged_file_is_set_aside_and_the_rest_is_taken_over(disk: Disk, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr("connector.spool.prepare.event", lambda name, **facts: told.append({"event": name, **facts}))
+    monkeypatch.setattr("connector.spool.recovery.event", lambda name, **facts: told.append({"event": name, **facts}))
     callbacks = [numbered(number, size=3000) for number in range(200)]
     keep(disk, *callbacks)
     file = disk.folder / NAME

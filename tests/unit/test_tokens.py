@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from connector.settings import Oauth
-from connector.tokens import Tokens
+from connector.auth.tokens import Tokens
+from connector.settings.tables import Oauth
 
 KEYS = {"a": "an-invented-key-of-32-characters-a", "b": "an-invented-key-of-32-characters-b"}
 NOW = 1_800_000_000.0

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from connector.catalogue import load
-from connector.pipeline.produce import KafkaSink
+from connector.kafka.sink import KafkaSink
 from connector.privacy.policy import Policy
 from connector.records import Json, KafkaMessage
-from connector.settings import Privacy, producer_properties
-from connector.settings import load as load_settings
+from connector.settings.tables import Privacy, producer_properties
+from connector.settings.tables import load as load_settings
 from tests.callbacks import (
     NUMBER,
     OTHER_NUMBER,

@@ -6,7 +6,7 @@ What stands in a value beside messages, statuses and contacts goes its way by `f
 from typing import Any, Final
 
 from connector.errors import Misfit, NotDecodable
-from connector.pipeline.conversions import as_object, kind_of, listed
+from connector.mapping.conversions import as_object, kind_of, listed
 from connector.pipeline.dialects.fields import EMPTY_NEWS, KNOWN, News, read_news
 from connector.pipeline.reading import read_json
 from connector.records import EMPTY, Callback, Json

@@ -1,0 +1,637 @@
+"""The settings: `config/connector.toml`, then the environment, then secrets from files named by `..._FILE`.
+
+`load` reads them and reports every problem at once. Nothing is read at import. Secrets never show in a `repr`.
+Below `kafka.client`, `kafka.producer`, `kafka.consumer` and `registry.client` stand the clients' own names: nested TOML
+tables are joined with dots, and underscores of environment names are dots.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import InitSettingsSource as GivenSource
+
+from connector.errors import ConfigurationInvalid
+from connector.records import ProfileKey
+from connector.seals import read_keys
+
+PREFIX: Final = "CONNECTOR_"
+RESERVED: Final = (
+    "acks",
+    "request.required.acks",
+    "enable.idempotence",
+    "partitioner",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "message.max.bytes",
+    "allow.auto.create.topics",
+)
+"""What the delivery promise hangs on; nobody may set these."""
+
+ENVELOPE_BYTES: Final = 65536
+"""What a record may have beyond the body of its callback: headers, the other fields of a dead letter."""
+
+_SERVICE_LINK: Final = re.compile(
+    r"CONNECTOR_(?:[A-Z0-9]+_)*?(?:"
+    r"SERVICE_HOST=.*|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT=(?:tcp|udp|sctp)://.*|"
+    r"PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:=(?:tcp|udp|sctp)://.*|_ADDR=.*|_PORT=[0-9]+|_PROTO=(?:tcp|udp|sctp)))"
+)
+"""What Kubernetes puts into the environment for a Service named `connector` or `connector-…`; none of it is a setting."""
+
+_NAME: Final = r"[a-z0-9]+(?:_[a-z0-9]+)*"
+OPEN_ENDED: Final = re.compile(
+    rf"(?:AUTHENTICATION__CREDENTIALS__{_NAME}__[a-z]+(?:_[a-z]+)*|OAUTH__SIGNING_KEYS__{_NAME})", re.IGNORECASE
+)
+"""Variables, without their prefix, of what has a name of the user's own."""
+
+PASS_THROUGH: Final = ("KAFKA__CLIENT__", "KAFKA__PRODUCER__", "KAFKA__CONSUMER__", "REGISTRY__CLIENT__")
+
+
+def _dotted(table: Any) -> Any:
+    """Join nested TOML tables with dots; an environment's `linger_ms` is `linger.ms`."""
+    if not isinstance(table, dict):
+        return table
+    joined: dict[str, Any] = {}
+    for name, value in table.items():
+        dotted = name.replace("_", ".")
+        if isinstance(value, dict):
+            joined |= {f"{dotted}.{inner}": part for inner, part in _dotted(value).items()}
+        else:
+            joined[dotted] = value
+    return joined
+
+
+class Properties(dict[str, str | int | float | bool]):
+    """A client's own properties. The `repr` shows the names only: some are secrets."""
+
+    def __repr__(self) -> str:
+        return f"Properties({', '.join(sorted(self))})"
+
+
+def _without_reserved(properties: dict[str, Any]) -> dict[str, Any]:
+    wrong = [name for name in properties if name in RESERVED]
+    if wrong:
+        raise ValueError(
+            f"{', '.join(wrong)}: reserved, because the delivery promise hangs on it; remove it "
+            "(kafka.delivery_timeout_seconds and http.max_body_bytes set times and sizes)"
+        )
+    return properties
+
+
+def _properties(defaults: Mapping[str, str | int]) -> Any:
+    return Annotated[
+        dict[str, str | int | float | bool],
+        BeforeValidator(lambda table: {**defaults, **_dotted(table)} if isinstance(table, dict) else table),
+        AfterValidator(_without_reserved),
+        Field(default_factory=lambda: Properties(defaults), repr=False),
+    ]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Http(_Table):
+    """The data listener."""
+
+    host: str = "0.0.0.0"
+    port: int = Field(8080, ge=0, le=65535)
+    path: str = Field("/callbacks/kaleyra", pattern=r"^(/[A-Za-z0-9._~-]+)+$")
+    max_body_bytes: int = Field(4194304, ge=1024, le=16777216)
+    header_timeout_seconds: PositiveFloat = 10.0
+    body_timeout_seconds: PositiveFloat = 30.0
+    idle_timeout_seconds: PositiveFloat = 75.0
+    max_connections: PositiveInt = 2000
+    max_callbacks_in_flight: PositiveInt = 1000
+    max_bytes_in_flight: int = Field(134217728, ge=1024)
+
+    @field_validator("max_bytes_in_flight")
+    @classmethod
+    def _largest_body_fits(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("max_body_bytes", 0):
+            raise ValueError("must be at least http.max_body_bytes: the largest body would never be taken")
+        return value
+
+
+Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$", max_length=40)]
+"""What users call a credential or a key: small letters and digits, parted by single underscores, as a variable can say it."""
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")]
+Networks = Annotated[
+    list[IPvAnyNetwork],
+    # By environment: parted by commas, or JSON.
+    BeforeValidator(lambda given: [part.strip() for part in given.split(",")] if isinstance(given, str) else given),
+]
+SIMPLE: Final = ("header", "url_token", "anyone")
+"""What the credentials without a table are called."""
+_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "header": ("header_name", "secret"),
+    "basic": ("user", "secret"),
+    "bearer": ("secret",),
+    "url_token": ("secret",),
+    "oauth": ("client_id", "secret"),
+    "network": ("networks",),
+}
+
+
+class Credential(_Table):
+    """One way to be let in; `_NEEDS` says what each kind must have."""
+
+    kind: Literal["header", "basic", "bearer", "url_token", "oauth", "network"]
+    header_name: HeaderName = ""
+    user: str = ""
+    client_id: str = ""
+    secret: SecretStr = SecretStr("")
+    networks: Networks = Field(default_factory=list)
+    max_callbacks_per_second: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        secret = self.secret.get_secret_value()
+        given = {name for name in ("header_name", "user", "client_id", "networks") if getattr(self, name)}
+        given |= {"secret"} if secret else set()
+        needed = _NEEDS[self.kind]
+        problems = [f"the kind {self.kind} needs {name}" for name in needed if name not in given]
+        problems += [f"{name} is none of the kind {self.kind}: remove it" for name in sorted(given - {*needed, "networks"})]
+        problems += _problems_of_secret(self.kind, secret) if secret else []
+        if not (
+            f"{self.user}{self.client_id}".isascii() and f"{self.user}{self.client_id}".isprintable() and ":" not in self.user
+        ):
+            problems.append("user and client_id must be printable ASCII, and user without a colon")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def _problems_of_secret(kind: str, secret: str) -> list[str]:
+    problems = []
+    if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
+        problems.append("secret must be printable ASCII without blanks at its ends")
+    if kind in ("bearer", "url_token", "oauth") and len(secret) < 16:
+        problems.append("secret must have at least 16 characters")
+    if kind == "bearer" and not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", secret):
+        problems.append("secret of a bearer may have only letters, digits, . _ ~ + / - and = at its end")
+    if kind == "url_token" and not re.fullmatch(r"[A-Za-z0-9_-]+", secret):
+        problems.append("secret in a URL may have only letters, digits, - and _")
+    return problems
+
+
+class Authentication(_Table):
+    """Who may call."""
+
+    header_name: HeaderName = ""
+    header_value: SecretStr = Field(SecretStr(""), validate_default=True)
+    url_token: SecretStr = SecretStr("")
+    allow_anyone: bool = False
+    trusted_proxies: Networks = Field(default_factory=list)
+    max_callbacks_per_second: NonNegativeInt = 0
+    credentials: dict[Name, Credential] = Field(default_factory=dict)
+
+    @field_validator("credentials")
+    @classmethod
+    def _names_are_free(cls, value: dict[str, Credential]) -> dict[str, Credential]:
+        if taken := [name for name in value if name in SIMPLE]:
+            raise ValueError(f"{', '.join(taken)}: the settings without a table are called so; take another name")
+        return value
+
+    @field_validator("header_value")
+    @classmethod
+    def _header_is_whole(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        text = value.get_secret_value()
+        if "header_name" in info.data and bool(info.data["header_name"]) != bool(text):
+            raise ValueError("header_name and header_value belong together: set both or neither")
+        if not (text.isascii() and text.isprintable() and text == text.strip()):
+            raise ValueError("only printable ASCII without blanks at its ends travels in a header")
+        return value
+
+    @field_validator("url_token")
+    @classmethod
+    def _token_is_long(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value()
+        if token and not (len(token) >= 16 and token.isascii() and token.replace("-", "").replace("_", "").isalnum()):
+            raise ValueError("url_token must have at least 16 characters, and only letters, digits, - and _")
+        return value
+
+    @model_validator(mode="after")
+    def _somebody_is_named(self) -> Self:
+        if not (self.header_name or self.url_token.get_secret_value() or self.credentials or self.allow_anyone):
+            raise ValueError(
+                "nothing says who may call: set header_name and header_value, or url_token, or a table in credentials "
+                "(or allow_anyone = true, which lets strangers fill your topics)"
+            )
+        return self
+
+
+class Oauth(_Table):
+    """The token endpoint of Kaleyra's advanced authentication."""
+
+    path: str = Field("/oauth/token", pattern=r"^(/[A-Za-z0-9._~-]+)+$")
+    signing_keys: dict[Name, SecretStr] = Field(default_factory=dict)
+    signs_with: str = Field("", validate_default=True)
+    token_lifetime_seconds: int = Field(3600, ge=60, le=86400)
+    max_requests_per_minute: PositiveInt = 60
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _keys_are_long(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        # RFC 7518, 3.2: as long as the digest at least.
+        if short := [name for name, key in value.items() if len(key.get_secret_value().encode()) < 32]:
+            raise ValueError(f"{', '.join(short)}: a key must have at least 32 characters; `openssl rand -hex 32` makes one")
+        return value
+
+    @field_validator("signs_with")
+    @classmethod
+    def _one_key_signs(cls, value: str, info: ValidationInfo) -> str:
+        keys = info.data.get("signing_keys", {})
+        if "signing_keys" in info.data and (value not in keys if value else len(keys) > 1):
+            raise ValueError("name the one of oauth.signing_keys that signs new tokens")
+        return value
+
+    def signing_key_id(self) -> str:
+        """Return the id of the key that signs; without keys there is none."""
+        return self.signs_with or next(iter(self.signing_keys), "")
+
+
+class Tls(_Table):
+    """TLS of the data listener. Paths of PEM files; none: no TLS."""
+
+    certificate_path: str = ""
+    key_path: str = Field("", validate_default=True)
+    key_password: SecretStr = SecretStr("")
+    client_ca_path: str = ""
+
+    @field_validator("key_path")
+    @classmethod
+    def _certificate_has_its_key(cls, value: str, info: ValidationInfo) -> str:
+        if "certificate_path" in info.data and bool(value) != bool(info.data["certificate_path"]):
+            raise ValueError("certificate_path and key_path belong together: set both or neither")
+        return value
+
+    @field_validator("client_ca_path")
+    @classmethod
+    def _clients_need_tls(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("certificate_path", value):
+            raise ValueError("client certificates need TLS: set tls.certificate_path and tls.key_path too")
+        return value
+
+
+class Callbacks(_Table):
+    """What this customer's callbacks look like."""
+
+    renamed_keys: dict[str, ProfileKey] = Field(default_factory=dict)
+
+
+class Management(_Table):
+    """The management listener."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8090, ge=0, le=65535)
+
+
+_CLIENT: Final = {"bootstrap.servers": "127.0.0.1:9092"}
+_PRODUCER: Final = {
+    "linger.ms": 1,
+    "queue.buffering.max.messages": 20000,
+    "queue.buffering.max.kbytes": 32768,
+    "statistics.interval.ms": 1000,
+}
+
+
+class Kafka(_Table):
+    """Kafka's clients."""
+
+    delivery_timeout_seconds: PositiveFloat = 10.0
+    client: _properties(_CLIENT)  # type: ignore[valid-type]
+    producer: _properties(_PRODUCER)  # type: ignore[valid-type]
+    consumer: _properties({})  # type: ignore[valid-type]
+
+    @field_validator("client")
+    @classmethod
+    def _brokers_are_named(cls, value: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+        if not str(value["bootstrap.servers"]).strip(", "):
+            raise ValueError("bootstrap.servers is empty: name the brokers, as kafka1:9092,kafka2:9092")
+        return value
+
+
+class Registry(_Table):
+    """The schema registry."""
+
+    # Without credentials: the URL stands in records' headers. They belong into basic.auth.user.info.
+    url: str = Field("http://127.0.0.1:8081", pattern=r"^https?://[^@\s,]+(, *https?://[^@\s,]+)*$")
+    cache_folder: str = ""
+    verify_interval_seconds: PositiveFloat = 120.0
+    client: _properties({})  # type: ignore[valid-type]
+
+
+class Topics(_Table):
+    """Names and settings of topics."""
+
+    prefix: str = Field("kaleyra.whatsapp.", pattern=r"^[a-z0-9.-]*$", max_length=180)
+    partitions: PositiveInt = 6
+    replication_factor: PositiveInt = 3
+    replay_window_days: int = Field(14, ge=1, le=3650)
+    raw: bool = False
+
+
+class DeadLetters(_Table):
+    """When too much becomes a dead letter."""
+
+    alarm_share: float = Field(0.1, ge=0, le=1)
+    alarm_at_least: PositiveInt = 10
+
+
+class Spool(_Table):
+    """Where callbacks wait while Kafka is away."""
+
+    folder: str = ""
+    max_bytes: int = Field(1073741824, ge=1048576)
+    max_age_seconds: PositiveFloat = 86400.0
+
+
+Outcome = Literal["keep", "drop", "mask", "hash"]
+
+
+def _joined(table: Any) -> Any:
+    """Join nested tables with dots: who writes order.text = "drop" without quotes means the field."""
+    if not isinstance(table, dict):
+        return table
+    joined: dict[str, Any] = {}
+    for name, value in table.items():
+        joined |= (
+            {f"{name}.{inner}": part for inner, part in _joined(value).items()} if isinstance(value, dict) else {name: value}
+        )
+    return joined
+
+
+class Privacy(_Table):
+    """What becomes of personal data on its way to Kafka."""
+
+    CLASSES: ClassVar = ("phone", "name", "content", "location", "link")
+
+    phone: Outcome = "keep"
+    name: Outcome = "keep"
+    content: Outcome = "keep"
+    location: Outcome = "keep"
+    link: Outcome = "keep"
+    fields: Annotated[dict[str, Outcome], BeforeValidator(_joined)] = Field(default_factory=dict)
+    hash_key_id: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,32}$")
+    hash_key: SecretStr = Field(SecretStr(""), validate_default=True)
+    seal_keys: SecretStr = SecretStr("")
+    forget_changed_numbers: bool = False
+
+    @field_validator("hash_key")
+    @classmethod
+    def _hash_key_is_long_and_has_an_id(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        key = value.get_secret_value()
+        if key and len(key) < 32:
+            raise ValueError("at least 32 characters, or numbers can be tried against it: `openssl rand -base64 32` makes one")
+        if "hash_key_id" in info.data and bool(info.data["hash_key_id"]) != bool(key):
+            raise ValueError("hash_key and hash_key_id belong together: set both or neither")
+        return value
+
+    @field_validator("seal_keys")
+    @classmethod
+    def _seal_keys_are_keys(cls, value: SecretStr) -> SecretStr:
+        read_keys(value.get_secret_value())
+        return value
+
+
+class CatalogueFolder(_Table):
+    """Where schemas and messages.toml stand."""
+
+    folder: str = ""
+
+
+class Shutdown(_Table):
+    """How a worker stops."""
+
+    delay_seconds: NonNegativeFloat = 0.0
+    drain_timeout_seconds: PositiveFloat = 15.0
+
+
+class Logs(_Table):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings. Make it by `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    http: Http = Http()
+    tls: Tls = Tls()
+    authentication: Authentication = Field(default_factory=Authentication)
+    oauth: Oauth = Field(Oauth(), validate_default=True)
+    callbacks: Callbacks = Callbacks()
+    management: Management = Management()
+    kafka: Kafka = Field(default_factory=lambda: Kafka.model_validate({}))
+    registry: Registry = Field(default_factory=lambda: Registry.model_validate({}))
+    topics: Topics = Topics()
+    dead_letters: DeadLetters = DeadLetters()
+    spool: Spool = Spool()
+    privacy: Privacy = Privacy()
+    catalogue: CatalogueFolder = CatalogueFolder()
+    shutdown: Shutdown = Shutdown()
+    logs: Logs = Logs()
+
+    @field_validator("oauth")
+    @classmethod
+    def _clients_have_keys(cls, value: Oauth, info: ValidationInfo) -> Oauth:
+        who, http = info.data.get("authentication"), info.data.get("http")
+        if who and not value.signing_keys and any(one.kind == "oauth" for one in who.credentials.values()):
+            raise ValueError("a credential of the kind oauth needs a key that signs its tokens: set oauth.signing_keys")
+        if http and f"{value.path}/".startswith(f"{http.path}/"):
+            raise ValueError("path must not stand below http.path, where a URL token stands")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file; the other sources of the library are not ours."""
+        assert isinstance(init_settings, GivenSource)
+        given = dict(init_settings.init_kwargs)
+        environment = given.pop("environment", {})
+        return (_Environment(settings_cls, environment), GivenSource(settings_cls, given))
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, with the content of files in place of `..._FILE`."""
+
+    def __init__(self, settings_cls: type[BaseSettings], environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in self._environment.items()}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Return what a table's JSON says, else the text itself: it is refused with all that is wrong, not alone."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
+def load_for_tools(file: Path | None = None) -> Settings:
+    """Read the settings for commands that let nobody in: who may call need not be said, nor be right."""
+    others = {name: value for name, value in os.environ.items() if not _says_who_may_call(name.removesuffix("_FILE"))}
+    return _load(file, others, authentication={"allow_anyone": True}, oauth={})
+
+
+def _says_who_may_call(name: str) -> bool:
+    tables = (f"{PREFIX}AUTHENTICATION__", f"{PREFIX}OAUTH__")
+    return name.startswith(tables) and is_variable(name)
+
+
+def load(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from a TOML file (none: the defaults) and the environment (none: the process's own).
+
+    Raises:
+        ConfigurationInvalid: with every problem found, in words.
+    """
+    return _load(file, os.environ if environment is None else environment)
+
+
+def _load(file: Path | None, environment: Mapping[str, str], **instead: Any) -> Settings:
+    """Read the settings, with tables `instead` of the file's."""
+    problems: list[str] = []
+    # Without the table its default would be made, and fail, apart from all the others.
+    given = {"authentication": {}, **(_read_toml(file, problems) if file else {}), **instead}
+    variables = _read_environment(environment, problems)
+    try:
+        settings = Settings(**given, environment=variables)  # type: ignore[call-arg]
+    except ValidationError as invalid:
+        # A dict, since a client's property of a wrong type fails as each of the types that it may have.
+        problems += dict.fromkeys(_in_words(error) for error in invalid.errors(include_input=False, include_url=False))
+    if problems:
+        raise ConfigurationInvalid(problems)
+    return settings
+
+
+def producer_properties(settings: Settings) -> dict[str, str | int | float | bool]:
+    """Return the producer's whole configuration: the users' part, then what the delivery promise hangs on."""
+    return {
+        **settings.kafka.client,
+        **settings.kafka.producer,
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        # Else a broker makes a missing topic when we ask for it, with its own partition count and not compacted.
+        "allow.auto.create.topics": False,
+        "delivery.timeout.ms": int(settings.kafka.delivery_timeout_seconds * 1000),
+        "message.max.bytes": max_message_bytes(settings),
+    }
+
+
+def in_its_table(settings: Settings, problem: str) -> str:
+    """Return what is wrong with the producer's property (`kafka: name: ...`) with the table that it stands in."""
+    name = problem.removeprefix("kafka: ").partition(": ")[0]
+    for table, properties in (("producer", settings.kafka.producer), ("client", settings.kafka.client)):
+        if name in properties:
+            return problem.replace("kafka: ", f"kafka.{table}: ", 1)
+    return problem
+
+
+def max_message_bytes(settings: Settings) -> int:
+    """Return the size of the largest record, in bytes: a whole body and what belongs to it."""
+    return settings.http.max_body_bytes + ENVELOPE_BYTES
+
+
+def environment_names() -> frozenset[str]:
+    """Return the name of every setting as an environment variable; those of clients' own properties are open-ended."""
+    return frozenset(f"{PREFIX}{table.upper()}__{name.upper()}" for table, name in _names())
+
+
+def is_variable(name: str) -> bool:
+    """Return whether an environment variable, without `_FILE`, is one of a setting."""
+    own = name.removeprefix(PREFIX)
+    return name in environment_names() or own.startswith(PASS_THROUGH) or OPEN_ENDED.fullmatch(own) is not None
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    for table, field in Settings.model_fields.items():
+        model = field.annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        for name, inner in model.model_fields.items():
+            if f"{table.upper()}__{name.upper()}__" not in PASS_THROUGH:
+                assert inner.annotation is not None
+                yield table, name
+
+
+def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"{file}: cannot be read ({error.strerror}); give --config a file that exists")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: is not TOML: {error}")
+    return {}
+
+
+def _read_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """Return our variables, files read; report unknown names."""
+    variables: dict[str, str] = {}
+    for name, value in environment.items():
+        if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(f"{name}={value}"):
+            continue
+        plain = name.removesuffix("_FILE")
+        if not is_variable(plain):
+            problems.append(f"{name}: there is no such setting; config/connector.toml lists them all")
+        elif plain == name:
+            variables[name] = value
+        elif plain in environment:
+            problems.append(f"{name}: {plain} is set too; keep one of them")
+        else:
+            try:
+                variables[plain] = Path(value).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(f"{name}: the file cannot be read ({getattr(error, 'strerror', 'not UTF-8')})")
+    return variables
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    location = [str(part) for part in error["loc"]]
+    where = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: there is no such setting; config/connector.toml lists them all"
+    if len(location) == 4 and "__".join(location[:2]).upper() + "__" in PASS_THROUGH:
+        return f"{'.'.join(location[:3])}: Input should be a text, a number, true or false"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
