@@ -18,7 +18,7 @@ from benchmarks.contenders import HIDES_IDS, STARTS, Running, running, written_b
 from benchmarks.cores import Cores
 from benchmarks.report import Figures, report, rounded, table
 from benchmarks.workloads import WORKLOADS, Workload
-from connector import catalogue as catalogues
+from connector.catalogue import read_catalogue
 
 _OUTAGE: Final = "outage"
 _QUICK_SECONDS: Final = 2
@@ -68,7 +68,7 @@ def main() -> int:
 def _on_a_stack(
     brokers: int, names: Sequence[str], arguments: argparse.Namespace, given: Cores, folder: Path, result: dict[str, Any]
 ) -> None:
-    topics = [*baseline.TOPICS.values(), *(record_type.topic for record_type in catalogues.load())]
+    topics = [*baseline.TOPICS.values(), *(record_type.topic for record_type in read_catalogue())]
     starting = stack.started(folder, topics, embedded=arguments.embedded) if brokers == 1 else stack.cluster(folder, topics)
     with starting as broker:
         if broker is None:
@@ -86,7 +86,7 @@ def _on_a_stack(
                     continue
                 for contender in workload.contenders:
                     if contender not in started:
-                        written = written_by(contender, catalogues.load())
+                        written = written_by(contender, read_catalogue())
                         looked_up = broker.keeps_records and contender not in HIDES_IDS
                         starts = running(STARTS[contender], written, broker, given, folder, keeps_records=looked_up)
                         started[contender] = open_things.enter_context(starts)

@@ -28,7 +28,7 @@ from benchmarks.callbacks import ID, NUMBER, TIME, templates
 from benchmarks.contenders import BRIDGE, STARTS, running, written_by
 from benchmarks.cores import Cores
 from benchmarks.stack import Stack
-from connector import catalogue as catalogues
+from connector.catalogue import read_catalogue
 from tests.callbacks import messages_of
 from tests.stack.ports import free_ports
 
@@ -57,7 +57,7 @@ def main() -> int:
         return 2
     told: dict[str, Any] = {"machine": machine.described(), "cores": given.described()}
     cores.keep_to(given)
-    topics = [record_type.topic for record_type in catalogues.load()]
+    topics = [record_type.topic for record_type in read_catalogue()]
     with tempfile.TemporaryDirectory(prefix="floor-") as name, stack.started(Path(name), topics) as broker:
         if broker.kafka is None:
             print("the real Kafka is needed (Java and Maven)", file=sys.stderr)
@@ -74,7 +74,7 @@ def _measured(broker: Stack, given: Cores, folder: Path, seconds: int) -> dict[s
     caller = load.Caller(load.write_templates(folder / "templates", templates()), given.load)
     with running(
         STARTS[BRIDGE],
-        written_by(BRIDGE, catalogues.load()),
+        written_by(BRIDGE, read_catalogue()),
         broker,
         given,
         folder,

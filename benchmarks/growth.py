@@ -23,8 +23,7 @@ from benchmarks.callbacks import statuses, templates
 from benchmarks.contenders import BASELINE, BRIDGE, STARTS, Run, Running, Start, running, written_by
 from benchmarks.cores import Cores
 from benchmarks.outage import MEMORY_SECONDS, sampled
-from connector import catalogue as catalogues
-from connector.catalogue import Catalogue
+from connector.catalogue import Catalogue, read_catalogue
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "performance"
 FILE: Final = "growth.json"
@@ -63,7 +62,7 @@ class Scene:
     @contextmanager
     def started(self, name: str, start: Start | None = None, catalogue: Catalogue | None = None) -> Iterator[Running]:
         """Start a contender."""
-        written = written_by(name, catalogue or catalogues.load())
+        written = written_by(name, catalogue or read_catalogue())
         keeps = self.broker.keeps_records
         with running(start or STARTS[name], written, self.broker, self.cores, self.folder, keeps_records=keeps) as one:
             yield one
@@ -81,7 +80,7 @@ def main() -> int:
     told |= {"machine": machine.described(), "cores": wanted.described(), "seconds": arguments.seconds}
     cores.keep_to(wanted)
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    topics = [*baseline.TOPICS.values(), *(record_type.topic for record_type in catalogues.load())]
+    topics = [*baseline.TOPICS.values(), *(record_type.topic for record_type in read_catalogue())]
     with tempfile.TemporaryDirectory(prefix="growth-") as name, stack.started(Path(name), topics) as broker:
         told["broker"] = broker.broker
         stack.registered(broker.registry_url)
@@ -176,7 +175,7 @@ def memory(scene: Scene) -> Iterator[Point]:
     samples: list[float] = []
     keeps_nothing = running(
         STARTS[BRIDGE],
-        written_by(BRIDGE, catalogues.load()),
+        written_by(BRIDGE, read_catalogue()),
         scene.broker,
         scene.cores,
         scene.folder,

@@ -25,7 +25,7 @@ from benchmarks import check, load, servers, stack
 from benchmarks.callbacks import templates
 from benchmarks.contenders import BRIDGE, written_by
 from benchmarks.cores import Cores, keep_to, share_out
-from connector import catalogue as catalogues
+from connector.catalogue import read_catalogue
 
 _WARM_UP_SECONDS: Final = 3
 _UNTIL_KNOWN_SECONDS: Final = 12
@@ -47,7 +47,7 @@ def main() -> int:
         print("two cores are needed: one for the server, one for load and broker", file=sys.stderr)
         return 2
     keep_to(cores)
-    topics = [record_type.topic for record_type in catalogues.load()]
+    topics = [record_type.topic for record_type in read_catalogue()]
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as name,
         stack.started(Path(name), topics) as running,
@@ -71,7 +71,7 @@ def measured(running: stack.Stack, cores: Cores, folder: Path, seconds: int, out
     run = secrets.token_hex(4)
     with servers.bridge(running, cores.server, folder) as server:
         caller.send(server.url, secrets.token_hex(4), _WARM_UP_SECONDS)
-        topics = check.Topics(running.bootstrap_servers, written_by(BRIDGE, catalogues.load()))
+        topics = check.Topics(running.bootstrap_servers, written_by(BRIDGE, read_catalogue()))
         direct = caller.send(server.url, f"{run}a", seconds)
         running.kafka.freeze()
         # Until it is known; nothing waits for Kafka any more then, and what is measured is the spool alone.

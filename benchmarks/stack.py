@@ -16,11 +16,10 @@ import uvicorn
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from connector import catalogue as catalogues
-from connector.catalogue import Catalogue
+from connector.catalogue import Catalogue, read_catalogue
 from connector.dev.embedded.broker import EmbeddedBroker
 from connector.dev.embedded.registry import create_registry
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker
@@ -77,8 +76,8 @@ def started(folder: Path, topics: Sequence[str], *, embedded: bool = False) -> I
 
 def registered(registry_url: str, prefix: str = "") -> Catalogue:
     """Register the connector's schemas, for topics with a prefix of their own by wish; return the catalogue."""
-    catalogue = catalogues.load(None, prefix) if prefix else catalogues.load()
-    registry = Registry(registry_url)
+    catalogue = read_catalogue(None, prefix) if prefix else read_catalogue()
+    registry = RegistryClient(registry_url)
     for record_type in catalogue:
         registry.register(record_type)
     return catalogue

@@ -25,7 +25,7 @@ from benchmarks.cores import Cores
 from benchmarks.load import Load
 from benchmarks.servers import Server
 from benchmarks.stack import Stack
-from connector import catalogue as catalogues
+from connector.catalogue import read_catalogue
 
 FILE: Final = "where.json"
 _SAMPLES_PER_SECOND: Final = 499
@@ -59,7 +59,7 @@ def main() -> int:
         return 2
     told: dict[str, Any] = {"machine": machine.described(), "cores": given.described(), "load": arguments.load}
     cores.keep_to(given)
-    topics = [record_type.topic for record_type in catalogues.load()]
+    topics = [record_type.topic for record_type in read_catalogue()]
     with tempfile.TemporaryDirectory(prefix="where-") as name, stack.started(Path(name), topics) as broker:
         told["broker"] = broker.broker
         stack.registered(broker.registry_url)

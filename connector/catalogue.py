@@ -104,17 +104,17 @@ def folder_of(settings: Settings) -> Path:
     return Path(settings.catalogue.folder) if settings.catalogue.folder else data_folder()
 
 
-def of(settings: Settings) -> Catalogue:
+def load_catalogue(settings: Settings) -> Catalogue:
     """Return the catalogue as the settings have it: their folder, prefix, raw topic and privacy.
 
     Raises:
         ConfigurationInvalid: with every problem found.
     """
     policy = Policy.of(settings.privacy)
-    return load(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw, policy=policy)
+    return read_catalogue(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw, policy=policy)
 
 
-def load(
+def read_catalogue(
     folder: Path | None = None,
     prefix: str = "kaleyra.whatsapp.",
     *,

@@ -11,8 +11,7 @@ import typer
 import uvloop
 
 from connector import __version__, logs
-from connector import catalogue as catalogues
-from connector.catalogue import Catalogue
+from connector.catalogue import Catalogue, folder_of, load_catalogue, read_catalogue
 from connector.commands import dev as dev_command
 from connector.commands import docs as docs_command
 from connector.commands import doctor as doctor_command
@@ -33,10 +32,10 @@ from connector.instance.preflight import load_startable
 from connector.instance.supervisor import Supervisor
 from connector.privacy.policy import Policy
 from connector.records import REASONS
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from connector.replay.selection import MAX_ATTEMPTS, Selection, require_reasons, time_of
 from connector.seals import NO_KEYS, Seals
-from connector.settings import tables as settings_of
+from connector.settings.load import load_settings_for_tools
 from connector.settings.tables import Settings
 
 app = typer.Typer(
@@ -104,7 +103,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show what a callback would become, without any server."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     logs.configure(loaded.logs)
     policy = Policy.of(loaded.privacy)
     raw = explain_command.callback_of(file, query, policy.seals, is_form=form)
@@ -159,7 +158,7 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Show decoded records as they arrive."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     logs.configure(loaded.logs)
     tail_command.run(loaded, _catalogue(loaded), topic or (), from_beginning=from_beginning, count=count, as_json=as_json)
 
@@ -178,8 +177,8 @@ def privacy(
     as_json: AsJson = False,
 ) -> None:
     """Show every personal field, its class, and what the settings make of it."""
-    loaded = settings_of.load_for_tools(config)
-    privacy_command.run(catalogues.of(loaded), every=every, as_json=as_json)
+    loaded = load_settings_for_tools(config)
+    privacy_command.run(load_catalogue(loaded), every=every, as_json=as_json)
 
 
 @app.command()
@@ -195,18 +194,18 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Take a person's profile off the contacts topic, and tell what else may hold data of the person, and until when."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     logs.configure(loaded.logs)
     whom = forget_command.person_of(person, old_key or (), also_plain=also_plain)
-    forget_command.run(loaded, catalogues.of(loaded), whom, dry_run=dry_run, as_json=as_json)
+    forget_command.run(loaded, load_catalogue(loaded), whom, dry_run=dry_run, as_json=as_json)
 
 
 @schemas.command("list")
 def schemas_list(*, config: Config = None, as_json: AsJson = False) -> None:
     """Show each of our schemas: its release, and what the registry knows of it."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     with closing(_registry(loaded)) as registry:
-        schemas_command.list_schemas(_catalogue(loaded), catalogues.folder_of(loaded), registry, as_json=as_json)
+        schemas_command.list_schemas(_catalogue(loaded), folder_of(loaded), registry, as_json=as_json)
 
 
 @schemas.command("check")
@@ -217,8 +216,8 @@ def schemas_check(
     as_json: AsJson = False,
 ) -> None:
     """Check our schemas without a server: Avro, our rules, and every released version."""
-    loaded = settings_of.load_for_tools(config)
-    checked = schemas_command.check(catalogues.folder_of(loaded), loaded.topics.prefix, as_json=as_json)
+    loaded = load_settings_for_tools(config)
+    checked = schemas_command.check(folder_of(loaded), loaded.topics.prefix, as_json=as_json)
     registered = None
     if registry:
         with closing(_registry(loaded)) as asked:
@@ -235,7 +234,7 @@ def schemas_diff(
     as_json: AsJson = False,
 ) -> None:
     """Show field by field what differs between the registered schemas and ours."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     with closing(_registry(loaded)) as registry:
         schemas_command.diff(_catalogue(loaded), registry, record_type or (), version, as_json=as_json)
 
@@ -243,8 +242,8 @@ def schemas_diff(
 @schemas.command("register")
 def schemas_register(*, config: Config = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Check our schemas, then set their compatibility level and register them; what is right stays as it is."""
-    loaded = settings_of.load_for_tools(config)
-    register_command.check_first(catalogues.folder_of(loaded), loaded.topics.prefix)
+    loaded = load_settings_for_tools(config)
+    register_command.check_first(folder_of(loaded), loaded.topics.prefix)
     with closing(_registry(loaded)) as registry:
         register_command.register(_catalogue(loaded), registry, dry_run=dry_run, as_json=as_json)
 
@@ -258,10 +257,10 @@ def schemas_export(
     as_json: AsJson = False,
 ) -> None:
     """Write every registered version of our schemas into a folder, with an index of ids and fingerprints."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     with closing(_registry(loaded)) as registry:
         asked = None if released else registry
-        export_command.export(_whole_catalogue(loaded), catalogues.folder_of(loaded), asked, folder, as_json=as_json)
+        export_command.export(_whole_catalogue(loaded), folder_of(loaded), asked, folder, as_json=as_json)
 
 
 @schemas.command("release")
@@ -269,35 +268,35 @@ def schemas_release(
     version: Annotated[str, typer.Argument(help="Three numbers, as 1.4.0.")], *, config: Config = None, as_json: AsJson = False
 ) -> None:
     """Check our schemas, then keep those that changed in avro/released/ under a version, for good."""
-    loaded = settings_of.load_for_tools(config)
-    schemas_command.check(catalogues.folder_of(loaded), loaded.topics.prefix, as_json=False)
-    export_command.release(_whole_catalogue(loaded), catalogues.folder_of(loaded), version, as_json=as_json)
+    loaded = load_settings_for_tools(config)
+    schemas_command.check(folder_of(loaded), loaded.topics.prefix, as_json=False)
+    export_command.release(_whole_catalogue(loaded), folder_of(loaded), version, as_json=as_json)
 
 
 @schemas.command("docs")
 def schemas_docs(*, config: Config = None) -> None:
     """Print the page of topics: every field, where it comes from and what it means."""
-    typer.echo(docs_command.page(_whole_catalogue(settings_of.load_for_tools(config))), nl=False)
+    typer.echo(docs_command.page(_whole_catalogue(load_settings_for_tools(config))), nl=False)
 
 
 @topics.command("list")
 def topics_list(*, config: Config = None, as_json: AsJson = False) -> None:
     """Show what is wanted of each topic, and what Kafka has."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     topics_command.list_topics(loaded, _catalogue(loaded), as_json=as_json)
 
 
 @topics.command("check")
 def topics_check(*, config: Config = None, as_json: AsJson = False) -> None:
     """Compare Kafka's topics with the catalogue."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     topics_command.check(loaded, _catalogue(loaded), as_json=as_json)
 
 
 @topics.command("create")
 def topics_create(*, config: Config = None, dry_run: DryRun = False, alter: Alter = False, as_json: AsJson = False) -> None:
     """Make the topics that are missing; existing ones are not changed unless you say --alter."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     topics_command.create(loaded, _catalogue(loaded), dry_run=dry_run, alter=alter, as_json=as_json)
 
 
@@ -320,7 +319,7 @@ def replay_dead_letters(  # noqa: PLR0913 - an argument an option
     as_json: AsJson = False,
 ) -> None:
     """Replay dead letters, after what was wrong is mended; what fails again is a dead letter again."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     logs.configure(loaded.logs)
     from_time = time_of(since, "--since") if since is not None else None
     selection = Selection(
@@ -347,7 +346,7 @@ def replay_raw(  # noqa: PLR0913 - an argument an option
     as_json: AsJson = False,
 ) -> None:
     """Replay every callback of a span of time from the topic raw, which topics.raw switches on."""
-    loaded = settings_of.load_for_tools(config)
+    loaded = load_settings_for_tools(config)
     logs.configure(loaded.logs)
     since, until = time_of(from_, "--from"), time_of(to, "--to")
     if since >= until:
@@ -373,21 +372,21 @@ def _now() -> int:
 
 def _catalogue(loaded: Settings) -> Catalogue:
     """Return the catalogue for what looks at no person, and needs no key: nothing is hidden."""
-    return catalogues.load(catalogues.folder_of(loaded), loaded.topics.prefix, raw=loaded.topics.raw)
+    return read_catalogue(folder_of(loaded), loaded.topics.prefix, raw=loaded.topics.raw)
 
 
 def _whole_catalogue(loaded: Settings) -> Catalogue:
     """Return the catalogue with what the settings may have switched off."""
-    return catalogues.load(catalogues.folder_of(loaded), loaded.topics.prefix, raw=True)
+    return read_catalogue(folder_of(loaded), loaded.topics.prefix, raw=True)
 
 
 def _catalogue_of_events(loaded: Settings, policy: Policy) -> Catalogue:
     """Return the catalogue without the copies of whole callbacks."""
-    return catalogues.load(catalogues.folder_of(loaded), loaded.topics.prefix, policy=policy)
+    return read_catalogue(folder_of(loaded), loaded.topics.prefix, policy=policy)
 
 
-def _registry(loaded: Settings) -> Registry:
-    return Registry(loaded.registry.url, loaded.registry.client)
+def _registry(loaded: Settings) -> RegistryClient:
+    return RegistryClient(loaded.registry.url, loaded.registry.client)
 
 
 def main() -> None:

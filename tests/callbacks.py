@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import fastavro
 
 from connector.auth.authenticate import Credentials
-from connector.catalogue import Catalogue, load
+from connector.catalogue import Catalogue, read_catalogue
 from connector.errors import NoRoom
 from connector.metrics import Metrics
 from connector.pipeline.acknowledge import TOO_LARGE
@@ -245,13 +245,13 @@ class MemorySink:
 @functools.cache
 def catalogue() -> Catalogue:
     """Return the catalogue of the checkout, loaded once."""
-    return load()
+    return read_catalogue()
 
 
 @functools.cache
 def whole_catalogue() -> Catalogue:
     """Return the catalogue with the copies of whole callbacks, loaded once."""
-    return load(raw=True)
+    return read_catalogue(raw=True)
 
 
 def schema_ids(of: Catalogue) -> dict[str, int]:

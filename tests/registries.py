@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connector.catalogue import RecordType
 from connector.dev.embedded.registry import create_registry
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from tests.stack.ports import free_ports
 
 _SECONDS: Final = 10.0
@@ -74,7 +74,7 @@ class EmbeddedRegistry:
 
     def register(self, record_types: Iterable[RecordType]) -> None:
         """Register schemas in this order: ids are given one after the other."""
-        registry = Registry(self.url)
+        registry = RegistryClient(self.url)
         for record_type in record_types:
             registry.register(record_type)
         registry.close()

@@ -22,7 +22,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from connector.catalogue import Catalogue, load
+from connector.catalogue import Catalogue, read_catalogue
 from tests.stack.ports import free_ports
 
 TOKEN: Final = "invented-token-0123456789"
@@ -74,7 +74,7 @@ class Addresses(NamedTuple):
 
     def catalogue(self) -> Catalogue:
         """Return the catalogue with the topics of this bridge."""
-        return load(None, self.prefix)
+        return read_catalogue(None, self.prefix)
 
 
 class Process:

@@ -29,9 +29,10 @@ from connector.http.listener import PlainServer, bind
 from connector.instance.worker import Worker
 from connector.kafka.producers import check_properties
 from connector.kafka.reader import Reader
-from connector.registry.client import Registry
-from connector.settings import tables as settings_of
-from connector.settings.tables import Logs, Settings
+from connector.registry.client import RegistryClient
+from connector.settings.load import load_settings_for_tools
+from connector.settings.producer import in_its_table, producer_properties
+from connector.settings.tables import Logs, Registry, Settings, Spool, Tls
 
 _HOST = "127.0.0.1"
 _QUIET_SECONDS = 0.5
@@ -40,7 +41,7 @@ _SAMPLE = "tests/samples/document/full.json"
 
 def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
     """Run the embedded stack until Ctrl-C or SIGTERM."""
-    given = settings_of.load_for_tools(file)
+    given = load_settings_for_tools(file)
     if ready_file and not ready_file.parent.is_dir():
         raise ConfigurationInvalid([f"{ready_file}: there is no such folder; give --ready-file one that exists"])
     listening = bind(_HOST, port, "--port")
@@ -48,9 +49,9 @@ def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as
     broker = EmbeddedBroker()
     registry_url = f"http://{_HOST}:{registry_socket.getsockname()[1]}"
     loaded = _with_embedded(given, broker.bootstrap_servers, registry_url)
-    problems = check_properties(settings_of.producer_properties(loaded))
+    problems = check_properties(producer_properties(loaded))
     if problems:
-        raise ConfigurationInvalid([settings_of.in_its_table(loaded, problem) for problem in problems])
+        raise ConfigurationInvalid([in_its_table(loaded, problem) for problem in problems])
     logs.configure(Logs(level="warning", format=loaded.logs.format))
     stack = _Stack(loaded, broker, listening, registry_socket, management_socket)
     uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))
@@ -63,11 +64,9 @@ def _with_embedded(loaded: Settings, bootstrap_servers: str, registry_url: str) 
             "producer": {**loaded.kafka.producer, "statistics.interval.ms": 100},
         }
     )
-    registry = settings_of.Registry(url=registry_url, client={})
+    registry = Registry(url=registry_url, client={})
     # The embedded broker is never away; and a spool belongs to the instance of `serve` that it was named for.
-    return loaded.model_copy(
-        update={"kafka": kafka, "registry": registry, "spool": settings_of.Spool(), "tls": settings_of.Tls()}
-    )
+    return loaded.model_copy(update={"kafka": kafka, "registry": registry, "spool": Spool(), "tls": Tls()})
 
 
 class _Stack:
@@ -130,13 +129,13 @@ class _Stack:
 
     def _prepare(self) -> None:
         catalogue = self._worker.bridge.catalogue
-        registry = Registry(self._settings.registry.url)
+        registry = RegistryClient(self._settings.registry.url)
         for record_type in catalogue:
             registry.register(record_type)
         self._broker.create_topics(record_type.topic for record_type in catalogue)
 
     async def _show_records(self, stopping: asyncio.Event, *, as_json: bool) -> None:
-        registry = Registry(self._settings.registry.url)
+        registry = RegistryClient(self._settings.registry.url)
         reader = Reader(self._settings.kafka.client, registry.schema_text)
         topics = [record_type.topic for record_type in self._worker.bridge.catalogue]
         await asyncio.to_thread(reader.assign, topics, from_beginning=True)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from connector.catalogue import Catalogue, data_folder
 from connector.commands import show
 from connector.errors import ConfigurationInvalid
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from connector.schemas.versions import decoded, fingerprint, laid_out, read_released, release_of, write_release
 
 _INDEX = "index.json"
@@ -30,7 +30,7 @@ class _Exported(NamedTuple):
     text: str
 
 
-def export(catalogue: Catalogue, folder: Path, registry: Registry | None, target: Path, *, as_json: bool) -> None:
+def export(catalogue: Catalogue, folder: Path, registry: RegistryClient | None, target: Path, *, as_json: bool) -> None:
     """Write every registered version of our subjects into a new folder; without a registry, every released one.
 
     Raises:
@@ -71,7 +71,7 @@ def _last(folder: Path, name: str) -> str:
     return read_released(folder)[name][-1].label
 
 
-def _registered(catalogue: Catalogue, folder: Path, registry: Registry) -> list[_Exported]:
+def _registered(catalogue: Catalogue, folder: Path, registry: RegistryClient) -> list[_Exported]:
     released = read_released(folder)
     exported = []
     for record_type in catalogue:

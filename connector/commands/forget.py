@@ -23,7 +23,8 @@ from connector.pipeline.people import comparable
 from connector.privacy.keyed import Keyed
 from connector.privacy.policy import holds_whole_callbacks
 from connector.records import KafkaMessage
-from connector.settings.tables import Settings, in_its_table, max_message_bytes, producer_properties
+from connector.settings.producer import in_its_table, max_message_bytes, producer_properties
+from connector.settings.tables import Settings
 from connector.topics.broker import Broker
 from connector.topics.retention import kept
 

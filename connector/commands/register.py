@@ -10,7 +10,7 @@ from typing import NamedTuple
 from connector.catalogue import Catalogue, RecordType
 from connector.commands import schemas, show
 from connector.errors import ConfigurationInvalid, OtherSideFailed, RegistryFailed, RegistryRefused
-from connector.registry.client import LEVEL, Registered, Registry
+from connector.registry.client import LEVEL, Registered, RegistryClient
 from connector.schemas.check import against_registered
 
 _COLUMNS = ("record_type", "subject", "id", "version", "state", "level")
@@ -43,7 +43,7 @@ def check_first(folder: Path, prefix: str) -> None:
         raise ConfigurationInvalid([*invalid.problems, _NOTHING]) from None
 
 
-def register(catalogue: Catalogue, registry: Registry, *, dry_run: bool, as_json: bool) -> None:
+def register(catalogue: Catalogue, registry: RegistryClient, *, dry_run: bool, as_json: bool) -> None:
     """Register what is not registered, and say what was done.
 
     Raises:
@@ -73,7 +73,9 @@ def _would_be(there: Registered, level: str | None) -> _Done:
     return _Done(*there, state, "unchanged" if level == LEVEL else f"would be set: {level or 'none'} → {LEVEL}")
 
 
-def _register_all(registry: Registry, known: list[tuple[RecordType, Registered]], levels: dict[str, str | None]) -> list[_Done]:
+def _register_all(
+    registry: RegistryClient, known: list[tuple[RecordType, Registered]], levels: dict[str, str | None]
+) -> list[_Done]:
     """Register one after the other; a registry that fails is not asked further, one that refuses a schema is."""
     done: list[_Done] = []
     failed = False
@@ -87,7 +89,9 @@ def _register_all(registry: Registry, known: list[tuple[RecordType, Registered]]
     return done
 
 
-def _register_one(registry: Registry, record_type: RecordType, there: Registered, level: str | None) -> tuple[_Done, bool]:
+def _register_one(
+    registry: RegistryClient, record_type: RecordType, there: Registered, level: str | None
+) -> tuple[_Done, bool]:
     """Set the level, then register; return what was done, and whether the registry failed altogether."""
     told = "unchanged"
     try:
@@ -106,7 +110,7 @@ def _register_one(registry: Registry, record_type: RecordType, there: Registered
 
 
 def _asked_again(
-    registry: Registry, record_type: RecordType, there: Registered
+    registry: RegistryClient, record_type: RecordType, there: Registered
 ) -> tuple[str, str, int | None, int | None, str]:
     """Tell what is there after a failure: what timed out may have been done all the same."""
     if there.schema_id is not None:

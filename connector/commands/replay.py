@@ -15,11 +15,12 @@ from connector.kafka.sink import KafkaSink
 from connector.metrics import Metrics
 from connector.pipeline.encode import encoders, iso
 from connector.pipeline.flow import Flow
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from connector.replay.backlog import Backlog
 from connector.replay.replay import Counting, Nowhere, Replay, Report
 from connector.replay.selection import Selection
-from connector.settings.tables import Settings, in_its_table, max_message_bytes, producer_properties
+from connector.settings.producer import in_its_table, max_message_bytes, producer_properties
+from connector.settings.tables import Settings
 
 HEADER = "replayed_at"
 """Stands on every record that a replay makes: when the replay began."""
@@ -54,7 +55,7 @@ class _Run:
 
     async def carry(self, progress: Progress) -> None:
         """Replay all that there is."""
-        registry = Registry(self._settings.registry.url, self._settings.registry.client)
+        registry = RegistryClient(self._settings.registry.url, self._settings.registry.client)
         client = {**self._settings.kafka.client, **self._settings.kafka.consumer}
         backlog = Backlog(client, self.topic, self.group, registry.schema_text)
         try:

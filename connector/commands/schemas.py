@@ -8,7 +8,7 @@ from connector.catalogue import Catalogue, RecordType
 from connector.commands import show
 from connector.errors import ConfigurationInvalid
 from connector.mapping.compiler import published
-from connector.registry.client import RegisteredVersion, Registry
+from connector.registry.client import RegisteredVersion, RegistryClient
 from connector.schemas.check import Checked, against_registered
 from connector.schemas.check import check as check_files
 from connector.schemas.differences import differences
@@ -18,7 +18,7 @@ from connector.schemas.violation import Violation
 _LISTED = ("record_type", "subject", "fingerprint", "release", "version", "id", "latest_version", "state")
 
 
-def list_schemas(catalogue: Catalogue, folder: Path, registry: Registry, *, as_json: bool) -> None:
+def list_schemas(catalogue: Catalogue, folder: Path, registry: RegistryClient, *, as_json: bool) -> None:
     """Show each of our schemas: what it is here, what was released of it, and what the registry knows."""
     released = read_released(folder)
     rows = []
@@ -44,7 +44,7 @@ def check(folder: Path, prefix: str, *, as_json: bool) -> Checked:
     return checked
 
 
-def check_registered(catalogue: Catalogue, registry: Registry, *, as_json: bool) -> int:
+def check_registered(catalogue: Catalogue, registry: RegistryClient, *, as_json: bool) -> int:
     """Check against every version that the registry has; return how many there are.
 
     Raises:
@@ -64,7 +64,7 @@ def say_all_is_well(checked: Checked, registered: int | None, *, as_json: bool) 
     show.out.print(f"{checked.schemas} schemas keep the rules, also against {compared} versions", highlight=False)
 
 
-def registered_versions(registry: Registry, record_type: RecordType) -> list[Version]:
+def registered_versions(registry: RegistryClient, record_type: RecordType) -> list[Version]:
     """Return every version of a record type's subject, the oldest first."""
     found = (registry.version(record_type.subject, number) for number in registry.versions(record_type.subject))
     return [as_version(version) for version in found if version]
@@ -75,7 +75,9 @@ def as_version(registered: RegisteredVersion) -> Version:
     return Version(f"registered version {registered.version}", registered.text, decoded(registered.text))
 
 
-def diff(catalogue: Catalogue, registry: Registry, record_types: Sequence[str], number: int | None, *, as_json: bool) -> None:
+def diff(
+    catalogue: Catalogue, registry: RegistryClient, record_types: Sequence[str], number: int | None, *, as_json: bool
+) -> None:
     """Show field by field what differs between the registered schemas and ours; docs do not count."""
     if unknown := [name for name in record_types if name not in catalogue.record_types]:
         known = ", ".join(catalogue.record_types)
@@ -95,7 +97,7 @@ def diff(catalogue: Catalogue, registry: Registry, record_types: Sequence[str], 
             show.out.print(f"{told['record_type']} {what[told['state']]}", highlight=False)
 
 
-def _compared(record_type: RecordType, registry: Registry, number: int | None) -> dict[str, Any]:
+def _compared(record_type: RecordType, registry: RegistryClient, number: int | None) -> dict[str, Any]:
     head = {"record_type": record_type.name, "subject": record_type.subject}
     there = registry.version(record_type.subject, number)
     if there is None:

@@ -6,7 +6,7 @@ from connector.catalogue import Catalogue
 from connector.commands import show
 from connector.errors import ConfigurationInvalid
 from connector.kafka.reader import Reader, Record
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from connector.settings.tables import Settings
 
 
@@ -14,7 +14,7 @@ def run(
     settings: Settings, catalogue: Catalogue, topics: Sequence[str], *, from_beginning: bool, count: int, as_json: bool
 ) -> None:
     """Print records until `count` are shown (0: for ever) or Ctrl-C."""
-    registry = Registry(settings.registry.url, settings.registry.client)
+    registry = RegistryClient(settings.registry.url, settings.registry.client)
     reader = Reader({**settings.kafka.client, **settings.kafka.consumer}, registry.schema_text)
     try:
         reader.assign(_full_names(catalogue, settings.topics.prefix, topics), from_beginning=from_beginning)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from connector import catalogue as catalogues
-from connector.catalogue import Catalogue
+from connector.catalogue import Catalogue, folder_of, load_catalogue
 from connector.doctor.findings import CONFIGURATION, SCHEMA_FILES, Finding, of_failure
 from connector.errors import ConfigurationInvalid
 from connector.http import tls
 from connector.kafka.producers import check_properties
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from connector.schemas.check import check
-from connector.settings import tables as settings_of
+from connector.settings.load import load_settings, load_settings_for_tools
+from connector.settings.producer import producer_properties
 from connector.settings.tables import Settings
 
 Value = TypeVar("Value")
@@ -31,23 +31,23 @@ class Configuration:
 def read(file: Path | None) -> Configuration:
     """Read and try all of it; every problem is a finding, none is raised."""
     problems: list[str] = []
-    settings = _tried(lambda: settings_of.load(file), problems)
+    settings = _tried(lambda: load_settings(file), problems)
     if settings is None:
         # That nobody may call yet stops `serve`, and none of the other checks.
         settings = _tried(lambda: _without_callers(file), [])
     if settings is None:
         return Configuration(None, None, _findings(problems, None))
     loaded = settings
-    catalogue = _tried(lambda: catalogues.of(loaded), problems)
-    problems += check_properties(settings_of.producer_properties(loaded))
+    catalogue = _tried(lambda: load_catalogue(loaded), problems)
+    problems += check_properties(producer_properties(loaded))
     _tried(lambda: tls.context(loaded.tls), problems)
-    _tried(lambda: Registry(loaded.registry.url, loaded.registry.client).close(), problems)
+    _tried(lambda: RegistryClient(loaded.registry.url, loaded.registry.client).close(), problems)
     return Configuration(settings, catalogue, _findings(problems, catalogue))
 
 
 def check_schema_files(settings: Settings) -> Iterator[Finding]:
     """Tell what is wrong with our schemas by themselves; what keeps the catalogue from being read is told above."""
-    checked = check(catalogues.folder_of(settings), settings.topics.prefix)
+    checked = check(folder_of(settings), settings.topics.prefix)
     violations = [violation for violation in checked.violations if violation.rule != "catalogue"]
     for violation in violations:
         yield of_failure(SCHEMA_FILES, ConfigurationInvalid([str(violation)]))
@@ -57,7 +57,7 @@ def check_schema_files(settings: Settings) -> Iterator[Finding]:
 
 
 def _without_callers(file: Path | None) -> Settings:
-    loaded = settings_of.load_for_tools(file)
+    loaded = load_settings_for_tools(file)
     # Only the tools let anybody in: it is nobody's setting.
     return loaded.model_copy(update={"authentication": loaded.authentication.model_copy(update={"allow_anyone": False})})
 

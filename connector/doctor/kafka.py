@@ -11,7 +11,8 @@ from connector.catalogue import Catalogue
 from connector.doctor.findings import Finding, State, not_checked, of_failure
 from connector.errors import ConfigurationInvalid, KafkaFailed
 from connector.kafka.producers import Producers, check_properties
-from connector.settings.tables import Settings, producer_properties
+from connector.settings.producer import producer_properties
+from connector.settings.tables import Settings
 from connector.topics.broker import Broker, Cluster
 from connector.topics.deviations import Deviation, Seen, deviations
 from connector.topics.wanted import Wanted

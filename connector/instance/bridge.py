@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from connector import catalogue as catalogues
 from connector.auth.authenticate import Credentials
+from connector.catalogue import load_catalogue
 from connector.errors import KafkaAway, OtherSideFailed
 from connector.http.token_endpoint import TokenDesk
 from connector.instance.dead_letter_alarm import DeadLetterAlarm
@@ -26,10 +26,11 @@ from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Sink
 from connector.pipeline.ports import Spool
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from connector.registry.id_cache import IdCache
 from connector.registry.schema_ids import SchemaIds
-from connector.settings.tables import Settings, max_message_bytes, producer_properties
+from connector.settings.producer import max_message_bytes, producer_properties
+from connector.settings.tables import Settings
 from connector.spool.drain import DRAINS, Drain
 from connector.spool.intake import DiskSpool
 
@@ -49,7 +50,7 @@ class Bridge:
     def __init__(self, settings: Settings, own_folder: Path | None = None, clock: Callable[[], int] = time.time_ns) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.catalogue = catalogues.of(settings)
+        self.catalogue = load_catalogue(settings)
         self._circuit = Circuit()
         self.sink = KafkaSink(producer_properties(settings), self._circuit)
         self._credentials = Credentials.of(settings.authentication, settings.oauth)
@@ -58,7 +59,7 @@ class Bridge:
         self._drain: Drain | None = None
         self._clock = clock
         self._alarm = DeadLetterAlarm(settings.dead_letters)
-        registry = Registry(settings.registry.url, settings.registry.client)
+        registry = RegistryClient(settings.registry.url, settings.registry.client)
         self._schema_ids = SchemaIds(registry, self.catalogue, self._id_cache(own_folder), self.metrics)
         # What carries callbacks once all is proven, and what is offered to them now.
         self._proven: Flow | None = None

@@ -5,12 +5,13 @@ What is wrong is told at once, before a port is opened or a running worker is re
 
 from pathlib import Path
 
-from connector import catalogue as catalogues
+from connector.catalogue import load_catalogue
 from connector.errors import ConfigurationInvalid
 from connector.http import tls
 from connector.kafka.producers import check_properties
-from connector.registry.client import Registry
-from connector.settings import tables as settings_of
+from connector.registry.client import RegistryClient
+from connector.settings.load import load_settings
+from connector.settings.producer import in_its_table, producer_properties
 from connector.settings.tables import Settings
 
 
@@ -20,9 +21,9 @@ def load_startable(file: Path | None) -> Settings:
     Raises:
         ConfigurationInvalid: with every problem found, in words.
     """
-    loaded = settings_of.load(file)
-    problems = [settings_of.in_its_table(loaded, told) for told in check_properties(settings_of.producer_properties(loaded))]
-    for made in (catalogues.of, _registry, _tls):
+    loaded = load_settings(file)
+    problems = [in_its_table(loaded, told) for told in check_properties(producer_properties(loaded))]
+    for made in (load_catalogue, _registry, _tls):
         try:
             made(loaded)
         except ConfigurationInvalid as invalid:
@@ -33,7 +34,7 @@ def load_startable(file: Path | None) -> Settings:
 
 
 def _registry(loaded: Settings) -> None:
-    Registry(loaded.registry.url, loaded.registry.client).close()
+    RegistryClient(loaded.registry.url, loaded.registry.client).close()
 
 
 def _tls(loaded: Settings) -> None:

@@ -43,7 +43,7 @@ class RegisteredVersion(NamedTuple):
     text: str
 
 
-class Registry:
+class RegistryClient:
     """A client of one registry, which may have several URLs, joined by commas; `properties` are the client's own names.
 
     All methods block. All raise `RegistryFailed` when the registry does not answer, or not as a registry does, and

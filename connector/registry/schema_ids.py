@@ -17,7 +17,7 @@ from connector.catalogue import RecordType
 from connector.errors import NotRegistered, RegistryFailed
 from connector.logs import event
 from connector.metrics import Metrics
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from connector.registry.id_cache import IdCache
 
 _NAMED_AT_MOST: Final = 3
@@ -26,7 +26,9 @@ _NAMED_AT_MOST: Final = 3
 class SchemaIds:
     """Ids by record type: `find` them once, then `check` them now and then."""
 
-    def __init__(self, registry: Registry, record_types: Iterable[RecordType], cache: IdCache | None, metrics: Metrics) -> None:
+    def __init__(
+        self, registry: RegistryClient, record_types: Iterable[RecordType], cache: IdCache | None, metrics: Metrics
+    ) -> None:
         self._registry = registry
         self._record_types = tuple(record_types)
         self._cache = cache

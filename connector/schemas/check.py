@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from connector import catalogue as catalogues
-from connector.catalogue import RecordType
+from connector.catalogue import RecordType, read_catalogue
 from connector.errors import ConfigurationInvalid, NotAvro
 from connector.mapping.compatibility import parse
 from connector.mapping.compiler import published
@@ -108,7 +107,7 @@ def _of_the_catalogue(folder: Path, prefix: str, told: Sequence[Violation]) -> I
     """Yield what keeps the catalogue from being loaded, unless a better word for it was found before."""
     known = {violation.schema for violation in told if violation.rule in ("json", "avro", "no enum")}
     try:
-        catalogues.load(folder, prefix)
+        read_catalogue(folder, prefix)
     except ConfigurationInvalid as invalid:
         for problem in invalid.problems:
             where, _, fault = problem.partition(": ")

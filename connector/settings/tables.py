@@ -1,15 +1,12 @@
-"""The settings: `config/connector.toml`, then the environment, then secrets from files named by `..._FILE`.
+"""The tables of config/connector.toml as frozen models: every setting with its default, unit and check.
 
-`load` reads them and reports every problem at once. Nothing is read at import. Secrets never show in a `repr`.
-Below `kafka.client`, `kafka.producer`, `kafka.consumer` and `registry.client` stand the clients' own names: nested TOML
-tables are joined with dots, and underscores of environment names are dots.
+`load` makes them. Secrets never show in a `repr`. Below `kafka.client`, `kafka.producer`, `kafka.consumer` and
+`registry.client` are the clients' own names: nested TOML tables are joined with dots, and underscores of environment names
+are dots.
 """
 
-import os
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
@@ -25,7 +22,6 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     StringConstraints,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -34,11 +30,12 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import InitSettingsSource as GivenSource
 
-from connector.errors import ConfigurationInvalid
 from connector.records import ProfileKey
 from connector.seals import read_keys
 
 PREFIX: Final = "CONNECTOR_"
+NAME: Final = r"[a-z0-9]+(?:_[a-z0-9]+)*"
+"""What users call a credential or a signing key of theirs."""
 RESERVED: Final = (
     "acks",
     "request.required.acks",
@@ -53,21 +50,6 @@ RESERVED: Final = (
 
 ENVELOPE_BYTES: Final = 65536
 """What a record may have beyond the body of its callback: headers, the other fields of a dead letter."""
-
-_SERVICE_LINK: Final = re.compile(
-    r"CONNECTOR_(?:[A-Z0-9]+_)*?(?:"
-    r"SERVICE_HOST=.*|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT=(?:tcp|udp|sctp)://.*|"
-    r"PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:=(?:tcp|udp|sctp)://.*|_ADDR=.*|_PORT=[0-9]+|_PROTO=(?:tcp|udp|sctp)))"
-)
-"""What Kubernetes puts into the environment for a Service named `connector` or `connector-…`; none of it is a setting."""
-
-_NAME: Final = r"[a-z0-9]+(?:_[a-z0-9]+)*"
-OPEN_ENDED: Final = re.compile(
-    rf"(?:AUTHENTICATION__CREDENTIALS__{_NAME}__[a-z]+(?:_[a-z]+)*|OAUTH__SIGNING_KEYS__{_NAME})", re.IGNORECASE
-)
-"""Variables, without their prefix, of what has a name of the user's own."""
-
-PASS_THROUGH: Final = ("KAFKA__CLIENT__", "KAFKA__PRODUCER__", "KAFKA__CONSUMER__", "REGISTRY__CLIENT__")
 
 
 def _dotted(table: Any) -> Any:
@@ -136,7 +118,7 @@ class Http(_Table):
         return value
 
 
-Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME}$", max_length=40)]
+Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$", max_length=40)]
 """What users call a credential or a key: small letters and digits, parted by single underscores, as a variable can say it."""
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")]
 Networks = Annotated[
@@ -507,131 +489,3 @@ class _Environment(EnvSettingsSource):
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
             return value
-
-
-def load_for_tools(file: Path | None = None) -> Settings:
-    """Read the settings for commands that let nobody in: who may call need not be said, nor be right."""
-    others = {name: value for name, value in os.environ.items() if not _says_who_may_call(name.removesuffix("_FILE"))}
-    return _load(file, others, authentication={"allow_anyone": True}, oauth={})
-
-
-def _says_who_may_call(name: str) -> bool:
-    tables = (f"{PREFIX}AUTHENTICATION__", f"{PREFIX}OAUTH__")
-    return name.startswith(tables) and is_variable(name)
-
-
-def load(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from a TOML file (none: the defaults) and the environment (none: the process's own).
-
-    Raises:
-        ConfigurationInvalid: with every problem found, in words.
-    """
-    return _load(file, os.environ if environment is None else environment)
-
-
-def _load(file: Path | None, environment: Mapping[str, str], **instead: Any) -> Settings:
-    """Read the settings, with tables `instead` of the file's."""
-    problems: list[str] = []
-    # Without the table its default would be made, and fail, apart from all the others.
-    given = {"authentication": {}, **(_read_toml(file, problems) if file else {}), **instead}
-    variables = _read_environment(environment, problems)
-    try:
-        settings = Settings(**given, environment=variables)  # type: ignore[call-arg]
-    except ValidationError as invalid:
-        # A dict, since a client's property of a wrong type fails as each of the types that it may have.
-        problems += dict.fromkeys(_in_words(error) for error in invalid.errors(include_input=False, include_url=False))
-    if problems:
-        raise ConfigurationInvalid(problems)
-    return settings
-
-
-def producer_properties(settings: Settings) -> dict[str, str | int | float | bool]:
-    """Return the producer's whole configuration: the users' part, then what the delivery promise hangs on."""
-    return {
-        **settings.kafka.client,
-        **settings.kafka.producer,
-        "acks": "all",
-        "enable.idempotence": True,
-        "partitioner": "murmur2_random",
-        # Else a broker makes a missing topic when we ask for it, with its own partition count and not compacted.
-        "allow.auto.create.topics": False,
-        "delivery.timeout.ms": int(settings.kafka.delivery_timeout_seconds * 1000),
-        "message.max.bytes": max_message_bytes(settings),
-    }
-
-
-def in_its_table(settings: Settings, problem: str) -> str:
-    """Return what is wrong with the producer's property (`kafka: name: ...`) with the table that it stands in."""
-    name = problem.removeprefix("kafka: ").partition(": ")[0]
-    for table, properties in (("producer", settings.kafka.producer), ("client", settings.kafka.client)):
-        if name in properties:
-            return problem.replace("kafka: ", f"kafka.{table}: ", 1)
-    return problem
-
-
-def max_message_bytes(settings: Settings) -> int:
-    """Return the size of the largest record, in bytes: a whole body and what belongs to it."""
-    return settings.http.max_body_bytes + ENVELOPE_BYTES
-
-
-def environment_names() -> frozenset[str]:
-    """Return the name of every setting as an environment variable; those of clients' own properties are open-ended."""
-    return frozenset(f"{PREFIX}{table.upper()}__{name.upper()}" for table, name in _names())
-
-
-def is_variable(name: str) -> bool:
-    """Return whether an environment variable, without `_FILE`, is one of a setting."""
-    own = name.removeprefix(PREFIX)
-    return name in environment_names() or own.startswith(PASS_THROUGH) or OPEN_ENDED.fullmatch(own) is not None
-
-
-def _names() -> Iterator[tuple[str, str]]:
-    for table, field in Settings.model_fields.items():
-        model = field.annotation
-        assert isinstance(model, type)
-        assert issubclass(model, BaseModel)
-        for name, inner in model.model_fields.items():
-            if f"{table.upper()}__{name.upper()}__" not in PASS_THROUGH:
-                assert inner.annotation is not None
-                yield table, name
-
-
-def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        problems.append(f"{file}: cannot be read ({error.strerror}); give --config a file that exists")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems.append(f"{file}: is not TOML: {error}")
-    return {}
-
-
-def _read_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """Return our variables, files read; report unknown names."""
-    variables: dict[str, str] = {}
-    for name, value in environment.items():
-        if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(f"{name}={value}"):
-            continue
-        plain = name.removesuffix("_FILE")
-        if not is_variable(plain):
-            problems.append(f"{name}: there is no such setting; config/connector.toml lists them all")
-        elif plain == name:
-            variables[name] = value
-        elif plain in environment:
-            problems.append(f"{name}: {plain} is set too; keep one of them")
-        else:
-            try:
-                variables[plain] = Path(value).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                problems.append(f"{name}: the file cannot be read ({getattr(error, 'strerror', 'not UTF-8')})")
-    return variables
-
-
-def _in_words(error: Mapping[str, Any]) -> str:
-    location = [str(part) for part in error["loc"]]
-    where = ".".join(location)
-    if error["type"] == "extra_forbidden":
-        return f"{where}: there is no such setting; config/connector.toml lists them all"
-    if len(location) == 4 and "__".join(location[:2]).upper() + "__" in PASS_THROUGH:
-        return f"{'.'.join(location[:3])}: Input should be a text, a number, true or false"
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}"

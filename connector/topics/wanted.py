@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from connector.catalogue import RecordType
-from connector.settings.tables import Settings, max_message_bytes
+from connector.settings.producer import max_message_bytes
+from connector.settings.tables import Settings
 
 _DAY_MS: Final = 24 * 3600 * 1000
 REPLAYED: Final = ("dead_letters", "raw")

@@ -19,7 +19,8 @@ from typer.main import get_command
 
 from connector.cli import app
 from connector.instance.supervisor import longest_stop_seconds
-from connector.settings import tables as settings
+from connector.settings.load import PASS_THROUGH, environment_names, load_settings
+from connector.settings.tables import PREFIX, Settings
 from tests.stack.versions import APICURIO_VERSION, KAFKA_VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -87,18 +88,18 @@ def prepared_commands() -> list[list[str]]:
 
 
 def is_a_setting(name: str) -> bool:
-    known = settings.environment_names()
+    known = environment_names()
     # Below these the names are librdkafka's and the registry client's own.
-    passed_through = tuple(settings.PREFIX + table for table in settings.PASS_THROUGH)
+    passed_through = tuple(PREFIX + table for table in PASS_THROUGH)
     return name in known or name.removesuffix("_FILE") in known or name.startswith(passed_through)
 
 
-def loaded_settings(name: str, token_file: Path) -> settings.Settings:
+def loaded_settings(name: str, token_file: Path) -> Settings:
     """Load what a service of the compose file would, with a token of our own."""
     token_file.write_text("invented-token-of-32-characters0\n", encoding="utf-8")
     mounted = {"/run/secrets/url_token": str(token_file)}
     environment = {key: mounted.get(value, value) for key, value in service(name)["environment"].items()}
-    return settings.load(ROOT / "config" / "connector.toml", environment)
+    return load_settings(ROOT / "config" / "connector.toml", environment)
 
 
 def locked_names(lock_file: Path) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from connector.catalogue import RecordType, load
+from connector.catalogue import RecordType, read_catalogue
 from connector.cli import app, main
 from connector.commands.docs import page
 from connector.mapping.places import fields_within
@@ -67,7 +67,7 @@ def test_settings_on_the_page_of_privacy_are_taken() -> None:
     given = tomllib.loads(block)["privacy"]
     policy = Policy.of(Privacy.model_validate({**given, "hash_key": "an invented key of 32 characters"}))
     assert not policy.keeps_all
-    assert load(policy=policy).policy is policy
+    assert read_catalogue(policy=policy).policy is policy
 
 
 def test_command_shows_what_the_settings_make_of_every_field(

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from connector.catalogue import load
+from connector.catalogue import read_catalogue
 from connector.cli import app
 from connector.commands.show import plain
 from connector.privacy.policy import Policy
@@ -62,7 +62,7 @@ def test_example_opens_what_tail_prints(tmp_path: Path) -> None:
     file.write_text("\n".join(keys), encoding="utf-8")
     lines = []
     for order in (keys, keys[::-1], []):
-        of = load(policy=Policy.of(Privacy(seal_keys=SecretStr("\n".join(order)))))
+        of = read_catalogue(policy=Policy.of(Privacy(seal_keys=SecretStr("\n".join(order)))))
         (letter,) = flow(of=of).messages_of(raw(b'{"strange": "caff\xc3\xa8"}', query="a=b"))
         lines.append(json.dumps({"topic": letter.topic, "value": plain(decoded(letter, of))}))
     assert "caff" not in lines[0] + lines[1]

@@ -26,8 +26,7 @@ from pydantic import SecretStr
 
 from connector import logs
 from connector.auth.authenticate import Credentials
-from connector.catalogue import Catalogue
-from connector.catalogue import load as load_catalogue
+from connector.catalogue import Catalogue, read_catalogue
 from connector.commands.forget import person_of
 from connector.http.app import create_app, create_management_app
 from connector.http.listener import Listener, bind
@@ -39,7 +38,8 @@ from connector.pipeline.split import split
 from connector.privacy.policy import Policy, holds_whole_callbacks
 from connector.records import Answer, KafkaMessage, RawCallback, Request
 from connector.seals import Seals, printable
-from connector.settings.tables import Logs, Privacy, load
+from connector.settings.load import load_settings
+from connector.settings.tables import Logs, Privacy
 from tests import servers
 from tests.callbacks import (
     SAMPLES,
@@ -330,7 +330,7 @@ def test_callbacks_from_meta_are_told_once_a_minute_with_what_to_do_and_nothing_
 
 def asked(app: Any, path: str, body: bytes) -> int:
     """Ask an application behind the real listener, in a thread of its own."""
-    http = load(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}).http
+    http = load_settings(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}).http
     listening = bind("127.0.0.1", 0)
     port = listening.getsockname()[1]
     listener = Listener(app, http, drain_timeout_seconds=1)
@@ -353,7 +353,7 @@ class FailingSink(MemorySink):
 def test_fault_of_the_sink_is_told_by_its_place_alone(written: Callable[[], str]) -> None:
     metrics = Metrics()
     carrier = flow(FailingSink(), metrics=metrics)
-    http = load(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}).http
+    http = load_settings(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}).http
     app = create_app(http, lambda: carrier, metrics)
     assert asked(app, f"{http.path}/{servers.TOKEN}?{QUERY}", GOOD) == 503
     text = written()
@@ -487,7 +487,7 @@ def of_whole_callbacks(of: Catalogue) -> set[str]:
 
 @pytest.mark.parametrize("rules", [HIDDEN, SEALED], ids=["hidden", "sealed"])
 def test_hidden_numbers_stand_in_no_record_of_any_sample(rules: Privacy) -> None:
-    of = load_catalogue(policy=Policy.of(rules))
+    of = read_catalogue(policy=Policy.of(rules))
     carrier, keeping = flow(of=of), flow()
     topics = set()
     found_in_clear = 0
@@ -510,14 +510,14 @@ def test_hidden_numbers_stand_in_no_record_of_any_sample(rules: Privacy) -> None
 @pytest.mark.parametrize("body", BODIES)
 def test_sealed_and_hidden_callbacks_leave_nothing_of_a_person_on_kafka(body: bytes) -> None:
     query = f"{QUERY}={NUMBER}"
-    for one in flow(of=load_catalogue(policy=Policy.of(SEALED))).messages_of(raw(body, query=query)):
+    for one in flow(of=read_catalogue(policy=Policy.of(SEALED))).messages_of(raw(body, query=query)):
         everything = everything_in(one)
         assert not [mark for mark in (*MARKS, HASH_KEY) if mark.encode() in everything], one
 
 
 def test_sealed_query_of_a_get_leaves_nothing_of_a_person_on_kafka() -> None:
     query = urlencode({"name": NAME, "phone": NUMBER, "text": TEXT, "wamid": WAMID})
-    (letter,) = flow(of=load_catalogue(policy=Policy.of(SEALED))).messages_of(raw(b"", method="GET", query=query))
+    (letter,) = flow(of=read_catalogue(policy=Policy.of(SEALED))).messages_of(raw(b"", method="GET", query=query))
     assert not [mark for mark in MARKS if mark.encode() in everything_in(letter)]
 
 
@@ -535,7 +535,7 @@ OTHER_SHAPES = {
 
 @pytest.mark.parametrize("shape", OTHER_SHAPES)
 def test_hidden_callbacks_of_other_shapes_leave_nothing_of_a_person_on_kafka(shape: str) -> None:
-    records = flow(of=load_catalogue(policy=Policy.of(SEALED))).messages_of(OTHER_SHAPES[shape])
+    records = flow(of=read_catalogue(policy=Policy.of(SEALED))).messages_of(OTHER_SHAPES[shape])
     assert records
     for one in records:
         assert not [mark for mark in MARKS if mark.encode() in everything_in(one)], one
@@ -588,7 +588,7 @@ def values() -> Iterator[Any]:
     yield Outcome([Failure(sink.messages[0], "MSG_SIZE_TOO_LARGE", for_good=True)], [])
     yield Request([(b"x-kaleyra", HEADER_SECRET.encode()), (b"user-agent", NAME.encode())], TRIED_TOKEN)
     yield Credentials(b"x-kaleyra", HEADER_SECRET.encode(), servers.TOKEN.encode())
-    settings = load(
+    settings = load_settings(
         None,
         {
             "CONNECTOR_AUTHENTICATION__URL_TOKEN": servers.TOKEN,

@@ -17,8 +17,8 @@ from pydantic import BaseModel, SecretStr
 
 from connector.errors import ConfigurationInvalid
 from connector.http.listener import bind
-from connector.settings import tables as settings
-from connector.settings.tables import PASS_THROUGH, PREFIX, Settings, environment_names, is_variable
+from connector.settings.load import PASS_THROUGH, environment_names, is_variable, load_settings
+from connector.settings.tables import PREFIX, RESERVED, Settings
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "config" / "connector.toml"
@@ -130,7 +130,7 @@ def test_values_of_the_file_have_the_types_of_the_code() -> None:
 
 
 def test_file_loads_as_it_stands() -> None:
-    assert settings.load(FILE, ANYBODY) == settings.load(None, ANYBODY)
+    assert load_settings(FILE, ANYBODY) == load_settings(None, ANYBODY)
 
 
 def test_every_setting_has_a_comment_above_it() -> None:
@@ -156,7 +156,7 @@ def test_every_table_of_client_properties_is_explained() -> None:
 def test_reserved_names_stand_in_the_file() -> None:
     words = set(re.findall(r"[a-z.]+[a-z]", FILE.read_text(encoding="utf-8")))
     aliases = {"request.required.acks"}
-    assert set(settings.RESERVED) - aliases <= words
+    assert set(RESERVED) - aliases <= words
 
 
 def test_variables_are_those_of_the_settings() -> None:
@@ -169,17 +169,17 @@ def test_variable_sets_its_setting(name: str, kind: Any, default: Any, tmp_path:
     assert wanted != default
     text = json.dumps(wanted) if isinstance(wanted, bool | dict | list) else str(wanted)
     beside = {**ANYBODY, **COMPANIONS.get(name, {})}
-    assert value_in(settings.load(FILE, {**beside, variable_of(name): text}), name) == wanted
+    assert value_in(load_settings(FILE, {**beside, variable_of(name): text}), name) == wanted
     beside.pop(variable_of(name), None)
     secret = tmp_path / "secret"
     secret.write_text(f"{text}\n", encoding="utf-8")
-    assert value_in(settings.load(FILE, {**beside, f"{variable_of(name)}_FILE": str(secret)}), name) == wanted
+    assert value_in(load_settings(FILE, {**beside, f"{variable_of(name)}_FILE": str(secret)}), name) == wanted
 
 
 @pytest.mark.parametrize("table", PASS_THROUGH)
 def test_variable_sets_a_client_property(table: str) -> None:
     outer, inner = table.lower().removesuffix("__").split("__")
-    loaded = settings.load(FILE, {**ANYBODY, f"{PREFIX}{table}SOME_OWN_NAME": "value"})
+    loaded = load_settings(FILE, {**ANYBODY, f"{PREFIX}{table}SOME_OWN_NAME": "value"})
     assert getattr(getattr(loaded, outer), inner)["some.own.name"] == "value"
 
 

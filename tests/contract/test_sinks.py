@@ -17,7 +17,8 @@ from connector.errors import KafkaFailed, NoRoom
 from connector.kafka.sink import KafkaSink
 from connector.pipeline.outcome import Outcome, Sink
 from connector.records import KafkaMessage
-from connector.settings.tables import load, producer_properties
+from connector.settings.load import load_settings
+from connector.settings.producer import producer_properties
 from tests.callbacks import MemorySink
 from tests.servers import eventually
 from tests.stack.kafka import KafkaBroker
@@ -296,7 +297,7 @@ def properties(kafka: KafkaBroker, **more: Any) -> dict[str, Any]:
         "CONNECTOR_KAFKA__PRODUCER__QUEUE_BUFFERING_MAX_KBYTES": "256",
         "CONNECTOR_KAFKA__PRODUCER__STATISTICS_INTERVAL_MS": "100",
     }
-    return {**producer_properties(load(None, environment)), "log_level": 0, **more}
+    return {**producer_properties(load_settings(None, environment)), "log_level": 0, **more}
 
 
 @asynccontextmanager

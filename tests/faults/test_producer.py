@@ -21,7 +21,8 @@ from connector.dev.embedded.broker import EmbeddedBroker
 from connector.kafka.sink import KafkaSink
 from connector.pipeline.outcome import Outcome
 from connector.records import KafkaMessage
-from connector.settings.tables import load, producer_properties
+from connector.settings.load import load_settings
+from connector.settings.producer import producer_properties
 from tests.stack.kafka import KafkaBroker
 
 OUT_OF_ORDER_SEQUENCE = 45
@@ -153,7 +154,7 @@ def properties(bootstrap_servers: str) -> dict[str, Any]:
         "CONNECTOR_KAFKA__CLIENT__BOOTSTRAP_SERVERS": bootstrap_servers,
         "CONNECTOR_KAFKA__PRODUCER__STATISTICS_INTERVAL_MS": "100",
     }
-    return producer_properties(load(None, environment))
+    return producer_properties(load_settings(None, environment))
 
 
 async def replaced(sink: KafkaSink, times: int = 1) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.catalogue import load
-from connector.registry.client import Registry
+from connector.catalogue import read_catalogue
+from connector.registry.client import RegistryClient
 from tests import servers
 from tests.callbacks import envelope, message
 from tests.servers import Environment, Served, TopicsReader, eventually, post
@@ -94,8 +94,8 @@ def test_roll_back_starts_with_its_own_version_which_is_not_the_latest(
         send(old, "old")
         found = read(old, 2)
     subject = f"{settings['CONNECTOR_TOPICS__PREFIX']}texts-value"
-    text = next(one for one in load(None, settings["CONNECTOR_TOPICS__PREFIX"]) if one.subject == subject)
-    registry = Registry(apicurio.url)
+    text = next(one for one in read_catalogue(None, settings["CONNECTOR_TOPICS__PREFIX"]) if one.subject == subject)
+    registry = RegistryClient(apicurio.url)
     known = registry.look_up(text)
     registry.close()
     assert (known.schema_id, known.version) == (found["old"][0], 1)
@@ -176,8 +176,8 @@ def sources(server: Served) -> set[str]:
 
 
 def register_the_other_way_round(registry: ApicurioRegistry, prefix: str) -> None:
-    client = Registry(registry.url)
-    for record_type in reversed(list(load(None, prefix))):
+    client = RegistryClient(registry.url)
+    for record_type in reversed(list(read_catalogue(None, prefix))):
         client.register(record_type)
     client.close()
 

@@ -13,7 +13,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from connector.catalogue import load
+from connector.catalogue import read_catalogue
 from connector.records import Json, KafkaMessage
 from tests import servers
 from tests.callbacks import METADATA, REJECTED, SAMPLES, catalogue, decoded, envelope, flow, order, raw
@@ -44,7 +44,7 @@ def next_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def written(next_folder: Path) -> dict[str, list[tuple[KafkaMessage, KafkaMessage]]]:
     """By record type: what the samples become today, and with the next version."""
-    today, later = catalogue(), load(next_folder)
+    today, later = catalogue(), read_catalogue(next_folder)
     flows = flow(of=today), flow(of=later)
     pairs: dict[str, list[tuple[KafkaMessage, KafkaMessage]]] = {name: [] for name in NAMES}
     names = {record_type.topic: record_type.name for record_type in today}
@@ -59,7 +59,7 @@ def written(next_folder: Path) -> dict[str, list[tuple[KafkaMessage, KafkaMessag
 def test_reader_of_today_reads_the_records_of_the_next_version(
     name: str, next_folder: Path, written: dict[str, list[tuple[KafkaMessage, KafkaMessage]]]
 ) -> None:
-    today, later = catalogue().record_types[name], load(next_folder).record_types[name]
+    today, later = catalogue().record_types[name], read_catalogue(next_folder).record_types[name]
     assert written[name]
     for old, new in written[name]:
         assert new.value != old.value
@@ -70,7 +70,7 @@ def test_reader_of_today_reads_the_records_of_the_next_version(
 def test_reader_of_the_next_version_reads_the_records_of_today(
     name: str, next_folder: Path, written: dict[str, list[tuple[KafkaMessage, KafkaMessage]]]
 ) -> None:
-    today, later = catalogue().record_types[name], load(next_folder).record_types[name]
+    today, later = catalogue().record_types[name], read_catalogue(next_folder).record_types[name]
     for old, _ in written[name]:
         found = read_by(later.published_text, old, today.published_text)
         assert found[ADDED] is None
@@ -128,7 +128,7 @@ def test_reader_with_one_version_reads_the_records_of_both(
     rolled_out: Addresses, next_folder: Path, node_modules: Path, version: str
 ) -> None:
     topic = f"{rolled_out.prefix}orders"
-    schema = load(None if version == "today" else next_folder).record_types["order"].published_text
+    schema = read_catalogue(None if version == "today" else next_folder).record_types["order"].published_text
     expected: dict[str, object] = {f"wamid.{number}": None for number in (1, 2, 3, 4)}
     if version == "next":
         expected["wamid.3"] = "new"

@@ -6,12 +6,12 @@ import uvloop
 
 from connector import logs
 from connector.instance.supervisor import Supervisor
-from connector.settings import tables as settings
+from connector.settings.load import load_settings
 
 
 def main() -> int:
     """Serve; return the exit code."""
-    loaded = settings.load()
+    loaded = load_settings()
     logs.configure(loaded.logs)
     return uvloop.run(Supervisor(loaded, None, int(sys.argv[3]), worker="tests.outages.worker").run())
 

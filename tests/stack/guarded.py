@@ -13,7 +13,7 @@ from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperatio
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
-from connector import catalogue
+from connector.catalogue import read_catalogue
 from tests import servers
 from tests.certificates import Authority
 from tests.servers import Environment, eventually
@@ -105,7 +105,7 @@ class Guarded:
 
     def topics(self) -> set[str]:
         """Return the names of all topics of the bridge."""
-        return {record_type.topic for record_type in catalogue.load(None, self._prefix)}
+        return {record_type.topic for record_type in read_catalogue(None, self._prefix)}
 
     def allow(self, operation: AclOperation, topics: Iterable[str]) -> None:
         """Allow the bridge's user an operation. The broker knows it a moment later."""

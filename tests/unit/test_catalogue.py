@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.catalogue import ANY_TYPE, RecordType, data_folder, load
+from connector.catalogue import ANY_TYPE, RecordType, data_folder, read_catalogue
 from connector.errors import ConfigurationInvalid
 from connector.mapping.compiler import ATTRIBUTES, ROOTS
 from connector.records import REASONS, Json
@@ -100,7 +100,7 @@ def append(folder: Path, toml: str) -> None:
 
 def problems_of(folder: Path) -> tuple[str, ...]:
     with pytest.raises(ConfigurationInvalid) as refused:
-        load(folder)
+        read_catalogue(folder)
     return refused.value.problems
 
 
@@ -289,7 +289,7 @@ def test_new_type_needs_a_schema_and_a_table_and_no_python(folder: Path) -> None
     (folder / "avro" / "hologram.avsc").write_text(json.dumps(schema))
     append(folder, '[hologram]\nfrom = "messages"\ntypes = ["hologram"]\ntopic = "holograms"\nkeyed_by = "wa_id"\n')
 
-    extended = load(folder)
+    extended = read_catalogue(folder)
     given = [message(message_type="hologram", hologram={"depth": "12"}), message(message_type="telegram")]
     records = flow(of=extended).messages_of(raw(envelope(given)))
 
@@ -301,13 +301,13 @@ def test_new_type_needs_a_schema_and_a_table_and_no_python(folder: Path) -> None
 
 
 def test_prefix_is_put_before_every_topic(folder: Path) -> None:
-    assert {record_type.topic for record_type in load(folder, prefix="test.")} == {
+    assert {record_type.topic for record_type in read_catalogue(folder, prefix="test.")} == {
         f"test.{record_type.topic.removeprefix('kaleyra.whatsapp.')}" for record_type in RECORD_TYPES
     }
 
 
 def test_callbacks_are_kept_as_received_only_when_switched_on() -> None:
-    off, on_ = load(), load(raw=True)
+    off, on_ = read_catalogue(), read_catalogue(raw=True)
 
     assert off.raw is None
     assert on_.raw is not None
@@ -433,6 +433,6 @@ def test_settings_of_a_topic_are_read(folder: Path) -> None:
         f'[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "films"\npartitions = 3\nreplication_factor = 2\n{settings}\n',
     )
 
-    film = load(folder).record_types["film"]
+    film = read_catalogue(folder).record_types["film"]
     assert (film.partitions, film.replication_factor) == (3, 2)
     assert film.topic_config == {"retention.ms": "-1", "preallocate": "true", "compression.type": "zstd"}

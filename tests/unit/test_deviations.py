@@ -8,13 +8,14 @@ import pytest
 
 from connector.catalogue import Catalogue
 from connector.pipeline import encode
-from connector.settings.tables import load, max_message_bytes
+from connector.settings.load import load_settings
+from connector.settings.producer import max_message_bytes
 from connector.topics.deviations import AHEAD_MS, OLDEST_MS, Deviation, Seen, TopicState, deviations, worst
 from connector.topics.wanted import Wanted
 from tests.callbacks import catalogue, whole_catalogue
 
 CATALOGUE: Final[Catalogue] = catalogue()
-SETTINGS: Final = load(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"})
+SETTINGS: Final = load_settings(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"})
 WANTED: Final = Wanted.of(SETTINGS)
 DAY_MS: Final = 24 * 3600 * 1000
 REPLAYED_MS: Final = str(OLDEST_MS + 14 * DAY_MS)

@@ -11,14 +11,15 @@ from typing import Any, Final
 
 import pytest
 
-from connector import catalogue as catalogues
+from connector.catalogue import load_catalogue
 from connector.doctor import kafka, machine, spool
 from connector.doctor.certificate import check_certificate
 from connector.doctor.examine import side_by_side
 from connector.doctor.findings import Finding, exit_code, not_checked
 from connector.doctor.personal import check_personal
 from connector.doctor.registry import difference
-from connector.settings.tables import Http, Settings, Spool, Tls, load
+from connector.settings.load import load_settings
+from connector.settings.tables import Http, Settings, Spool, Tls
 from connector.spool.file import Aside
 from connector.topics.broker import Cluster
 from connector.topics.deviations import Seen, TopicState
@@ -33,7 +34,7 @@ MIB: Final = 1024 * 1024
 
 def settings(**more: str) -> Settings:
     given = {f"CONNECTOR_{name}": value for name, value in more.items()}
-    return load(None, {"CONNECTOR_AUTHENTICATION__URL_TOKEN": "invented-token-0123456789", **given})
+    return load_settings(None, {"CONNECTOR_AUTHENTICATION__URL_TOKEN": "invented-token-0123456789", **given})
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ SEALED: Final = {"PRIVACY__SEAL_KEYS": f"k:{'A' * 43}="}
 
 def personal(**more: str) -> list[Finding]:
     loaded = settings(**more)
-    return list(check_personal(loaded, catalogues.of(loaded)))
+    return list(check_personal(loaded, load_catalogue(loaded)))
 
 
 def test_whole_callbacks_are_named_with_who_needs_to_read_them() -> None:

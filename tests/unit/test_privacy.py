@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.catalogue import Catalogue, load
+from connector.catalogue import Catalogue, read_catalogue
 from connector.errors import ConfigurationInvalid
 from connector.mapping.compiler import ROOTS, compile_schema
 from connector.privacy.keyed import Keyed
 from connector.privacy.masks import masked, masked_degrees, masked_phone
 from connector.privacy.policy import Policy
 from connector.records import EMPTY, Json, KafkaMessage
+from connector.settings.load import load_settings
 from connector.settings.tables import Privacy
-from connector.settings.tables import load as load_settings
 from tests.callbacks import (
     NUMBER,
     RECEIVED_AT,
@@ -48,7 +48,7 @@ texts = st.text(max_size=40)
 
 @functools.cache
 def _under(rules: str) -> Catalogue:
-    return load(policy=Policy.of(Privacy(**json.loads(rules))))
+    return read_catalogue(policy=Policy.of(Privacy(**json.loads(rules))))
 
 
 def under(**rules: Any) -> Catalogue:
@@ -211,7 +211,7 @@ def test_nothing_of_a_class_is_left_in_any_sample(pii: str, outcome: str) -> Non
         beside |= {"latitude": "drop", "longitude": "drop"}
     # Raw JSON holds values of every class.
     rules = {**HASHED, "phone": "keep", "content": "mask", pii: outcome, "fields": beside}
-    of, kept = under(**rules), load()
+    of, kept = under(**rules), read_catalogue()
     looked_at = 0
     for sample in SAMPLES:
         treated, plain = (flow(of=one).messages_of(raw(read(sample))) for one in (of, kept))
@@ -238,7 +238,7 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
 
 
 def test_kept_is_written_by_the_same_code_as_ever() -> None:
-    for record_type in load():
+    for record_type in read_catalogue():
         assert record_type.mapping.code == compile_schema(record_type.schema).code
         assert "hashed" not in record_type.mapping.code
         assert record_type.key_of is str.encode
@@ -285,7 +285,7 @@ def test_dropped_value_makes_no_dead_letter() -> None:
 
 
 def test_dropped_fields_are_no_unmapped_keys() -> None:
-    kept = {record_type.name: record_type.mapping for record_type in load()}
+    kept = {record_type.name: record_type.mapping for record_type in read_catalogue()}
     for record_type in under(content="drop", name="drop", location="drop", link="drop", fields={"payload": "mask"}):
         assert record_type.mapping.paths == kept[record_type.name].paths
         assert record_type.mapping.raw_paths == kept[record_type.name].raw_paths

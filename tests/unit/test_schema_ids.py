@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from connector.catalogue import RecordType
 from connector.errors import NotRegistered, RegistryFailed
 from connector.metrics import Metrics
-from connector.registry.client import Registry
+from connector.registry.client import RegistryClient
 from connector.registry.id_cache import IdCache
 from connector.registry.schema_ids import SchemaIds
 from tests.callbacks import catalogue, counted
@@ -34,7 +34,7 @@ class Case:
 
     def __init__(self, url: str, folder: Path, types: list[RecordType]) -> None:
         self.metrics = Metrics()
-        self.registry = Registry(url)
+        self.registry = RegistryClient(url)
         self.cache = IdCache(folder, url, types)
         self.ids = SchemaIds(self.registry, types, self.cache, self.metrics)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connector.catalogue import data_folder, load
+from connector.catalogue import data_folder, read_catalogue
 from connector.errors import ConfigurationInvalid
 from connector.mapping.compiler import published
 from connector.records import Json
@@ -43,7 +43,7 @@ def released(folder: Path) -> Path:
 
 
 def release(folder: Path, version: str) -> list[str]:
-    return write_release(folder, version, {one.name: one.published_text for one in load(folder)})
+    return write_release(folder, version, {one.name: one.published_text for one in read_catalogue(folder)})
 
 
 def checked(folder: Path) -> Checked:
@@ -83,7 +83,7 @@ def reorder(schema: Json) -> None:
 
 
 def test_our_schemas_keep_all_rules() -> None:
-    assert checked(data_folder()) == Checked(len(list(load(raw=True))), 0, [])
+    assert checked(data_folder()) == Checked(len(list(read_catalogue(raw=True))), 0, [])
 
 
 # House rules
@@ -328,7 +328,7 @@ def test_required_field_that_is_new_is_not_fully_transitive(released: Path) -> N
 def test_every_released_version_counts_and_a_violation_is_told_once(released: Path) -> None:
     change(released, "order", add())
     assert release(released, "1.1.0") == ["order"]
-    assert checked(released).released == len(list(load())) + 1
+    assert checked(released).released == len(list(read_catalogue())) + 1
 
     change(released, "order", remove("text"))
     change(released, "order", remove("later"))
@@ -354,7 +354,7 @@ def test_release_keeps_what_changed_in_order_of_versions(released: Path) -> None
 
     assert [version.label for version in versions["order"]] == ["1.0.0", "1.10.0"]
     assert [version.label for version in versions["document"]] == ["1.0.0"]
-    own = load(released).record_types["order"]
+    own = read_catalogue(released).record_types["order"]
     assert versions["order"][-1].schema == published(own.schema)
     assert release_of(published(own.schema), versions["order"]) == "1.10.0"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.catalogue import Catalogue, load
+from connector.catalogue import Catalogue, read_catalogue
 from connector.commands.explain import callback_of
 from connector.commands.show import plain
 from connector.errors import ConfigurationInvalid, NotOpened
@@ -27,7 +27,7 @@ def seals(*keys: str) -> Seals:
 
 
 def under(*keys: str) -> Catalogue:
-    return load(policy=Policy.of(Privacy(seal_keys="\n".join(keys))))
+    return read_catalogue(policy=Policy.of(Privacy(seal_keys="\n".join(keys))))
 
 
 @modest

@@ -6,8 +6,9 @@ import pytest
 
 from connector.errors import ConfigurationInvalid
 from connector.kafka.producers import check_properties
-from connector.settings import tables as settings
-from connector.settings.tables import Settings, load, load_for_tools, max_message_bytes, producer_properties
+from connector.settings.load import environment_names, load_settings, load_settings_for_tools
+from connector.settings.producer import in_its_table, max_message_bytes, producer_properties
+from connector.settings.tables import RESERVED, SIMPLE, Settings
 
 TOKEN = "invented-token-0123456789"
 SECRET = "m4rked-s3cret"
@@ -29,7 +30,7 @@ class Loading:
     def __call__(self, toml: str = "", *, base: Environment = BASE, **variables: str) -> Settings:
         file = self._folder / "connector.toml"
         file.write_text(toml, encoding="utf-8")
-        return load(file, {**base, **{f"CONNECTOR_{name}": value for name, value in variables.items()}})
+        return load_settings(file, {**base, **{f"CONNECTOR_{name}": value for name, value in variables.items()}})
 
     def problems(self, toml: str = "", *, base: Environment = BASE, **variables: str) -> list[str]:
         with pytest.raises(ConfigurationInvalid) as caught:
@@ -106,7 +107,7 @@ def test_every_kind_of_problem_is_told_at_once(loaded: Loading, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("table", ["client", "producer"])
-@pytest.mark.parametrize("name", settings.RESERVED)
+@pytest.mark.parametrize("name", RESERVED)
 def test_what_the_promise_hangs_on_is_reserved(loaded: Loading, table: str, name: str) -> None:
     (problem,) = loaded.problems(f'[kafka.{table}]\n"{name}" = 1')
     assert problem.startswith(f"kafka.{table}: {name}: reserved")
@@ -123,9 +124,9 @@ def test_somebody_must_be_named(loaded: Loading) -> None:
 
 
 def test_tools_need_nobody_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in settings.environment_names():
+    for name in environment_names():
         monkeypatch.delenv(name, raising=False)
-    assert load_for_tools().authentication.allow_anyone
+    assert load_settings_for_tools().authentication.allow_anyone
 
 
 @pytest.mark.parametrize(
@@ -133,15 +134,15 @@ def test_tools_need_nobody_named(monkeypatch: pytest.MonkeyPatch) -> None:
     [("URL_TOKEN", "short"), ("HEADER_NAME", "x y"), ("ALLOW_ANYONE_FILE", "/no/such/file"), ("URL_TOKEN_FILE", "/no")],
 )
 def test_tools_do_not_mind_who_may_call(name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for known in settings.environment_names():
+    for known in environment_names():
         monkeypatch.delenv(known, raising=False)
     monkeypatch.setenv(f"CONNECTOR_AUTHENTICATION__{name}", value)
     file = tmp_path / "connector.toml"
     file.write_text('[authentication]\nurl_token = "short"\n', encoding="utf-8")
-    assert load_for_tools(file).authentication.allow_anyone
+    assert load_settings_for_tools(file).authentication.allow_anyone
     monkeypatch.setenv("CONNECTOR_AUTHENTICATION__URL_TOKENS", "x")
     with pytest.raises(ConfigurationInvalid, match="there is no such setting"):
-        load_for_tools()
+        load_settings_for_tools()
 
 
 CREDENTIAL = "authentication.credentials.one"
@@ -176,7 +177,7 @@ def test_credential_has_a_name_that_a_variable_can_say(loaded: Loading, name: st
     assert problem.startswith("authentication.credentials.")
 
 
-@pytest.mark.parametrize("name", settings.SIMPLE)
+@pytest.mark.parametrize("name", SIMPLE)
 def test_credential_is_not_called_as_the_simple_ones(loaded: Loading, name: str) -> None:
     (problem,) = loaded.problems(f'[authentication.credentials.{name}]\nkind = "network"\nnetworks = ["::/0"]', base={})
     assert "take another name" in problem
@@ -281,8 +282,8 @@ def test_brokers_must_be_named(loaded: Loading, given: str) -> None:
 def test_wrong_property_is_told_with_its_table(loaded: Loading, table: str) -> None:
     found = loaded(f"[kafka.{table}]\nlinger = 1")
     (problem,) = check_properties(producer_properties(found))
-    assert settings.in_its_table(found, problem).startswith(f"kafka.{table}: linger: No such configuration property")
-    assert settings.in_its_table(found, "kafka: they do not go together") == "kafka: they do not go together"
+    assert in_its_table(found, problem).startswith(f"kafka.{table}: linger: No such configuration property")
+    assert in_its_table(found, "kafka: they do not go together") == "kafka: they do not go together"
 
 
 @pytest.mark.parametrize("given", ['header_name = "x"', 'header_value = "x"'])
@@ -461,7 +462,7 @@ def test_file_that_is_missing_or_no_toml_is_told_with_the_rest(tmp_path: Path) -
     for file, word in ((tmp_path / "missing.toml", "cannot be read"), (tmp_path / "wrong.toml", "is not TOML")):
         (tmp_path / "wrong.toml").write_text("[http\n", encoding="utf-8")
         with pytest.raises(ConfigurationInvalid) as caught:
-            load(file, {"CONNECTOR_HTTP__PROT": "1"})
+            load_settings(file, {"CONNECTOR_HTTP__PROT": "1"})
         told = list(caught.value.problems)
         assert any(str(file) in problem and word in problem for problem in told)
         assert any("CONNECTOR_HTTP__PROT" in problem for problem in told)

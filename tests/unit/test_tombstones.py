@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from connector.catalogue import load
+from connector.catalogue import read_catalogue
 from connector.kafka.sink import KafkaSink
 from connector.privacy.policy import Policy
 from connector.records import Json, KafkaMessage
-from connector.settings.tables import Privacy, producer_properties
-from connector.settings.tables import load as load_settings
+from connector.settings.load import load_settings
+from connector.settings.producer import producer_properties
+from connector.settings.tables import Privacy
 from tests.callbacks import (
     NUMBER,
     OTHER_NUMBER,
@@ -26,7 +27,7 @@ from tests.callbacks import (
 )
 from tests.stack.ports import free_ports
 
-ON = load(policy=Policy.of(Privacy(forget_changed_numbers=True)))
+ON = read_catalogue(policy=Policy.of(Privacy(forget_changed_numbers=True)))
 
 
 def system(**more: Any) -> Json:
@@ -86,7 +87,7 @@ def test_setting_is_off_by_default() -> None:
 
 def test_hashed_keys_have_hashed_tombstones() -> None:
     rules = Privacy(phone="hash", hash_key="k" * 32, hash_key_id="k", forget_changed_numbers=True)
-    records = flow(of=load(policy=Policy.of(rules))).messages_of(raw(envelope([system()], [contact()])))
+    records = flow(of=read_catalogue(policy=Policy.of(rules))).messages_of(raw(envelope([system()], [contact()])))
     assert len({one.key for one in records}) == 1
     assert not records[-1].value
     assert records[-1].key

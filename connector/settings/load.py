@@ -1,0 +1,129 @@
+"""The settings file, the environment and secrets from files in, `Settings` out, with every problem reported at once.
+
+Later sources win: the TOML file, then `CONNECTOR_…` variables, then files that `CONNECTOR_…_FILE` variables name.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from connector.errors import ConfigurationInvalid
+from connector.settings.tables import NAME, PREFIX, Settings
+
+_SERVICE_LINK: Final = re.compile(
+    r"CONNECTOR_(?:[A-Z0-9]+_)*?(?:"
+    r"SERVICE_HOST=.*|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT=(?:tcp|udp|sctp)://.*|"
+    r"PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:=(?:tcp|udp|sctp)://.*|_ADDR=.*|_PORT=[0-9]+|_PROTO=(?:tcp|udp|sctp)))"
+)
+"""What Kubernetes puts into the environment for a Service named `connector` or `connector-…`; none of it is a setting."""
+
+OPEN_ENDED: Final = re.compile(
+    rf"(?:AUTHENTICATION__CREDENTIALS__{NAME}__[a-z]+(?:_[a-z]+)*|OAUTH__SIGNING_KEYS__{NAME})", re.IGNORECASE
+)
+"""Variables, without their prefix, of what has a name of the user's own."""
+
+PASS_THROUGH: Final = ("KAFKA__CLIENT__", "KAFKA__PRODUCER__", "KAFKA__CONSUMER__", "REGISTRY__CLIENT__")
+
+
+def load_settings(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from a TOML file (none: the defaults) and the environment (none: the process's own).
+
+    Raises:
+        ConfigurationInvalid: with every problem found, in words.
+    """
+    return _load(file, os.environ if environment is None else environment)
+
+
+def load_settings_for_tools(file: Path | None = None) -> Settings:
+    """Read the settings for commands that let nobody in: who may call need not be said, nor be right."""
+    others = {name: value for name, value in os.environ.items() if not _says_who_may_call(name.removesuffix("_FILE"))}
+    return _load(file, others, authentication={"allow_anyone": True}, oauth={})
+
+
+def _load(file: Path | None, environment: Mapping[str, str], **instead: Any) -> Settings:
+    """Read the settings, with tables `instead` of the file's."""
+    problems: list[str] = []
+    # Without the table its default would be made, and fail, apart from all the others.
+    given = {"authentication": {}, **(_read_toml(file, problems) if file else {}), **instead}
+    variables = _read_environment(environment, problems)
+    try:
+        settings = Settings(**given, environment=variables)  # type: ignore[call-arg]
+    except ValidationError as invalid:
+        # A dict, since a client's property of a wrong type fails as each of the types that it may have.
+        problems += dict.fromkeys(_in_words(error) for error in invalid.errors(include_input=False, include_url=False))
+    if problems:
+        raise ConfigurationInvalid(problems)
+    return settings
+
+
+def _says_who_may_call(name: str) -> bool:
+    tables = (f"{PREFIX}AUTHENTICATION__", f"{PREFIX}OAUTH__")
+    return name.startswith(tables) and is_variable(name)
+
+
+def environment_names() -> frozenset[str]:
+    """Return the name of every setting as an environment variable; those of clients' own properties are open-ended."""
+    return frozenset(f"{PREFIX}{table.upper()}__{name.upper()}" for table, name in _names())
+
+
+def is_variable(name: str) -> bool:
+    """Return whether an environment variable, without `_FILE`, is one of a setting."""
+    own = name.removeprefix(PREFIX)
+    return name in environment_names() or own.startswith(PASS_THROUGH) or OPEN_ENDED.fullmatch(own) is not None
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    for table, field in Settings.model_fields.items():
+        model = field.annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        for name, inner in model.model_fields.items():
+            if f"{table.upper()}__{name.upper()}__" not in PASS_THROUGH:
+                assert inner.annotation is not None
+                yield table, name
+
+
+def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        problems.append(f"{file}: cannot be read ({error.strerror}); give --config a file that exists")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: is not TOML: {error}")
+    return {}
+
+
+def _read_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """Return our variables, files read; report unknown names."""
+    variables: dict[str, str] = {}
+    for name, value in environment.items():
+        if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(f"{name}={value}"):
+            continue
+        plain = name.removesuffix("_FILE")
+        if not is_variable(plain):
+            problems.append(f"{name}: there is no such setting; config/connector.toml lists them all")
+        elif plain == name:
+            variables[name] = value
+        elif plain in environment:
+            problems.append(f"{name}: {plain} is set too; keep one of them")
+        else:
+            try:
+                variables[plain] = Path(value).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(f"{name}: the file cannot be read ({getattr(error, 'strerror', 'not UTF-8')})")
+    return variables
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    location = [str(part) for part in error["loc"]]
+    where = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: there is no such setting; config/connector.toml lists them all"
+    if len(location) == 4 and "__".join(location[:2]).upper() + "__" in PASS_THROUGH:
+        return f"{'.'.join(location[:3])}: Input should be a text, a number, true or false"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
