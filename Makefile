@@ -46,7 +46,7 @@ FAULT_RUNS ?= 1
 
 .PHONY: faults
 faults: $(INSTALLED) ## brokers, network, disk and bridge broken under load, nothing lost; one alone: make faults FAULT="disk full"
-	$(BIN)/python -m tests.outages $(if $(FAULT),--only "$(FAULT)") --seconds $(FAULT_SECONDS) --rate $(FAULT_RATE) --runs $(FAULT_RUNS)
+	$(BIN)/python -m tests.faults.scenarios $(if $(FAULT),--only "$(FAULT)") --seconds $(FAULT_SECONDS) --rate $(FAULT_RATE) --runs $(FAULT_RUNS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## ruff, format, mypy strict
@@ -94,7 +94,7 @@ performance: $(INSTALLED) ## every figure and plot of the docs anew, half an hou
 
 .PHONY: guard-figures
 guard-figures: $(INSTALLED) ## store what a callback costs now, for tests/contract/test_cost.py; by a person, who says why
-	$(BIN)/python -m tests.cost
+	$(BIN)/python -m tests.support.cost
 
 .PHONY: wheel
 wheel: $(INSTALLED) ## the wheel in dist/, and beside it its bill of materials (CycloneDX)

@@ -29,8 +29,8 @@ from benchmarks.contenders import BRIDGE, STARTS, running, written_by
 from benchmarks.cores import Cores
 from benchmarks.stack import Stack
 from connector.catalogue import read_catalogue
-from tests.callbacks import messages_of
 from tests.stack.ports import free_ports
+from tests.support.callbacks import messages_of
 
 FILE: Final = "floor.json"
 _SOURCE: Final = Path(__file__).with_name("floor.cpp")

@@ -20,7 +20,7 @@ from benchmarks.growth import FOLDER, LIMIT_MS
 from benchmarks.machine import in_one_line
 from benchmarks.report import HEADINGS, rounded, rows
 from benchmarks.where import FILE as WHERE
-from tests.callbacks import messages_of
+from tests.support.callbacks import messages_of
 
 BENCH: Final = "bench.json"
 PAGES: Final = (

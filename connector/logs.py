@@ -63,7 +63,7 @@ def event(name: str, level: str = "error", **facts: Any) -> None:
     getattr(_logger, level)(name, **facts)
 
 
-class Seldom:
+class RateLimitedEvent:
     """Logs an event, with the same facts, at most once in `seconds`; `times` says how often it was since the last line."""
 
     _MOST_LINES = 1000

@@ -12,14 +12,14 @@ from typing import TypeVar
 
 import pytest
 
-from tests.certificates import Authority
-from tests.readers import kafkajs, revenue
+from tests.stack.acl_broker import GUARDED, PASSWORDS, credentials, credentials_over_tls, over_tls
 from tests.stack.apicurio import ApicurioRegistry, OwnApicurio
 from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackUnavailable
-from tests.stack.guarded import GUARDED, PASSWORDS, credentials, credentials_over_tls, over_tls
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.process import JavaServer
+from tests.support.certificates import Authority
+from tests.support.readers import kafkajs, revenue
 
 _REAL_FIXTURES = frozenset({"kafka", "guarded_kafka", "tls_kafka", "apicurio", "own_kafka", "own_apicurio", "kafka_cluster"})
 # Servers by the name of the fixture that started them: those of the run, and those of one test.

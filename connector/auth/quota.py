@@ -5,7 +5,7 @@ In goes nothing but the fact of a call; out comes whether it may go on. The name
 
 import time
 
-from connector.auth.token_bucket import Allowance
+from connector.auth.token_bucket import TokenBucket
 from connector.metrics import Metrics
 
 
@@ -17,7 +17,7 @@ class Caller:
     def __init__(self, name: str, limit_per_second: int, metrics: Metrics) -> None:
         self._tally = metrics.called(name)
         self._limited = metrics.limited_callbacks.labels(name)
-        self._allowance = Allowance(limit_per_second, limit_per_second) if limit_per_second else None
+        self._allowance = TokenBucket(limit_per_second, limit_per_second) if limit_per_second else None
 
     def may_call(self) -> bool:
         """Count a call; return False when it is one too many."""

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 
-class Allowance:
+class TokenBucket:
     """A bucket of `size` calls, filled with `per_second`."""
 
     __slots__ = ("_at", "_left", "_per_second", "_size")
@@ -27,18 +27,18 @@ class Allowance:
         return True
 
 
-class Allowances:
+class TokenBuckets:
     """An allowance for each caller; of the `most` that called last."""
 
     def __init__(self, per_second: float, size: float, most: int) -> None:
         self._new = (per_second, size)
         self._most = most
-        self._of: OrderedDict[Hashable, Allowance] = OrderedDict()
+        self._of: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
     def take(self, who: Hashable, now: float) -> bool:
         """Take one of a caller's."""
         if who not in self._of:
-            self._of[who] = Allowance(*self._new)
+            self._of[who] = TokenBucket(*self._new)
             if len(self._of) > self._most:
                 self._of.popitem(last=False)
         self._of.move_to_end(who)

@@ -18,7 +18,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connector import metrics as metrics_of
-from connector.http.token_endpoint import LONGEST_BODY, TokenDesk
+from connector.http.token_endpoint import LONGEST_BODY, TokenIssuer
 from connector.logs import event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline import acknowledge as answers
@@ -84,7 +84,7 @@ class CallbackEndpoint:
 class TokenEndpoint:
     """The ASGI endpoint at which a client of the kind oauth asks for a token."""
 
-    def __init__(self, desk: TokenDesk) -> None:
+    def __init__(self, desk: TokenIssuer) -> None:
         self._desk = desk
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -220,7 +220,7 @@ def create_app(
     http: Http,
     flow: Callable[[], Flow | None],
     metrics: Metrics,
-    desk: TokenDesk | None = None,
+    desk: TokenIssuer | None = None,
     clock: Callable[[], int] = time.time_ns,
 ) -> ASGIApp:
     """Return the data port's application: the callback path with and without token and trailing slash, and nothing else.

@@ -16,7 +16,7 @@ import msgspec
 
 from connector.auth.authenticate import Credentials, Way
 from connector.auth.client_address import Address, source_of
-from connector.auth.token_bucket import Allowances
+from connector.auth.token_bucket import TokenBuckets
 from connector.auth.tokens import Tokens
 from connector.errors import NotDecodable
 from connector.metrics import Metrics
@@ -41,7 +41,7 @@ INVALID_CLIENT: Final = Answer(
 )
 
 
-class TokenDesk:
+class TokenIssuer:
     """Gives tokens to the clients of the settings; `path` is where it is asked."""
 
     def __init__(self, settings: Oauth, credentials: Credentials, tokens: Tokens, metrics: Metrics) -> None:
@@ -54,7 +54,7 @@ class TokenDesk:
             if one.kind == "oauth"
         ]
         per_minute = settings.max_requests_per_minute
-        self._allowances = Allowances(per_minute / 60, per_minute, _MOST_SOURCES)
+        self._allowances = TokenBuckets(per_minute / 60, per_minute, _MOST_SOURCES)
         self._outcomes = {outcome: metrics.token_requests.labels(outcome) for outcome in ("issued", "refused", "limited")}
 
     def refusal(self, request: Request) -> Answer | None:

@@ -16,9 +16,9 @@ from typing import Any
 from connector.auth.authenticate import Credentials
 from connector.catalogue import load_catalogue
 from connector.errors import KafkaAway, OtherSideFailed
-from connector.http.token_endpoint import TokenDesk
+from connector.http.token_endpoint import TokenIssuer
 from connector.instance.dead_letter_alarm import DeadLetterAlarm
-from connector.kafka.circuit_breaker import Circuit
+from connector.kafka.circuit_breaker import CircuitBreaker
 from connector.kafka.sink import KafkaSink
 from connector.logs import event, fault_location
 from connector.metrics import Metrics
@@ -51,7 +51,7 @@ class Bridge:
         self.settings = settings
         self.metrics = Metrics()
         self.catalogue = load_catalogue(settings)
-        self._circuit = Circuit()
+        self._circuit = CircuitBreaker()
         self.sink = KafkaSink(producer_properties(settings), self._circuit)
         self._credentials = Credentials.of(settings.authentication, settings.oauth)
         # On the event loop, where it belongs: `start` makes it.
@@ -69,10 +69,10 @@ class Bridge:
         self._reasons: dict[str, str] = {"starting": "schema ids, topics and producer are not proven yet"}
         self._tasks: list[asyncio.Task[None]] = []
 
-    def desk(self) -> TokenDesk | None:
+    def desk(self) -> TokenIssuer | None:
         """Return what gives tokens; None where no credential is of the kind oauth."""
         tokens = self._credentials.tokens
-        return TokenDesk(self.settings.oauth, self._credentials, tokens, self.metrics) if tokens else None
+        return TokenIssuer(self.settings.oauth, self._credentials, tokens, self.metrics) if tokens else None
 
     def flow(self) -> Flow | None:
         """Return the flow, or None while the bridge must take no callback."""

@@ -13,7 +13,7 @@ _SILENT_AND_DOWN_SECONDS: Final = 1.0
 _TRY_SECONDS: Final = 1.0
 
 
-class Circuit:
+class CircuitBreaker:
     """Opens and closes by what `look` is told; times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connector.errors import KafkaAway, KafkaFailed
 from connector.kafka import diagnosis as access
-from connector.logs import Seldom
+from connector.logs import RateLimitedEvent
 
 _log: Final = logging.getLogger("connector.produce")
 
@@ -30,7 +30,7 @@ class Producers:
         self._alone: Producer | None = None
         self._leaving: list[Producer] = []
         self._errors: set[str] = set()
-        self._not_replaced = Seldom("producer_not_replaced", "error")
+        self._not_replaced = RateLimitedEvent("producer_not_replaced", "error")
         self.replaced = 0
         self.has_producer_id = False
         self.brokers_up = 0

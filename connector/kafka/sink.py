@@ -15,9 +15,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
 from connector.errors import NoRoom
-from connector.kafka.circuit_breaker import Circuit
+from connector.kafka.circuit_breaker import CircuitBreaker
 from connector.kafka.producers import Producers, is_fatal, name_of
-from connector.logs import Seldom, event
+from connector.logs import RateLimitedEvent, event
 from connector.pipeline.outcome import ALL_ACKNOWLEDGED, Failure, Outcome
 from connector.records import KafkaMessage
 
@@ -89,7 +89,7 @@ class KafkaSink:
     `start` before the first `send`, `close` at the end.
     """
 
-    def __init__(self, properties: dict[str, Any], circuit: Circuit | None = None) -> None:
+    def __init__(self, properties: dict[str, Any], circuit: CircuitBreaker | None = None) -> None:
         self.producers = Producers(properties)
         self._circuit = circuit
         self._answers = 0
@@ -100,7 +100,7 @@ class KafkaSink:
         self._polling: asyncio.TimerHandle | None = None
         self._outstanding = 0
         self._outstanding_bytes = 0
-        self._not_confirmed = Seldom("not_confirmed", "error")
+        self._not_confirmed = RateLimitedEvent("not_confirmed", "error")
 
     @property
     def outstanding_records(self) -> int:
@@ -235,7 +235,7 @@ class KafkaSink:
             self._ask(self._circuit)
             self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
-    def _ask(self, circuit: Circuit) -> None:
+    def _ask(self, circuit: CircuitBreaker) -> None:
         was_open = circuit.is_open
         circuit.look(asyncio.get_running_loop().time(), self._outstanding, self._answers, self.producers.brokers_up)
         if circuit.is_open != was_open:

@@ -15,7 +15,7 @@ from connector.auth.authenticate import Credentials, Gate
 from connector.auth.quota import Caller
 from connector.catalogue import Catalogue
 from connector.errors import NoRoom, NotDecodable
-from connector.logs import Seldom, event, fault_location
+from connector.logs import RateLimitedEvent, event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.acknowledge import KEPT, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_OFTEN, acknowledge
 from connector.pipeline.archive import Archive
@@ -64,8 +64,8 @@ class Flow:
         self._spool = spool or NoSpool()
         self._metrics = metrics
         self._renamed_keys = renamed_keys
-        self._from_meta = Seldom("callbacks_from_meta")
-        self._letter_refused = Seldom("dead_letter_refused", "error")
+        self._from_meta = RateLimitedEvent("callbacks_from_meta")
+        self._letter_refused = RateLimitedEvent("dead_letter_refused", "error")
         self._acknowledged = {record_type.topic: metrics.acknowledged(record_type.topic) for record_type in catalogue}
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
         self._archive = Archive(encoders[catalogue.raw.name]) if catalogue.raw else None

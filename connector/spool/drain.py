@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from connector.errors import NoRoom, NotOpened
-from connector.logs import Seldom, event, fault_location
+from connector.logs import RateLimitedEvent, event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Sink
@@ -107,9 +107,9 @@ class Drain:
         self._delivered_at = self._held_at = float("-inf")
         self._delivered = metrics.tally(metrics.spool_delivered)
         self._set_aside = metrics.spool_set_aside
-        self._disk_failed = Seldom("spool_failed", "error")
-        self._not_delivered = Seldom("spool_not_delivered", "error")
-        self._not_opened = Seldom("spool_not_opened", "error")
+        self._disk_failed = RateLimitedEvent("spool_failed", "error")
+        self._not_delivered = RateLimitedEvent("spool_not_delivered", "error")
+        self._not_opened = RateLimitedEvent("spool_not_opened", "error")
 
     async def run(self) -> None:
         """Drain until cancelled."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from connector.errors import NoRoom
-from connector.logs import Seldom
+from connector.logs import RateLimitedEvent
 from connector.metrics import Metrics
 from connector.records import RawCallback
 from connector.seals import Seals
@@ -40,7 +40,7 @@ class DiskSpool:
         self._oldest_seconds = 0.0
         self._spooled = metrics.tally(metrics.spooled)
         self._metrics = metrics
-        self._failed = Seldom("spool_failed", "error")
+        self._failed = RateLimitedEvent("spool_failed", "error")
 
     @property
     def is_waiting(self) -> bool:

@@ -17,9 +17,9 @@ from connector import __version__
 from connector.cli import app
 from connector.commands.dev import program_to_type
 from connector.dev.invented.callbacks import TYPES
-from tests.callbacks import SAMPLES, contact, envelope, message
-from tests.commands import Done, Runner, Settings, runner
 from tests.stack.ports import free_ports
+from tests.support.callbacks import SAMPLES, contact, envelope, message
+from tests.support.commands import Done, Runner, Settings, runner
 
 ROOT = Path(__file__).parents[2]
 SAMPLES_FOLDER = ROOT / "tests" / "samples"

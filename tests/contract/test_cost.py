@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from tests import cost
+from tests.support import cost
 
 MOST = 0.1
 

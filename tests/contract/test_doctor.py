@@ -13,13 +13,13 @@ import pytest
 from confluent_kafka.admin._acl import AclOperation
 
 from connector.catalogue import data_folder
-from tests import servers
 from tests.contract.test_topics import Topics
-from tests.servers import Done, Environment
+from tests.stack.acl_broker import PASSWORDS, WRONG_PASSWORD, Guarded, credentials
 from tests.stack.apicurio import ApicurioRegistry
-from tests.stack.guarded import PASSWORDS, WRONG_PASSWORD, Guarded, credentials
 from tests.stack.kafka import KafkaBroker
 from tests.stack.ports import free_ports
+from tests.support import servers
+from tests.support.servers import Done, Environment
 
 ALL = (
     "configuration",

@@ -19,7 +19,7 @@ from connector.cli import app
 from connector.commands.show import plain
 from connector.privacy.policy import Policy
 from connector.settings.tables import Privacy
-from tests.callbacks import decoded, flow, raw
+from tests.support.callbacks import decoded, flow, raw
 
 ROOT = Path(__file__).parents[2]
 REVENUE = ROOT / "examples" / "revenue"

@@ -12,15 +12,15 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from connector.privacy.keyed import Keyed
-from tests import servers
-from tests.callbacks import contact, envelope, message
-from tests.commands import Runner, runner
 from tests.contract.test_topics import Topics
 from tests.integration.test_end_to_end import murmur2
-from tests.servers import Environment, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
 from tests.stack.ports import free_ports
+from tests.support import servers
+from tests.support.callbacks import contact, envelope, message
+from tests.support.commands import Runner, runner
+from tests.support.servers import Environment, post
 
 NUMBER = "393339998877"
 USER_ID = "IT.99988877766655"

@@ -20,8 +20,8 @@ from connector.metrics import Metrics
 from connector.pipeline.outcome import Outcome
 from connector.records import KafkaMessage
 from connector.settings.tables import Http
-from tests.callbacks import MemorySink, envelope, flow, message
-from tests.sockets import Answer, Client
+from tests.support.callbacks import MemorySink, envelope, flow, message
+from tests.support.raw_client import Answer, Client
 
 PATH = "/callbacks/kaleyra"
 TOKEN = "invented-token-0123456789"

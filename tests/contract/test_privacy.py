@@ -40,8 +40,8 @@ from connector.records import Answer, KafkaMessage, RawCallback, Request
 from connector.seals import Seals, printable
 from connector.settings.load import load_settings
 from connector.settings.tables import Logs, Privacy
-from tests import servers
-from tests.callbacks import (
+from tests.support import servers
+from tests.support.callbacks import (
     SAMPLES,
     MemorySink,
     by_form,

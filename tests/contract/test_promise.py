@@ -20,7 +20,7 @@ from connector.metrics import Metrics
 from connector.pipeline.outcome import Failure, Outcome, Sink
 from connector.records import KafkaMessage
 from connector.settings.tables import Http
-from tests.callbacks import (
+from tests.support.callbacks import (
     MemorySink,
     contact,
     counted,

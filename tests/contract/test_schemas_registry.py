@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from connector.catalogue import data_folder
-from tests.commands import Done, Runner, Settings, runner
-from tests.moody import HANG, Mood, Moody, error, moody_registry
 from tests.stack.ports import free_ports
+from tests.support.commands import Done, Runner, Settings, runner
+from tests.support.scripted_registry import HANG, Mood, Moody, error, moody_registry
 
 RECORD_TYPES = 14
 SECRET = "an-invented-secret"

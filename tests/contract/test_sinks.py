@@ -19,9 +19,9 @@ from connector.pipeline.outcome import Outcome, Sink
 from connector.records import KafkaMessage
 from connector.settings.load import load_settings
 from connector.settings.producer import producer_properties
-from tests.callbacks import MemorySink
-from tests.servers import eventually
 from tests.stack.kafka import KafkaBroker
+from tests.support.callbacks import MemorySink
+from tests.support.servers import eventually
 
 LARGE_BYTES = 20_000
 """The topics of these tests take less than this."""

@@ -13,12 +13,12 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.cimpl import NewPartitions
 
 from connector.catalogue import data_folder
-from tests import servers
-from tests.servers import Done, Environment
 from tests.stack.artifacts import kafka_jars
 from tests.stack.java import find_java
 from tests.stack.kafka import KafkaBroker
 from tests.stack.versions import KAFKA_JAVA
+from tests.support import servers
+from tests.support.servers import Done, Environment
 
 WRONG: Final = {
     "dead-letters": {

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import httpx
 
-from tests.callbacks import envelope, message
-from tests.servers import Addresses, TopicsReader
+from tests.support.callbacks import envelope, message
+from tests.support.servers import Addresses, TopicsReader
 
 SENDERS: Final = 4
 _PAUSE_SECONDS: Final = 0.02

@@ -15,13 +15,13 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._acl import AclOperation
 
-from tests import servers
-from tests.callbacks import envelope, message, order
 from tests.faults.load import Load, load
-from tests.servers import TopicsReader, eventually, metric, post
+from tests.stack.acl_broker import PASSWORDS, WRONG_PASSWORD, Guarded, credentials
 from tests.stack.apicurio import ApicurioRegistry
-from tests.stack.guarded import PASSWORDS, WRONG_PASSWORD, Guarded, credentials
 from tests.stack.kafka import KafkaBroker, OwnKafka
+from tests.support import servers
+from tests.support.callbacks import envelope, message, order
+from tests.support.servers import TopicsReader, eventually, metric, post
 
 DELIVERY_SECONDS: Final = 3.0
 HEALED_SECONDS: Final = 10.0

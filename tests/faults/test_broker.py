@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
-from tests.callbacks import envelope, message
 from tests.faults.load import load, message_ids
-from tests.servers import eventually, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import OwnKafka
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.servers import eventually, metric, post
 
 DELIVERY_SECONDS = 3.0
 AFTER_DELIVERY_SECONDS = 1.5

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
 from tests.faults.load import load
-from tests.servers import ReadRecord, Served, TopicsReader, eventually
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import OwnKafka
 from tests.stack.proxy import Proxy
+from tests.support import servers
+from tests.support.servers import ReadRecord, Served, TopicsReader, eventually
 
 DELIVERY_SECONDS = 3.0
 LONGEST_ANSWER_SECONDS = DELIVERY_SECONDS + 1.5 + 1.0

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
-from tests.callbacks import envelope, message
 from tests.faults.load import SENDERS, load, message_ids
-from tests.servers import eventually, has_ended, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker, OwnKafka
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.servers import eventually, has_ended, metric, post
 
 
 def test_sigterm_under_load_ends_with_every_200_in_the_topics(

@@ -8,11 +8,11 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from tests import servers
-from tests.callbacks import contact, envelope, message
-from tests.servers import TopicsReader, eventually, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
+from tests.support import servers
+from tests.support.callbacks import contact, envelope, message
+from tests.support.servers import TopicsReader, eventually, metric, post
 
 SMALL_BYTES = 10_000
 

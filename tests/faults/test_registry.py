@@ -13,10 +13,10 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from connector.dev.embedded.broker import EmbeddedBroker
-from tests import servers
-from tests.callbacks import envelope, message
-from tests.registries import EmbeddedRegistry
-from tests.servers import Served, eventually, metric, post
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.registries import EmbeddedRegistry
+from tests.support.servers import Served, eventually, metric, post
 
 PREFIX = "kaleyra.whatsapp."
 CATALOGUE = servers.Addresses("", "", "", "", PREFIX).catalogue()

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests import servers
-from tests.callbacks import envelope, message
 from tests.faults.load import load, message_ids
-from tests.servers import Environment, Served, eventually, has_ended, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.ports import free_ports
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.servers import Environment, Served, eventually, has_ended, metric, post
 
 OTHER_TOKEN = "another-invented-token-0123456789"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from confluent_kafka.admin._acl import AclOperation
 
-from tests import servers
-from tests.callbacks import body_of
-from tests.servers import Process, TopicsReader, eventually, post
+from tests.stack.acl_broker import Guarded, credentials
 from tests.stack.apicurio import ApicurioRegistry
-from tests.stack.guarded import Guarded, credentials
 from tests.stack.kafka import KafkaBroker
+from tests.support import servers
+from tests.support.callbacks import body_of
+from tests.support.servers import Process, TopicsReader, eventually, post
 
 CALLBACKS = 600
 RATE = 100

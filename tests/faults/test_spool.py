@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
-from tests.callbacks import envelope, message
 from tests.faults.load import Load, load
-from tests.servers import Addresses, Environment, Served, TopicsReader, eventually, has_ended, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker, OwnKafka
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.servers import Addresses, Environment, Served, TopicsReader, eventually, has_ended, metric, post
 
 DELIVERY_SECONDS = 3.0
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests import servers
-from tests.callbacks import envelope, message
-from tests.servers import post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
 from tests.stack.ports import free_ports
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.servers import post
 
 
 def test_registry_away_is_told_with_its_address(tmp_path: Path) -> None:

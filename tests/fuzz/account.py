@@ -10,8 +10,8 @@ from connector.metrics import Metrics
 from connector.pipeline.decode import decode
 from connector.pipeline.dialects.recognise import is_verification
 from connector.records import REASONS, Callback, Json, KafkaMessage, RawCallback, Request
-from tests.callbacks import MemorySink, counted, decoded, flow, header, messages_of
 from tests.fuzz.mutate import Mutator
+from tests.support.callbacks import MemorySink, counted, decoded, flow, header, messages_of
 
 OF_THE_WHOLE: Final = ("items; the limit is", "its records have over")
 """What the detail says where a callback that could be read is one dead letter as a whole."""

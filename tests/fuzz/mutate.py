@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from connector.records import PROFILE_KEYS, Json, RawCallback
-from tests.callbacks import (
+from tests.support.callbacks import (
     METADATA,
     NUMBER,
     OTHER_NUMBER,

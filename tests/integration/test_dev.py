@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from connector.dev.invented.callbacks import TYPES
-from tests.callbacks import catalogue, envelope, message
+from tests.support.callbacks import catalogue, envelope, message
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 30

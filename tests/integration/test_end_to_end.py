@@ -17,11 +17,11 @@ import pytest
 
 from connector.commands.explain import explain, posted
 from connector.records import KafkaMessage
-from tests import servers
-from tests.callbacks import REJECTED, SAMPLES, decoded, envelope, flow, message, order, raw, sample_name
-from tests.servers import Addresses, ReadRecord, TopicsReader, eventually, metric, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
+from tests.support import servers
+from tests.support.callbacks import REJECTED, SAMPLES, decoded, envelope, flow, message, order, raw, sample_name
+from tests.support.servers import Addresses, ReadRecord, TopicsReader, eventually, metric, post
 
 KEYS = [
     "393335550142",

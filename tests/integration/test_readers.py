@@ -15,14 +15,14 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from connector.catalogue import Catalogue
 from connector.records import Json
-from tests import servers
-from tests.callbacks import REJECTED, SAMPLES, envelope, order, price
-from tests.readers import confluent, kafkajs
-from tests.readers.confluent import PlainRecord
-from tests.readers.kafkajs import NodeRecord
-from tests.servers import post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
+from tests.support import servers
+from tests.support.callbacks import REJECTED, SAMPLES, envelope, order, price
+from tests.support.readers import confluent, kafkajs
+from tests.support.readers.confluent import PlainRecord
+from tests.support.readers.kafkajs import NodeRecord
+from tests.support.servers import post
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ORDER_ID = "wamid.RVhBQ1Q"

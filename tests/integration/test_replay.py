@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests import servers
-from tests.callbacks import body_of, contact, envelope, message
-from tests.servers import Addresses, Done, ReadRecord, TopicsReader, post
+from tests.support import servers
+from tests.support.callbacks import body_of, contact, envelope, message
+from tests.support.servers import Addresses, Done, ReadRecord, TopicsReader, post
 
 OWN_KEYS = {"sender": "from", "words": "body"}
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from connector.records import Json
-from tests import servers
-from tests.callbacks import ABSENT, envelope, order
-from tests.readers.revenue import Job, Total, Totals
-from tests.servers import Addresses, Served, TopicsReader, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
+from tests.support import servers
+from tests.support.callbacks import ABSENT, envelope, order
+from tests.support.readers.revenue import Job, Total, Totals
+from tests.support.servers import Addresses, Served, TopicsReader, post
 
 TEN, ELEVEN = "2025-11-21T10:00Z", "2025-11-21T11:00Z"
 AT_TEN, AT_ELEVEN = 1_763_719_200, 1_763_722_800

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from connector.catalogue import data_folder
-from tests.commands import Done, Runner, runner
-from tests.servers import new_prefix
 from tests.stack.apicurio import ApicurioRegistry
+from tests.support.commands import Done, Runner, runner
+from tests.support.servers import new_prefix
 
 CHECK_SECONDS = 2.0
 PRICE = "product_items[].item_price"

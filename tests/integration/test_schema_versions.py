@@ -8,11 +8,11 @@ import pytest
 
 from connector.catalogue import read_catalogue
 from connector.registry.client import RegistryClient
-from tests import servers
-from tests.callbacks import envelope, message
-from tests.servers import Environment, Served, TopicsReader, eventually, post
 from tests.stack.apicurio import ApicurioRegistry, OwnApicurio
 from tests.stack.kafka import KafkaBroker
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.servers import Environment, Served, TopicsReader, eventually, post
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,7 +20,6 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
-from tests.servers import has_ended
 from tests.stack import artifacts
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.artifacts import fetched
@@ -29,6 +28,7 @@ from tests.stack.java import find_java, first_java, java_major_version, parse_ma
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.ports import free_ports
 from tests.stack.versions import APICURIO_JAVA, KAFKA_JAVA
+from tests.support.servers import has_ended
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,12 +15,12 @@ import pytest
 
 from connector.catalogue import read_catalogue
 from connector.records import Json, KafkaMessage
-from tests import servers
-from tests.callbacks import METADATA, REJECTED, SAMPLES, catalogue, decoded, envelope, flow, order, raw
-from tests.readers import confluent, kafkajs
-from tests.servers import Addresses, Environment, TopicsReader, post
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
+from tests.support import servers
+from tests.support.callbacks import METADATA, REJECTED, SAMPLES, catalogue, decoded, envelope, flow, order, raw
+from tests.support.readers import confluent, kafkajs
+from tests.support.servers import Addresses, Environment, TopicsReader, post
 
 ROOT = Path(__file__).parents[2]
 RELEASED = sorted((ROOT / "avro" / "released").rglob("*.avsc"))

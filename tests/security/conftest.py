@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests import servers
-from tests.callbacks import envelope, message
-from tests.servers import ReadRecord, Served, TopicsReader
-from tests.sockets import Answer, Client
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.raw_client import Answer, Client
+from tests.support.servers import ReadRecord, Served, TopicsReader
 
 PATH: Final = "/callbacks/kaleyra"
 SECRETS: Final = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.security.conftest import AUTHENTIC, BODY, PATH, SECRETS, Bridge, post
-from tests.servers import eventually
+from tests.support.servers import eventually
 
 Case = tuple[str, list[str], str, str]
 """What is tried: in words, headers, the segment behind the path, and the credential that lets it in (or nothing)."""

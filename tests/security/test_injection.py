@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.callbacks import contact, envelope, message
 from tests.security.conftest import AUTHENTIC, BODY, NUMBER, PATH, SECRETS, Bridge, post
+from tests.support.callbacks import contact, envelope, message
 
 ODD = [
     "\x1b[2J\x1b[31mroot",

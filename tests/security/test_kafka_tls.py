@@ -10,14 +10,14 @@ from confluent_kafka.admin._acl import AclOperation
 
 from connector.http import tls
 from connector.settings.tables import Tls
-from tests import servers
-from tests.callbacks import envelope, message
-from tests.certificates import Authority
-from tests.servers import Environment, post
+from tests.stack.acl_broker import PASSWORDS, WRONG_PASSWORD, Guarded, credentials_over_tls
 from tests.stack.apicurio import ApicurioRegistry
-from tests.stack.front import tls_in_front_of
-from tests.stack.guarded import PASSWORDS, WRONG_PASSWORD, Guarded, credentials_over_tls
 from tests.stack.kafka import KafkaBroker
+from tests.stack.tls_proxy import tls_in_front_of
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.certificates import Authority
+from tests.support.servers import Environment, post
 
 TEXT = envelope([message()])
 NO_OTHERS: Final[dict[str, str]] = {}

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from tests.security.conftest import AUTHENTIC, BODY, DEADLINE_SECONDS, MAX_BODY_BYTES, MAX_CONNECTIONS, PATH, Bridge, post
-from tests.servers import eventually
+from tests.support.servers import eventually
 
 MIB = 1024 * 1024
 CUT_SECONDS = DEADLINE_SECONDS + 5

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests import servers
-from tests.callbacks import envelope, message
-from tests.certificates import Authority
-from tests.servers import Served, TopicsReader, eventually
+from tests.support import servers
+from tests.support.callbacks import envelope, message
+from tests.support.certificates import Authority
+from tests.support.servers import Served, TopicsReader, eventually
 
 SECRETS = {name: f"an-invented-secret-of-{name}-0123456789" for name in ("old", "new", "client")}
 KEYS = {name: f"an-invented-key-{name}-of-32-characters-" for name in "ab"}

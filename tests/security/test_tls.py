@@ -16,9 +16,9 @@ import pytest
 from connector.errors import ConfigurationInvalid
 from connector.http import tls
 from connector.settings.tables import Tls
-from tests import servers
-from tests.certificates import Authority, Files
-from tests.servers import TOKEN, Served, eventually
+from tests.support import servers
+from tests.support.certificates import Authority, Files
+from tests.support.servers import TOKEN, Served, eventually
 
 REQUEST = f"POST /callbacks/kaleyra/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
 

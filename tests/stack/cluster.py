@@ -15,11 +15,11 @@ from typing import Final, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.disk import small_disk
 from tests.stack.errors import ServerFailed
 from tests.stack.kafka import KafkaBroker
 from tests.stack.network import Network
 from tests.stack.ports import free_ports
+from tests.support.small_disk import small_disk
 
 BROKERS: Final = 3
 _IN_SYNC_SECONDS: Final = 60.0

@@ -32,9 +32,9 @@ class Network:
     def start(self) -> None:
         """Start it, and return when it listens."""
         routes = [f"{listen}:{target}" for listen, target in self._routes.items()]
-        tied = [sys.executable, "-I", "-S", str(_STACK / "tied.py"), str(os.getpid())]
+        tied = [sys.executable, "-I", "-S", str(_STACK / "die_with_parent.py"), str(os.getpid())]
         self._process = subprocess.Popen(
-            [*tied, sys.executable, str(_STACK / "carrier.py"), *routes],
+            [*tied, sys.executable, str(_STACK / "tcp_proxy_process.py"), *routes],
             stdin=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -24,7 +24,7 @@ STOP_TIMEOUT_SECONDS = 30.0
 LOG_TAIL_LINES = 60
 
 _START_ATTEMPTS = 3
-_TIED = Path(__file__).with_name("tied.py")
+_TIED = Path(__file__).with_name("die_with_parent.py")
 
 
 class JavaServer(ABC):

@@ -13,7 +13,7 @@ from connector.errors import ConfigurationInvalid
 from connector.mapping.compiler import ATTRIBUTES, ROOTS
 from connector.records import REASONS, Json
 from connector.schemas.rules import COMMON_BLOCK
-from tests.callbacks import (
+from tests.support.callbacks import (
     REJECTED,
     SAMPLES,
     catalogue,

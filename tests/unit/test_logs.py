@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from connector import logs
-from connector.logs import Once, Seldom
+from connector.logs import Once, RateLimitedEvent
 from connector.settings.tables import Logs
 
 
@@ -20,7 +20,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_event_is_logged_once_in_a_while_with_how_often_it_happened(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    seldom = Seldom("callbacks_from_meta", seconds=60.0)
+    seldom = RateLimitedEvent("callbacks_from_meta", seconds=60.0)
 
     for _ in range(3):
         seldom.event(advice="x")

@@ -1,0 +1,105 @@
+"""kafkajs and its registry client: fetched by npm as package-lock.json says, then run as a process of their own.
+
+In go topics and how many records they hold; out come those records as `read.js` found them.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from tests.stack.artifacts import cache_folder, fetched
+from tests.stack.errors import StackUnavailable
+from tests.support.servers import Addresses
+
+_HERE: Final = Path(__file__).parent
+_TIED: Final = _HERE.parents[1] / "stack" / "die_with_parent.py"
+_FILES: Final = ("package.json", "package-lock.json")
+_NPM_TIMEOUT_SECONDS: Final = 600
+_READ_TIMEOUT_SECONDS: Final = 60
+
+
+class NodeRecord(NamedTuple):
+    """A record as kafkajs has it. In `value` bytes are `{"$bytes": hex}`, and logical types what they are made of."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    timestamp_ms: int
+    schema_id: int
+    headers: list[tuple[str, bytes]]
+    value: Any
+
+
+def node_modules() -> Path:
+    """Return the folder of the packages, fetched first if need be (12 MB).
+
+    Raises:
+        StackUnavailable: Node.js or npm is missing, or the packages could not be had.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise StackUnavailable(f"{program} is needed to read as kafkajs does: `apt-get install nodejs npm`")
+    lock = (_HERE / "package-lock.json").read_bytes()
+    folder = cache_folder() / f"kafkajs-{hashlib.sha256(lock).hexdigest()[:16]}"
+    return fetched(folder, _install) / "node_modules"
+
+
+def read(
+    modules: Path, addresses: Addresses, topics: Iterable[str], count: int, reader_schemas: Mapping[str, str] | None = None
+) -> list[NodeRecord]:
+    """Return the `count` records that the topics hold, each read by its own schema, or by that of its topic."""
+    asked = {
+        "bootstrapServers": addresses.bootstrap_servers,
+        "registryUrl": addresses.registry_url,
+        "topics": list(topics),
+        "count": count,
+        "readerSchemas": reader_schemas or {},
+    }
+    node = shutil.which("node")
+    assert node is not None
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(_TIED), str(os.getpid()), node, str(_HERE / "read.js")],
+        input=json.dumps(asked),
+        env={**os.environ, "NODE_PATH": str(modules)},
+        capture_output=True,
+        text=True,
+        timeout=_READ_TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [_record(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def _record(told: Any) -> NodeRecord:
+    return NodeRecord(
+        told["topic"],
+        told["partition"],
+        told["offset"],
+        None if told["key"] is None else bytes.fromhex(told["key"]),
+        told["timestamp"],
+        told["schemaId"],
+        [(name, bytes.fromhex(content)) for name, content in told["headers"]],
+        told["value"],
+    )
+
+
+def _install(folder: Path) -> None:
+    for name in _FILES:
+        shutil.copy(_HERE / name, folder)
+    # The lock file is the whole answer; no package may run anything here.
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_NPM_TIMEOUT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise StackUnavailable(f"npm did not end within {_NPM_TIMEOUT_SECONDS} s: is the network slow?") from None
+    if done.returncode != 0:
+        lines = (done.stdout + done.stderr).splitlines()
+        reason = next((line for line in lines if "npm error" in line or "npm ERR!" in line), "no reason given")
+        raise StackUnavailable(f"npm could not fetch kafkajs, is the network there? {reason[:300]}")

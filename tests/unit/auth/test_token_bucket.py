@@ -1,0 +1,33 @@
+"""How often somebody may call."""
+
+from connector.auth.quota import Caller
+from connector.auth.token_bucket import TokenBucket, TokenBuckets
+from connector.metrics import Metrics
+from tests.support.callbacks import counted
+
+
+def test_bucket_gives_its_size_at_once_and_then_so_many_a_second() -> None:
+    bucket = TokenBucket(2, 3)
+    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
+    assert [bucket.take(100.5) for _ in range(2)] == [True, False]
+    assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_each_caller_has_a_bucket_of_its_own_and_the_number_of_buckets_is_bounded() -> None:
+    buckets = TokenBuckets(1, 1, most=2)
+    assert buckets.take("a", 1.0)
+    assert not buckets.take("a", 1.0)
+    assert buckets.take("b", 1.0)
+    assert buckets.take("c", 1.0)
+    assert len(buckets._of) == 2
+    assert not buckets.take("c", 1.0), "those that called last are known"
+
+
+def test_callers_over_their_limit_are_counted_by_name() -> None:
+    metrics = Metrics()
+    limited, free = Caller("one", 2, metrics), Caller("two", 0, metrics)
+    assert [limited.may_call() for _ in range(3)] == [True, True, False]
+    assert all(free.may_call() for _ in range(100))
+    assert counted(metrics, "connector_callbacks_by_credential", credential="one") == 3
+    assert counted(metrics, "connector_limited_callbacks", credential="one") == 1
+    assert counted(metrics, "connector_callbacks_by_credential", credential="two") == 100

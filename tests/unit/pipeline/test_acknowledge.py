@@ -1,0 +1,54 @@
+"""The outcomes of a callback become an HTTP answer."""
+
+import pytest
+
+from connector.pipeline import acknowledge as answers
+from connector.pipeline.acknowledge import acknowledge
+from connector.pipeline.outcome import Failure, Outcome
+from connector.records import Answer
+from tests.support.callbacks import envelope, message, messages_of
+
+(RECORD,) = messages_of(envelope([message()]))
+REFUSED = Failure(RECORD, "MSG_SIZE_TOO_LARGE", for_good=True)
+UNCONFIRMED = Failure(RECORD, "_MSG_TIMED_OUT", for_good=False)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Outcome([], []), 200),
+        (Outcome([], [UNCONFIRMED]), 503),
+        (Outcome([REFUSED], []), 503),
+        (Outcome([REFUSED], [UNCONFIRMED]), 503),
+    ],
+)
+def test_only_a_callback_whose_every_record_is_safe_is_acknowledged(outcome: Outcome, status: int) -> None:
+    assert acknowledge(outcome).status == status
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "header"),
+    [
+        (answers.ACKNOWLEDGED, 200, None),
+        (answers.NOT_AUTHENTIC, 401, b"www-authenticate"),
+        (answers.WRONG_METHOD, 405, b"allow"),
+        (answers.NOT_FOR_META, 400, b"content-type"),
+        (answers.TOO_LARGE, 413, b"connection"),
+        (answers.TARGET_TOO_LONG, 414, b"connection"),
+        (answers.NOT_CONFIRMED, 503, b"retry-after"),
+        (answers.NO_ROOM, 503, b"retry-after"),
+    ],
+)
+def test_answer_has_its_status_and_the_header_that_belongs_to_it(answer: Answer, status: int, header: bytes | None) -> None:
+    assert answer.status == status
+    assert (header in dict(answer.headers)) if header else not answer.headers
+
+
+def test_only_metas_verification_is_answered_with_words() -> None:
+    given = [answer for answer in vars(answers).values() if isinstance(answer, Answer)]
+
+    assert [answer for answer in given if answer.body] == [answers.NOT_FOR_META]
+
+
+def test_answer_to_a_stranger_closes_the_connection() -> None:
+    assert dict(answers.NOT_AUTHENTIC.headers)[b"connection"] == b"close"

@@ -1,0 +1,108 @@
+"""Callbacks kept as received: one copy each, beside what it became, whatever that was."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from connector.records import KafkaMessage, RawCallback
+from tests.support.callbacks import (
+    EXTRA,
+    METADATA,
+    NUMBER,
+    RECEIVED_AT,
+    REJECTED,
+    SAMPLES,
+    MemorySink,
+    answer_to,
+    decoded,
+    envelope,
+    flow,
+    header,
+    message,
+    raw,
+    read,
+    sample_name,
+    topics,
+    whole_catalogue,
+)
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def copies_of(received: RawCallback) -> list[KafkaMessage]:
+    return [one for one in flow(of=whole_catalogue()).messages_of(received) if topics([one]) == ["raw"]]
+
+
+@pytest.mark.parametrize("path", SAMPLES + REJECTED, ids=sample_name)
+def test_every_callback_is_kept_once_with_its_bytes(path: Any) -> None:
+    (copy,) = copies_of(raw(read(path)))
+
+    assert decoded(copy, whole_catalogue())["body"] == read(path)
+
+
+def test_copy_says_what_is_known_of_the_request() -> None:
+    body = envelope([message()])
+    (copy,) = copies_of(raw(body, query="a=b", traceparent=TRACEPARENT))
+
+    assert decoded(copy, whole_catalogue()) == {
+        "id": header(copy, "ce_id"),
+        "received_at": datetime.fromtimestamp(RECEIVED_AT / 1000, UTC),
+        "method": "POST",
+        "query": "a=b",
+        "content_type": "application/json",
+        "body": body,
+        "phone_number_id": METADATA["phone_number_id"],
+        "waba_id": EXTRA["waba_id"],
+        "trace_id": EXTRA["trace_id"],
+    }
+    assert copy.key == METADATA["phone_number_id"].encode()
+    assert copy.timestamp_ms == RECEIVED_AT
+    assert header(copy, "ce_type") == "kaleyra.whatsapp.raw_callback"
+    assert header(copy, "traceparent") == TRACEPARENT
+
+
+def test_copy_of_what_cannot_be_read_has_no_key() -> None:
+    (copy,) = copies_of(raw(b"\xff"))
+
+    assert copy.key is None
+
+
+def test_what_could_be_read_of_a_refused_callback_keys_its_copy() -> None:
+    (copy,) = copies_of(raw(envelope([])))
+
+    assert copy.key == METADATA["phone_number_id"].encode()
+
+
+def test_second_delivery_has_the_same_id_and_another_callback_another() -> None:
+    (first,), (second,) = copies_of(raw(b"x")), copies_of(raw(b"x", received_at=RECEIVED_AT + 1))
+    others = [copies_of(raw(b"y")), copies_of(raw(b"x", method="GET")), copies_of(raw(b"x", query="1"))]
+
+    assert header(first, "ce_id") == header(second, "ce_id")
+    assert len({header(first, "ce_id"), *(header(one, "ce_id") for (one,) in others)}) == 4
+
+
+def test_defect_of_ours_keeps_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(_callback: object, _raw: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr("connector.pipeline.flow.split", defect)
+
+    assert len(copies_of(raw(envelope([message()])))) == 1
+
+
+def test_copy_that_kafka_refuses_for_good_is_a_dead_letter_of_the_whole() -> None:
+    sink = MemorySink(refuse=lambda one: topics([one]) == ["raw"])
+    body = envelope([message()])
+
+    assert answer_to(body, flow(sink, of=whole_catalogue())).status == 200
+
+    letter = decoded(sink.messages[-1], whole_catalogue())
+    assert topics(sink.messages) == ["texts", "dead-letters"]
+    assert (letter["reason"], letter["body"]) == ("refused_by_kafka", body)
+
+
+def test_copy_shows_nothing_in_its_repr() -> None:
+    (copy,) = copies_of(raw(envelope([message()])))
+
+    assert NUMBER not in repr(copy)

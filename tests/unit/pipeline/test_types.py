@@ -1,0 +1,518 @@
+"""What each sample becomes: the fields of its own, by type; and that whatever is optional on the wire may be missing."""
+
+import copy
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.catalogue import ANY_TYPE
+from tests.support.callbacks import (
+    EXTRA,
+    NUMBER,
+    OTHER_NUMBER,
+    SAMPLES,
+    USER_ID,
+    body_of,
+    catalogue,
+    header,
+    messages_of,
+    on,
+    outcome,
+    price,
+    read,
+    sample_name,
+)
+
+FOLDER = SAMPLES[0].parents[1]
+SHA256 = "A" * 43 + "="
+ORIGINAL = "wamid.SU5WRU5URUQwMDAy"
+PARENT = "IT.ENT.1180000000001"
+GROUP = "grp-inventato-1"
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def error(code: int, title: str | None = None, message: str | None = None, details: str | None = None) -> dict[str, Any]:
+    return {"code": code, "title": title, "message": message, "details": details, "href": None}
+
+
+UNSUPPORTED = "Message type is currently not supported."
+
+MESSAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "text/plain": ("texts", {"body": "Taglia M?", "message_type": "text", "context_from": None}),
+    "text/reply": (
+        "texts",
+        {"context_message_id": ORIGINAL, "context_from": "390299955501", "ref": "campaign-7", "reply_to": EXTRA["reply_to"]},
+    ),
+    "text/in_a_group": ("texts", {"group_id": GROUP, "record_key": NUMBER}),
+    "text/product_enquiry": (
+        "texts",
+        {"referred_catalog_id": "194800000000035", "referred_product_retailer_id": "maglia-11", "body": "C'è ancora?"},
+    ),
+    "text/ad_click": (
+        "texts",
+        {
+            "referral_source_url": "https://fb.example/1",
+            "referral_source_type": "ad",
+            "referral_media_url": "https://img.example/1",
+            "referral_ctwa_clid": "Aff-inventato",
+        },
+    ),
+    "text/post_with_a_video": (
+        "texts",
+        {"referral_source_type": "post", "referral_media_url": "https://img.example/2.mp4", "referral_ctwa_clid": None},
+    ),
+    "text/forwarded": ("texts", {"forwarded": True, "frequently_forwarded": None, "context_message_id": None}),
+    "text/frequently_forwarded": ("texts", {"forwarded": None, "frequently_forwarded": True}),
+    "text/identity": (
+        "texts",
+        {"identity_hash": "hash-inventato", "identity_acknowledged": True, "identity_created_at": at(1_763_700_000)},
+    ),
+    "image/url": (
+        "media",
+        {
+            "message_type": "image",
+            "media_id": "4621000000000001",
+            "mime_type": "image/jpeg",
+            "sha256": SHA256,
+            "caption": "ecco",
+            "url": "https://lookaside.example/attachments/?mid=1",
+            "media_url": "https://media.example/wa/1.jpg",
+            "voice": None,
+            "animated": None,
+        },
+    ),
+    "image/reply_without_caption": ("media", {"caption": None, "context_message_id": ORIGINAL, "url": None}),
+    "video/caption": ("media", {"message_type": "video", "media_id": "4621000000000003", "caption": "guarda"}),
+    "audio/recorded": ("media", {"message_type": "audio", "mime_type": "audio/ogg; codecs=opus", "voice": True}),
+    "audio/file": ("media", {"mime_type": "audio/mpeg", "voice": False, "media_url": None}),
+    "voice/older": ("media", {"message_type": "voice", "media_id": "1908000000000003", "sha256": "00" * 32, "voice": None}),
+    "sticker/animated": ("media", {"message_type": "sticker", "animated": True, "caption": None}),
+    "sticker/still": ("media", {"media_id": "1034000000000002", "animated": False}),
+    "location/current": ("locations", {"latitude": 45.4641, "longitude": 9.1919, "name": None, "url": None}),
+    "location/address": (
+        "locations",
+        {
+            "latitude": 45.464100000001,
+            "longitude": 9.191900000001,
+            "name": "Bar Prova",
+            "address": "Via Inventata 1, Milano",
+            "url": "https://places.example/v/1",
+        },
+    ),
+    "location/whole_degrees_in_quotes": ("locations", {"latitude": 45.0, "longitude": -9.0}),
+    "button/tapped": (
+        "replies",
+        {"button_payload": "btn-0", "button_text": "Confermo", "interactive_type": None, "interactive_json": None},
+    ),
+    "interactive/list_reply": (
+        "replies",
+        {"interactive_type": "list_reply", "reply_id": "row-1", "reply_title": "Roma ಅ", "reply_description": "Centro"},
+    ),
+    "interactive/button_reply": ("replies", {"reply_id": "b-1", "reply_title": "Annulla", "reply_description": None}),
+    "interactive/flow": (
+        "replies",
+        {"nfm_name": "flow", "nfm_body": "Sent", "nfm_response_json": '{"flow_token": "t-1", "city": "Roma"}'},
+    ),
+    "interactive/address_message": ("replies", {"interactive_type": "nfm_reply", "nfm_name": "address_message"}),
+    "interactive/response_that_is_no_json": ("replies", {"nfm_response_json": "tagliato a met", "nfm_name": None}),
+    "interactive/call_permission_given": (
+        "replies",
+        {
+            "call_permission_response": "accept",
+            "call_permission_is_permanent": False,
+            "call_permission_expires_at": at(1_764_324_814),
+            "call_permission_response_source": "user_action",
+        },
+    ),
+    "interactive/call_permission_refused": (
+        "replies",
+        {"call_permission_response": "reject", "call_permission_expires_at": None, "call_permission_is_permanent": None},
+    ),
+    "interactive/call_permission_without_its_object": (
+        "replies",
+        {"interactive_type": "call_permission_reply", "call_permission_response": None},
+    ),
+    "interactive/kind_not_yet_known": (
+        "replies",
+        {
+            "interactive_type": "dice_reply",
+            "interactive_json": '{"type":"dice_reply","dice_reply":{"eyes":[3,5.5],"again":null}}',
+            "reply_id": None,
+        },
+    ),
+    "reaction/added": ("reactions", {"reaction_message_id": ORIGINAL, "emoji": "😂"}),
+    "reaction/removed": ("reactions", {"reaction_message_id": ORIGINAL, "emoji": None}),
+    "system/number_changed": (
+        "system",
+        {
+            "system_type": "user_changed_number",
+            "from_number": NUMBER,
+            "wa_id": NUMBER,
+            "new_wa_id": "393335550777",
+            "body": "User Giulia changed from 393335550142 to 393335550777",
+        },
+    ),
+    "system/new_wa_id": (
+        "system",
+        {"system_type": "customer_changed_number", "new_wa_id": "393335550777", "record_key": NUMBER, "key_source": "from"},
+    ),
+    "system/user_id_changed": (
+        "system",
+        {"system_type": "user_changed_user_id", "new_user_id": "IT.200", "new_wa_id": None, "key_source": "system.user_id"},
+    ),
+    "system/identity_changed": (
+        "system",
+        {"system_type": "customer_identity_changed", "identity_hash": "hash-inventato", "customer_wa_id": NUMBER},
+    ),
+    "request_welcome/opened": ("system", {"message_type": "request_welcome", "system_type": None, "body": None}),
+    "unsupported/poll": (
+        "others",
+        {
+            "unsupported_type": "poll_update",
+            "errors": [error(131051, "Message type unknown", "Message type unknown", UNSUPPORTED)],
+        },
+    ),
+    "unsupported/without_its_object": ("others", {"unsupported_type": None, "group_id": GROUP}),
+    "unsupported/errors_as_an_object": ("others", {"errors": [error(131051, "Message type unknown")]}),
+    "unknown/details_at_the_top": (
+        "others",
+        {"message_type": "unknown", "errors": [error(131051, "Unsupported message type", details="not supported")]},
+    ),
+    "edit/text": ("others", {"message_type": "edit", "errors": []}),
+    "revoke/deleted": ("others", {"message_type": "revoke"}),
+    "media_placeholder/from_history": ("others", {"message_type": "media_placeholder"}),
+    "hologram/type_not_yet_known": ("others", {"message_type": "hologram", "unsupported_type": None}),
+}
+
+STATUSES: dict[str, dict[str, Any]] = {
+    "sent": {
+        "status": "sent",
+        "conversation_expires_at": at(1_763_806_500),
+        "conversation_origin_type": "marketing",
+        "pricing_model": "PMP",
+        "enable_url_tracking_body": False,
+        "enable_url_tracking_button": False,
+    },
+    "delivered": {"status": "delivered", "recipient_user_id": USER_ID, "profile_name": "Giulia 🌻", "conversation_id": None},
+    "read": {
+        "status": "read",
+        "recipient_parent_user_id": PARENT,
+        "recipient_identity_key_hash": "hash-inventato",
+        "biz_opaque_callback_data": "carrello-7",
+    },
+    "played": {"status": "played", "pricing_billable": None},
+    "free_service": {"pricing_billable": False, "pricing_type": "free_customer_service", "conversation_expires_at": None},
+    "id_is_no_wamid_and_model_in_words": {
+        "message_id": "9f00000000000000000000000000aa03",
+        "pricing_model": "Conversation-Based Pricing",
+    },
+    "not_sent": {
+        "message_id": ORIGINAL,
+        "status": "NOT-SENT",
+        "sent_at": None,
+        "kaleyra_error_code": "1013",
+        "kaleyra_error": "Number blocked by Kaleyra",
+        "errors": [error(1013, "User is not valid")],
+    },
+    "failed_with_an_id_alone": {"status": "failed", "profile_name": None, "errors": [error(131026, "Message undeliverable")]},
+    "failed_to_a_hidden_number": {"wa_id": None, "record_key": USER_ID, "key_source": "recipient_user_id"},
+    "errors_as_an_object": {"errors": [error(131049, "Not delivered", details="older spelling")]},
+    "to_a_hidden_number": {"wa_id": None, "user_id": USER_ID, "username": "giulia.prova", "recipient_id": None},
+    "group": {"recipient_id": GROUP, "recipient_type": "group", "wa_id": OTHER_NUMBER, "record_key": OTHER_NUMBER},
+    "older_spellings": {
+        "recipient_participant_id": OTHER_NUMBER,
+        "recipient_parent_user_id": PARENT,
+        "wa_id": OTHER_NUMBER,
+        "key_source": "recipient_participant_id",
+    },
+    "group_user_id": {"recipient_participant_user_id": USER_ID, "recipient_participant_parent_user_id": PARENT},
+    "payment_captured": {
+        "status": "captured",
+        "status_type": "payment",
+        "payment_reference_id": "ordine-12",
+        "payment_amount_value": 2100,
+        "payment_amount_offset": 100,
+        "payment_currency": "INR",
+        "payment_receipt": "ricevuta-1",
+        "payment_transaction_id": "transazione-1",
+        "payment_transaction_type": "razorpay",
+        "payment_transaction_status": "success",
+    },
+    "payment_pending": {"status": "pending", "payment_amount_value": 450, "payment_transaction_id": None},
+    "payment_failed": {
+        "status": "failed",
+        "payment_json": '{"reference_id":"ordine-14"}',
+        "payment_amount_value": None,
+        "errors": [],
+    },
+    "price": {"price": price("0.01"), "payment_json": None},
+}
+
+EVENTS: dict[str, dict[str, Any]] = {
+    "rate_limit_hit": {"event_type": "errors", "record_key": "104600000000001", "key_source": "phone_number_id"},
+    "template_approved": {
+        "event_type": "template_status",
+        "record_key": "594400000000001",
+        "key_source": "message_template_id",
+        "event_at": at(1_763_720_040),
+        "event": "APPROVED",
+        "message_template_name": "saldi_di_prova",
+        "message_template_language": "it",
+    },
+    "template_rejected": {"event_type": "message_template_status_update", "event": "REJECTED", "reason": "INVALID_FORMAT"},
+    "account_update": {
+        "event_type": "account_update",
+        "event": "DISABLED_UPDATE",
+        "record_key": "347000000000069",
+        "key_source": "waba_id",
+        "errors": [],
+    },
+}
+
+PEOPLE: dict[str, list[tuple[str, str, str | None, str | None]]] = {
+    # Of each message: the record's key, the rule that gave it, wa_id, and the name.
+    "ordinary": [(NUMBER, "wa_id", NUMBER, "Giulia 🌻")],
+    "username_and_number": [(NUMBER, "wa_id", NUMBER, "Giulia")],
+    "number_omitted": [(USER_ID, "user_id", None, "Giulia")],
+    "number_empty": [(USER_ID, "user_id", None, "Giulia")],
+    "contact_without_profile": [(NUMBER, "wa_id", NUMBER, None)],
+    "no_contacts": [(NUMBER, "from", NUMBER, None)],
+    "group_participant": [(NUMBER, "wa_id", NUMBER, "Giulia 🌻")],
+    "plus_and_blanks": [(NUMBER, "wa_id", NUMBER, "Giulia 🌻")],
+    "matched_by_user_id": [(NUMBER, "wa_id", NUMBER, "Giulia 🌻")],
+    "two_people_one_contact": [(NUMBER, "wa_id", NUMBER, "Giulia 🌻"), (OTHER_NUMBER, "from", OTHER_NUMBER, None)],
+    "two_people_two_contacts": [(OTHER_NUMBER, "wa_id", OTHER_NUMBER, "Marco"), (NUMBER, "wa_id", NUMBER, "Giulia 🌻")],
+    "brazil_without_the_ninth_digit": [("550055500142", "wa_id", "550055500142", "Luana Exemplo")],
+    "mexico_with_a_one": [("5210055500142", "wa_id", "5210055500142", "Lupe Ejemplo")],
+    "argentina_without_the_nine": [("540055500142", "wa_id", "540055500142", "Sol Ejemplo")],
+    "identity_key_hash": [(NUMBER, "wa_id", NUMBER, "Giulia 🌻")],
+}
+
+
+def records_of(sample: str, topic: str) -> list[dict[str, Any]]:
+    return on(topic, messages_of(read(FOLDER / f"{sample}.json")))
+
+
+@pytest.mark.parametrize(("sample", "topic", "fields"), [(name, *told) for name, told in MESSAGES.items()], ids=MESSAGES.keys())
+def test_message_becomes_the_record_of_its_type(sample: str, topic: str, fields: dict[str, Any]) -> None:
+    (record,) = records_of(sample, topic)
+
+    assert {name: record[name] for name in fields} == fields
+
+
+@pytest.mark.parametrize(("sample", "fields"), STATUSES.items(), ids=STATUSES.keys())
+def test_status_says_what_the_callback_says(sample: str, fields: dict[str, Any]) -> None:
+    (record,) = records_of(f"status/{sample}", "statuses")
+
+    assert {name: record[name] for name in fields} == fields
+
+
+@pytest.mark.parametrize(("sample", "fields"), EVENTS.items(), ids=EVENTS.keys())
+def test_event_of_the_account_names_its_number_or_template(sample: str, fields: dict[str, Any]) -> None:
+    (record,) = records_of(f"account_event/{sample}", "account-events")
+
+    assert {name: record[name] for name in fields} == fields
+
+
+@pytest.mark.parametrize(("sample", "expected"), PEOPLE.items(), ids=PEOPLE.keys())
+def test_person_is_named_by_what_the_callback_shows(sample: str, expected: list[tuple[str, ...]]) -> None:
+    records = records_of(f"identity/{sample}", "texts")
+
+    assert [tuple(one[name] for name in ("record_key", "key_source", "wa_id", "profile_name")) for one in records] == expected
+
+
+@pytest.mark.parametrize(
+    "kind", ["status", "identity", "account_event", *sorted({name.partition("/")[0] for name in MESSAGES})]
+)
+def test_every_sample_of_the_folder_is_told_here(kind: str) -> None:
+    tables = {"status": [*STATUSES], "identity": [*PEOPLE], "account_event": [*EVENTS]}
+    told = {*MESSAGES, *(f"{folder}/{name}" for folder, names in tables.items() for name in names)}
+    elsewhere = {
+        "image/caption",
+        "status/failed",
+        "status/several_at_once",
+        "status/without_contacts",
+        "text/empty_objects_as_lists",
+        "text/hidden_number_empty_strings",
+        "text/name_cut_in_an_emoji",
+    }
+
+    samples = {f"{kind}/{path.stem}" for path in SAMPLES if path.parent.name == kind}
+    assert samples <= told | elsewhere
+
+
+def test_card_keeps_all_that_is_written_on_it() -> None:
+    (record,) = records_of("contacts/full", "contact-cards")
+
+    (card,) = record["cards"]
+    assert card == {
+        "formatted_name": "Dott.ssa Ada Maria Prova, PhD",
+        "first_name": "Ada",
+        "middle_name": "Maria",
+        "last_name": "Prova",
+        "name_prefix": "Dott.ssa",
+        "name_suffix": "PhD",
+        "birthday": "1990-01-31",
+        "org_company": "Prova S.r.l.",
+        "org_department": "Acquisti",
+        "org_title": "Direttrice",
+        "vcard": "BEGIN:VCARD\nVERSION:3.0\nFN:Ada Prova\nEND:VCARD",
+        "origin": "contact_request",
+        "phones": [
+            {"phone": "+39 333 555 0199", "wa_id": "393335550199", "type": "MOBILE"},
+            {"phone": "+39 02 999 5502", "wa_id": None, "type": "WORK"},
+        ],
+        "emails": [{"email": "ada@prova.example", "type": "WORK"}],
+        "addresses": [
+            {
+                "street": "Via Inventata 1",
+                "city": "Milano",
+                "state": "MI",
+                "zip": "20100",
+                "country": "Italia",
+                "country_code": "it",
+                "type": "WORK",
+            }
+        ],
+        "urls": [{"url": "https://prova.example", "type": "WORK"}],
+    }
+
+
+def test_phones_are_a_list_whether_they_came_as_one_or_not() -> None:
+    (of_list,), (of_object,) = (
+        records_of(f"contacts/phones_as_{kind}", "contact-cards")[0]["cards"] for kind in ("a_list", "an_object")
+    )
+
+    assert (
+        of_list["phones"] == of_object["phones"] == [{"phone": "+39 333 555 0199", "wa_id": "393335550199", "type": "MOBILE"}]
+    )
+
+
+def test_several_cards_are_one_record_and_none_needs_anything() -> None:
+    (record,) = records_of("contacts/several_and_bare", "contact-cards")
+
+    assert [card["formatted_name"] for card in record["cards"]] == ["Ada Prova", "Solo Nome", None]
+    assert [len(card["phones"]) for card in record["cards"]] == [1, 0, 1]
+
+
+def test_shared_card_is_no_profile() -> None:
+    (profile,) = records_of("contacts/full", "contacts")
+
+    assert (profile["record_key"], profile["profile_name"]) == (NUMBER, "Giulia 🌻")
+
+
+def test_reaction_and_its_removal_are_two_events_though_they_share_id_and_time() -> None:
+    added, removed = (messages_of(read(FOLDER / "reaction" / f"{name}.json"))[0] for name in ("added", "removed"))
+
+    for name in ("message_id", "sent_at", "reaction_message_id"):
+        assert on("reactions", [added])[0][name] == on("reactions", [removed])[0][name]
+    assert header(added, "ce_id") != header(removed, "ce_id")
+
+
+def test_several_statuses_are_a_record_each() -> None:
+    records = records_of("status/several_at_once", "statuses")
+
+    assert [(one["message_id"], one["status"], one["record_key"]) for one in records] == [
+        ("wamid.SU5WRU5URUQwMDA1", "sent", NUMBER),
+        ("wamid.SU5WRU5URUQwMDA1", "delivered", NUMBER),
+        ("wamid.SU5WRU5URUQwMDA2", "sent", OTHER_NUMBER),
+    ]
+    assert [one["profile_name"] for one in records] == ["Giulia 🌻", "Giulia 🌻", "Marco"]
+    assert [one["ref"] for one in records] == [None] * 3, "nobody knows whose it is"
+
+
+def test_older_identity_of_a_message_is_in_the_profile_too() -> None:
+    (profile,) = records_of("text/identity", "contacts")
+
+    assert profile["identity_key_hash"] == "hash-inventato"
+
+
+# What may be missing
+
+REQUIRED = {"id", "type"}
+"""Of a message; beside them the object of its type."""
+
+
+def paths_within(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of everything that has a name, objects and lists before what is in them."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in entries:
+        if isinstance(name, str):
+            yield (*path, name)
+        yield from paths_within(part, (*path, name))
+
+
+def without(root: Any, path: tuple[Any, ...]) -> Any:
+    """Return a copy in which what stands at a path is not there."""
+    changed = copy.deepcopy(root)
+    place = changed
+    for name in path[:-1]:
+        place = place[name]
+    del place[path[-1]]
+    return changed
+
+
+def is_required(root: Any, path: tuple[Any, ...]) -> bool:
+    """Return whether the contract requires what stands at a path: the way to the event, what it is, and whose."""
+    (listed,) = {"messages", "statuses"} & set(root["meta_object"]["value"])
+    way = ("meta_object", "value", listed)
+    if path == way[: len(path)]:
+        return True
+    (event,) = root["meta_object"]["value"][listed]
+    inner = path[4:] if path[:3] == way else None
+    if inner == ("reaction", "message_id"):
+        return True
+    if not inner or len(inner) > 1:
+        return False
+    others_name_it = root["extra_info"].get("message_id") if listed == "statuses" else None
+    return (inner[0] in REQUIRED and not others_name_it) or (
+        listed == "messages" and inner[0] in SCHEMA_REQUIRES.get(event["type"], ())
+    )
+
+
+SCHEMA_REQUIRES = {
+    kind: {kind}
+    for record_type in catalogue()
+    for kind in record_type.message_types
+    if record_type.schema.get("requires") and kind != ANY_TYPE
+}
+
+WHOLE_AND_ALONE = [
+    path
+    for path in SAMPLES
+    if path.parent.name not in ("mixed", "identity", "contact", "account_event")
+    and path.stem not in ("several_at_once", "only_required", "name_cut_in_an_emoji")
+]
+
+
+@pytest.mark.parametrize("path", WHOLE_AND_ALONE, ids=sample_name)
+def test_what_is_optional_may_be_missing(path: Path) -> None:
+    root = json.loads(read(path))
+    # Each of the two ways to name the person may be missing while the other is there.
+    for listed, number, user_id in (("messages", "from", "from_user_id"), ("statuses", "recipient_id", "recipient_user_id")):
+        for event in root["meta_object"]["value"].get(listed, []):
+            event[number], event[user_id] = event.get(number) or NUMBER, event.get(user_id) or USER_ID
+    whole = outcome(messages_of(body_of(root)))
+
+    tried = 0
+    for optional in paths_within(root):
+        if not is_required(root, optional):
+            left = outcome(messages_of(body_of(without(root, optional))))
+            assert left in (whole, [name for name in whole if name != "contacts"]), optional
+            tried += 1
+    assert tried > 10
+
+
+@pytest.mark.parametrize("kind", SCHEMA_REQUIRES)
+def test_message_without_the_object_of_its_type_is_a_dead_letter(kind: str) -> None:
+    (path, *_) = [path for path in SAMPLES if path.parent.name == kind]
+    body = body_of(without(json.loads(read(path)), ("meta_object", "value", "messages", 0, kind)))
+
+    assert "dead-letters/missing" in outcome(messages_of(body))

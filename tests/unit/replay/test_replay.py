@@ -1,0 +1,434 @@
+"""Dead letters and raw callbacks through the pipeline again, in memory: what they become, what is passed over, what is safe."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from connector.auth.authenticate import Credentials
+from connector.errors import ConfigurationInvalid, KafkaFailed, NoRoom
+from connector.metrics import Metrics
+from connector.pipeline.encode import encoders
+from connector.pipeline.flow import Flow
+from connector.pipeline.outcome import Failure, Outcome, Sink
+from connector.records import EMPTY, KafkaMessage, RawCallback
+from connector.replay import replay as replay_module
+from connector.replay.replay import Counting, Nowhere, Replay, Report
+from connector.replay.selection import MAX_ATTEMPTS, Kept, Selection, require_reasons, time_of
+from tests.support.callbacks import (
+    MAX_MESSAGE_BYTES,
+    RECEIVED_AT,
+    REGISTRY_URL,
+    MemorySink,
+    answer_to,
+    body_of,
+    catalogue,
+    contact,
+    decoded,
+    envelope,
+    flow,
+    header,
+    message,
+    messages_of,
+    on,
+    order,
+    outcome,
+    raw,
+    schema_ids,
+    topics,
+    whole_catalogue,
+)
+
+REPLAYED_AT = RECEIVED_AT + 86_400_000
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OWN_KEYS = {"sender": "from", "words": "body"}
+LETTERS = Selection("dead-letters", None, None, (), MAX_ATTEMPTS, contacts=False)
+RAW = Selection("raw", RECEIVED_AT, RECEIVED_AT + 1000, (), MAX_ATTEMPTS, contacts=False)
+
+
+def own_keys(number: int) -> bytes:
+    """A callback that is a text once the settings know its keys, else a dead letter."""
+    return body_of({"sender": "393335550142", "type": "text", "words": "Ciao", "id": f"wamid.{number}"})
+
+
+class Topic:
+    """Records in memory, in order, over two partitions."""
+
+    def __init__(self, records: Sequence[KafkaMessage], first: int = 0) -> None:
+        self._kept = [kept(one, offset) for offset, one in enumerate(records)]
+        self._next = first
+        self.committed: dict[int, int] = {}
+        self.reads: list[int] = []
+
+    @property
+    def is_read(self) -> bool:
+        return self._next >= len(self._kept)
+
+    def read(self, count: int, timeout_seconds: float) -> list[Kept]:  # noqa: ARG002 - the protocol's
+        self.reads.append(count)
+        found = self._kept[self._next : self._next + count]
+        self._next += len(found)
+        return found
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        self.committed |= offsets
+
+
+def kept(record: KafkaMessage, offset: int = 0) -> Kept:
+    trace = header(record, "traceparent"), header(record, "tracestate")
+    return Kept(offset % 2, offset, decoded(record, whole_catalogue()), *trace)
+
+
+def letters_of(*bodies: bytes, **more: Any) -> list[KafkaMessage]:
+    return [one for body in bodies for one in messages_of(body, **more) if topics([one]) == ["dead-letters"]]
+
+
+def copies_of(*bodies: bytes, **more: Any) -> list[KafkaMessage]:
+    carrier = flow(of=whole_catalogue())
+    return [one for body in bodies for one in carrier.messages_of(raw(body, **more)) if topics([one]) == ["raw"]]
+
+
+class Run:
+    """One replay and what became of it."""
+
+    def __init__(
+        self,
+        records: Sequence[KafkaMessage] | Topic,
+        selection: Selection = LETTERS,
+        sink: Sink | None = None,
+        *,
+        renamed_keys: Mapping[str, str] = EMPTY,
+        rate: float = 0,
+        dry_run: bool = False,
+    ) -> None:
+        self.topic = records if isinstance(records, Topic) else Topic(records)
+        self.sink = sink or MemorySink()
+        self.report = Report()
+        self.advanced = 0
+        metrics = Metrics()
+        more = [("replayed_at", b"2025-11-22T10:30:00.000Z")]
+        by_name = encoders(catalogue(), schema_ids(catalogue()), REGISTRY_URL, MAX_MESSAGE_BYTES, metrics, more)
+        counting = Counting(self.sink, self.report, catalogue().dead_letter.topic)
+        allowed = Credentials(allow_anyone=True)
+        carrier = Flow(catalogue(), by_name, allowed, counting, metrics, renamed_keys, leave_out=selection.left_out())
+        self._replay = Replay(self.topic, selection, carrier, self.report, rate)
+        self._dry_run = dry_run
+
+    def carry(self) -> "Run":
+        asyncio.run(self._replay.run(REPLAYED_AT, self._advance, dry_run=self._dry_run))
+        return self
+
+    @property
+    def messages(self) -> list[KafkaMessage]:
+        assert isinstance(self.sink, MemorySink)
+        return self.sink.messages
+
+    def _advance(self, count: int) -> None:
+        self.advanced += count
+
+
+# What it becomes
+
+
+def test_mended_dead_letter_becomes_the_record_that_it_would_have_been() -> None:
+    letters = letters_of(own_keys(1), traceparent=TRACEPARENT, tracestate="a=b")
+
+    run = Run(letters, renamed_keys=OWN_KEYS).carry()
+
+    (expected,) = flow(renamed_keys=OWN_KEYS).messages_of(raw(own_keys(1)))
+    (record,) = run.messages
+    assert decoded(record) == decoded(expected)
+    assert header(record, "ce_id") == header(expected, "ce_id")
+    assert (record.key, record.timestamp_ms) == (expected.key, expected.timestamp_ms)
+    assert header(record, "traceparent") == TRACEPARENT
+    assert header(record, "tracestate") == "a=b"
+    assert header(record, "replayed_at") == "2025-11-22T10:30:00.000Z"
+    assert header(expected, "replayed_at") is None
+
+
+def test_record_that_kafka_refused_is_replayed_alone_with_its_id() -> None:
+    refusing = MemorySink(refuse=lambda one: topics([one]) == ["texts"])
+    answer_to(envelope([message(), message(message_type="document", id="wamid.D")], [contact()]), flow(refusing))
+    (letter,) = [one for one in refusing.messages if topics([one]) == ["dead-letters"]]
+
+    run = Run([letter]).carry()
+
+    (expected,) = [one for one in messages_of(envelope([message()])) if topics([one]) == ["texts"]]
+    (record,) = run.messages
+    assert header(record, "ce_id") == header(expected, "ce_id")
+    assert run.report.told() == {
+        "read": 1,
+        "replayed": 1,
+        "nothing_made": 0,
+        "records": {"kaleyra.whatsapp.texts": 1},
+        "dead_again": {},
+        "skipped": {},
+    }
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        {"method": "GET", "query": "sender=393335550142&type=text&words=Ciao", "content_type": ""},
+        {"body": b"sender=393335550142&type=text&words=Ciao", "content_type": "application/x-www-form-urlencoded"},
+    ],
+    ids=["query", "form"],
+)
+def test_query_and_form_are_replayed_as_they_came(request_of: dict[str, Any]) -> None:
+    body = request_of.pop("body", b"")
+
+    run = Run(letters_of(body, **request_of), renamed_keys=OWN_KEYS).carry()
+
+    assert topics(run.messages) == ["texts"]
+
+
+def test_what_fails_again_is_a_dead_letter_again_with_its_id_and_one_attempt_more() -> None:
+    letters = letters_of(b"no JSON")
+    value = decoded(letters[0])
+    for attempts in (2, 3):
+        run = Run(letters).carry()
+        (again,) = letters = run.messages
+        told = decoded(again)
+        assert told.pop("attempts") == attempts
+        assert told.pop("replayed_at").timestamp() * 1000 == REPLAYED_AT
+        assert told == {name: part for name, part in value.items() if name not in ("attempts", "replayed_at")}
+        assert header(again, "replayed_at")
+        assert run.report.dead_again == {"not_json": 1}
+
+
+def test_dead_letter_is_left_alone_once_it_was_tried_often() -> None:
+    topic = letters_of(b"no JSON")
+    for _ in range(20):
+        topic += Run(topic[-1:]).carry().messages
+
+    assert max(decoded(one)["attempts"] for one in topic) == MAX_ATTEMPTS
+    assert Run(topic[-1:]).carry().report.skipped == {"tried_too_often": 1}
+    patient = Selection("dead-letters", None, None, (), MAX_ATTEMPTS + 1, contacts=False)
+    assert Run(topic[-1:], patient).carry().report.replayed == 1
+
+
+def test_contacts_are_left_out_unless_they_are_asked_for() -> None:
+    refusing = MemorySink(refuse=lambda one: topics([one]) == ["texts"])
+    answer_to(envelope([message()], [contact()]), flow(refusing))
+    unfit = [message(id="wamid.B"), message()], [contact(identity_key_hash=[1])]
+    letters = [one for one in refusing.messages if topics([one]) == ["dead-letters"]] + letters_of(envelope(*unfit))
+
+    run = Run(letters).carry()
+    asked = Run(letters, Selection("dead-letters", None, None, (), MAX_ATTEMPTS, contacts=True)).carry()
+
+    # Neither a contact's record, nor its dead letter anew.
+    assert outcome(run.messages) == ["texts"]
+    assert run.report.nothing_made == 1
+    assert sorted(outcome(asked.messages)) == ["contacts", "dead-letters/does_not_fit", "texts"]
+    assert on("texts", run.messages)[0]["profile_name"] == "Giulia"
+
+
+def test_raw_callbacks_become_what_they_were_and_no_copies_of_themselves() -> None:
+    bodies = [envelope([message()], [contact()]), envelope([order({"quantity": "x"})]), b"no JSON"]
+
+    run = Run(copies_of(*bodies), RAW).carry()
+
+    live = [one for body in bodies for one in messages_of(body) if topics([one]) != ["contacts"]]
+    assert outcome(run.messages) == ["texts", "dead-letters/does_not_fit", "dead-letters/not_json"]
+    assert [header(one, "ce_id") for one in run.messages] == [header(one, "ce_id") for one in live]
+    assert [one["attempts"] for one in on("dead-letters", run.messages)] == [2, 2]
+
+
+# What is passed over
+
+
+def test_only_the_reasons_that_are_asked_for() -> None:
+    letters = letters_of(b"no JSON", b"\xff", b"[]")
+    some = Selection("dead-letters", None, None, ("not_json", "not_utf8"), MAX_ATTEMPTS, contacts=False)
+
+    run = Run(letters, some).carry()
+
+    assert outcome(run.messages) == ["dead-letters/not_json", "dead-letters/not_utf8"]
+    assert (run.report.read, run.report.skipped) == (3, {"of_another_reason": 1})
+
+
+@pytest.mark.parametrize(("received_at", "taken"), [(-1, False), (0, True), (999, True), (1000, False)])
+def test_time_is_that_of_the_first_receipt_from_and_before(received_at: int, taken: bool) -> None:
+    run = Run(copies_of(b"x", received_at=RECEIVED_AT + received_at), RAW).carry()
+
+    assert run.report.replayed == taken
+    assert run.report.skipped == ({} if taken else {"outside_of_the_time": 1})
+
+
+@pytest.mark.parametrize("value", [None, {}, {"received_at": "soon", "body": b""}])
+def test_what_cannot_be_read_is_counted_and_passed(value: Any) -> None:
+    topic = Topic(letters_of(b"no JSON"))
+    topic._kept.insert(0, Kept(0, 0, value, None, None))
+
+    run = Run(topic).carry()
+
+    assert run.report.skipped == {"unreadable": 1}
+    assert run.report.replayed == 1
+
+
+# What is safe
+
+
+def test_offsets_are_committed_for_all_that_is_read() -> None:
+    run = Run(letters_of(*[b"no JSON %d" % number for number in range(1001)])).carry()
+
+    assert run.topic.committed == {0: 1001, 1: 1000}
+    assert (run.report.read, run.report.replayed, run.advanced) == (1001, 1001, 1001)
+
+
+class FailingFrom(MemorySink):
+    """Confirms no record from the n-th callback on, but for every third."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self._first = first
+
+    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+        self.sends += 1
+        if self.sends <= self._first or self.sends % 3 == 0:
+            self.messages += messages
+            return Outcome([], [])
+        await asyncio.sleep(0.01)
+        return Outcome([], [Failure(one, "_MSG_TIMED_OUT", for_good=False) for one in messages])
+
+
+def test_nothing_is_committed_past_what_is_not_acknowledged_and_the_next_run_goes_on() -> None:
+    letters = letters_of(*map(own_keys, range(40)))
+    failing = Run(letters, sink=FailingFrom(10), renamed_keys=OWN_KEYS)
+
+    with pytest.raises(KafkaFailed, match=r"not acknowledged \(_MSG_TIMED_OUT\)"):
+        failing.carry()
+
+    # The eleventh, of partition 0, failed first; the twelfth went through.
+    assert failing.topic.committed == {0: 9, 1: 12}
+    again = Run(Topic(letters, first=10), renamed_keys=OWN_KEYS).carry()
+    ids = [one["message_id"] for one in on("texts", failing.messages + again.messages)]
+    assert set(ids) == {f"wamid.{number}" for number in range(40)}
+
+
+def test_dead_letter_that_kafka_refuses_too_ends_the_run() -> None:
+    run = Run(letters_of(b"no JSON"), sink=MemorySink(refuse=lambda _: True))
+
+    with pytest.raises(KafkaFailed, match="MSG_SIZE_TOO_LARGE"):
+        run.carry()
+
+    assert run.topic.committed == {}
+
+
+class Cramped(MemorySink):
+    """Has room for two callbacks at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._under_way = 0
+        self.refusals = 0
+
+    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+        if self._under_way >= 2:
+            self.refusals += 1
+            raise NoRoom("full")
+        self._under_way += 1
+        # Taken in this order, whenever it is acknowledged.
+        self.messages += messages
+        await asyncio.sleep(0.005)
+        self._under_way -= 1
+        return Outcome([], [])
+
+
+def test_callbacks_wait_for_room_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_module, "_ROOM_SECONDS", 0.001)
+    cramped = Cramped()
+
+    run = Run(letters_of(*map(own_keys, range(20))), sink=cramped, renamed_keys=OWN_KEYS).carry()
+
+    assert cramped.refusals
+    assert [one["message_id"] for one in on("texts", run.messages)] == [f"wamid.{number}" for number in range(20)]
+    assert run.report.replayed == 20
+
+
+def test_no_room_for_long_ends_the_run_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_module, "_NO_ROOM_SECONDS", 0.05)
+    run = Run(letters_of(b"no JSON", b"[]"), sink=MemorySink(room=False))
+
+    with pytest.raises(KafkaFailed, match="no room"):
+        run.carry()
+
+    assert run.topic.committed == {}
+
+
+def test_dry_run_says_the_same_and_changes_nothing() -> None:
+    letters = letters_of(b"no JSON", own_keys(1), envelope([message(), order({"quantity": "x"})], [contact()]))
+    real = Run(letters, renamed_keys=OWN_KEYS).carry()
+
+    dry = Run(letters, sink=Nowhere(), renamed_keys=OWN_KEYS, dry_run=True).carry()
+
+    assert dry.report.told() == real.report.told()
+    assert dry.report.records == {"kaleyra.whatsapp.texts": 1, "kaleyra.whatsapp.dead-letters": 2}
+    assert dry.topic.committed == {}
+
+
+def test_rate_is_kept_and_commits_about_once_a_second() -> None:
+    started = time.monotonic()
+
+    run = Run(letters_of(*[b"no JSON %d" % number for number in range(21)]), rate=100).carry()
+
+    assert 0.2 <= time.monotonic() - started < 2
+    assert set(run.topic.reads) == {100}
+    assert Run([], rate=0.5)._replay._window == 1
+
+
+# What is asked for
+
+
+def test_each_selection_is_remembered_by_a_group_of_its_own() -> None:
+    def named(**differing: Any) -> str:
+        given: dict[str, Any] = {"since": None, "until": None, "reasons": (), "max_attempts": MAX_ATTEMPTS}
+        return Selection("dead-letters", **{**given, "contacts": False, **differing}).group()
+
+    others: list[dict[str, Any]] = [
+        {"since": 1},
+        {"reasons": ("not_json",)},
+        {"reasons": ("not_json", "missing")},
+        {"max_attempts": 6},
+        {"contacts": True},
+    ]
+    names = {named(), RAW.group(), *(named(**one) for one in others)}
+    assert named() == "connector-replay-dead-letters"
+    assert len(names) == len(others) + 2
+    assert all(name.startswith("connector-replay-") for name in names)
+    assert named(since=1) == named(since=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "millis"),
+    [
+        ("2025-11-21T10:30:00Z", RECEIVED_AT),
+        ("2025-11-21T11:30:00.250+01:00", RECEIVED_AT + 250),
+        ("1969-12-31T23:59:59Z", -1000),
+    ],
+)
+def test_times_have_a_zone(text: str, millis: int) -> None:
+    assert time_of(text, "--since") == millis
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2025-11-21", "2025-11-21T10:30:00", "1763721000", "2025-13-01T00:00:00Z"])
+def test_time_without_a_zone_or_none_is_refused_in_words(text: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"^--since needs a time with its zone, as "):
+        time_of(text, "--since")
+
+
+def test_reason_that_there_is_none_is_told_with_those_that_there_are() -> None:
+    assert require_reasons(["not_utf8", "not_json", "not_utf8"]) == ("not_json", "not_utf8")
+    with pytest.raises(ConfigurationInvalid, match=r"no reason nonsense; known are .*not_json"):
+        require_reasons(["not_json", "nonsense"])
+
+
+def test_replayed_callback_shows_nothing_in_its_repr() -> None:
+    (letter,) = letters_of(own_keys(1))
+    callback = LETTERS.callback_of(kept(letter), REPLAYED_AT)
+
+    assert isinstance(callback, RawCallback)
+    assert (callback.attempts, callback.replayed_at) == (2, REPLAYED_AT)
+    assert "393335550142" not in repr(callback)
