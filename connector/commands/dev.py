@@ -24,8 +24,8 @@ from connector.dev.embedded.broker import EmbeddedBroker
 from connector.dev.embedded.registry import create_registry
 from connector.dev.invented.callbacks import TYPES, callback
 from connector.errors import ConfigurationInvalid
-from connector.http.app import create_management_app
 from connector.http.listener import PlainServer, bind
+from connector.http.management import create_management_app
 from connector.instance.worker import Worker
 from connector.kafka.producers import check_properties
 from connector.kafka.reader import Reader

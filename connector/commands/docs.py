@@ -8,8 +8,8 @@ from itertools import takewhile
 from typing import Any, Final
 
 from connector.catalogue import ANY_TYPE, Catalogue, RecordType
+from connector.mapping.places import NOT_PERSONAL
 from connector.records import Json
-from connector.schemas.rules import NOT_PERSONAL
 
 _INTRODUCTION: Final = """\
 # Topics and their records

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import fastavro
 
+from connector.answers import FOR_META
 from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
 from connector.commands import show
 from connector.commands.unmapped import unmapped
 from connector.errors import ConfigurationInvalid, NotOpened
 from connector.metrics import Metrics
-from connector.pipeline.dialects.recognise import FOR_META, is_verification
+from connector.pipeline.dialects.recognise import is_verification
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Outcome

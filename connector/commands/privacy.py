@@ -5,7 +5,7 @@ from typing import Final
 
 from connector.catalogue import Catalogue
 from connector.commands import show
-from connector.schemas.rules import NOT_PERSONAL
+from connector.mapping.places import NOT_PERSONAL
 
 _COLUMNS: Final = ("record_type", "field", "personal", "becomes", "by")
 

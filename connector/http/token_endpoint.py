@@ -14,13 +14,13 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from connector.answers import TOO_OFTEN
 from connector.auth.authenticate import Credentials, Way
 from connector.auth.client_address import Address, source_of
 from connector.auth.token_bucket import TokenBuckets
 from connector.auth.tokens import Tokens
 from connector.errors import NotDecodable
 from connector.metrics import Metrics
-from connector.pipeline.acknowledge import TOO_OFTEN
 from connector.pipeline.reading import read_json, read_pairs
 from connector.records import Answer, RawCallback, Request
 from connector.settings.tables import Oauth

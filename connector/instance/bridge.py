@@ -24,8 +24,7 @@ from connector.logs import event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
-from connector.pipeline.outcome import Sink
-from connector.pipeline.ports import Spool
+from connector.pipeline.ports import Sink, Spool
 from connector.registry.client import RegistryClient
 from connector.registry.id_cache import IdCache
 from connector.registry.schema_ids import SchemaIds

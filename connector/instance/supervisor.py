@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from connector import logs, metrics
 from connector.errors import ConfigurationInvalid
-from connector.http.app import create_management_app
 from connector.http.listener import LINGER_SECONDS, PlainServer, bind
+from connector.http.management import create_management_app
 from connector.instance.backoff import Backoff
 from connector.instance.preflight import load_startable
 from connector.instance.worker_process import Child

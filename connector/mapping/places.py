@@ -4,9 +4,12 @@ A schema of any kind in, decoded from JSON and not yet known to be Avro; what is
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from connector.records import Json
+
+NOT_PERSONAL: Final = "none"
+"""The `pii` class of a field that holds no personal data."""
 
 
 def records_within(schema: Any, path: str = "") -> Iterator[tuple[str, Json]]:

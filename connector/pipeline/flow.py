@@ -11,20 +11,21 @@ acknowledge    outcomes → the HTTP answer
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from connector.answers import FOR_META, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, SPOOLED, TOO_OFTEN
 from connector.auth.authenticate import Credentials, Gate
 from connector.auth.quota import Caller
 from connector.catalogue import Catalogue
 from connector.errors import NoRoom, NotDecodable
 from connector.logs import RateLimitedEvent, event, fault_location
 from connector.metrics import Metrics
-from connector.pipeline.acknowledge import KEPT, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, TOO_OFTEN, acknowledge
+from connector.pipeline.acknowledge import acknowledge
 from connector.pipeline.archive import Archive
 from connector.pipeline.deadletter import DeadLetters
 from connector.pipeline.decode import decode
-from connector.pipeline.dialects.recognise import FOR_META, is_verification
+from connector.pipeline.dialects.recognise import is_verification
 from connector.pipeline.encode import Encoder
-from connector.pipeline.outcome import Outcome, Sink
-from connector.pipeline.ports import NoSpool, Spool
+from connector.pipeline.outcome import Outcome
+from connector.pipeline.ports import NoSpool, Sink, Spool
 from connector.pipeline.split import split
 from connector.pipeline.tombstones import tombstones
 from connector.records import EMPTY, Answer, Callback, Fault, Item, KafkaMessage, Place, RawCallback, Request, Source
@@ -98,7 +99,7 @@ class Flow:
             await self._spool.keep(raw, credential)
         except NoRoom:
             return NO_ROOM
-        return KEPT
+        return SPOOLED
 
     async def deliver(self, raw: RawCallback, only: Collection[Place | None] | None = None) -> Outcome:
         """Bring a callback into Kafka; what Kafka refuses for good is a dead letter by then.

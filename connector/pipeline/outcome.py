@@ -1,7 +1,7 @@
-"""What becomes of the records of a callback, as whoever sends them hears it; `produce` is the sink that is Kafka."""
+"""What becomes of the records of a callback, as a `Sink` reports it."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from connector.records import KafkaMessage
 
@@ -47,11 +47,3 @@ class Outcome(NamedTuple):
 
 ALL_ACKNOWLEDGED: Final = Outcome([], [])
 """What nearly always becomes of them. Never written to."""
-
-
-class Sink(Protocol):
-    """Where the records of a callback go: Kafka, or a list in memory."""
-
-    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
-        """Send all records of a callback and await every acknowledgement; `NoRoom` when nothing was enqueued."""
-        ...

@@ -1,9 +1,22 @@
-"""What the flow knows of the spool: where callbacks go that Kafka does not take now. The disk is in `connector.spool`."""
+"""What the pipeline needs from outside: a `Sink` that takes records, and a `Spool` for callbacks that Kafka does not take now.
 
+`connector.kafka.sink` and `connector.spool.intake` implement them.
+"""
+
+from collections.abc import Sequence
 from typing import Protocol
 
 from connector.errors import NoRoom
-from connector.records import RawCallback
+from connector.pipeline.outcome import Outcome
+from connector.records import KafkaMessage, RawCallback
+
+
+class Sink(Protocol):
+    """Where the records of a callback go: Kafka, or a list in memory."""
+
+    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
+        """Send all records of a callback and await every acknowledgement; `NoRoom` when nothing was enqueued."""
+        ...
 
 
 class Spool(Protocol):

@@ -12,11 +12,10 @@ from typing import Any, Final, Literal, NamedTuple
 
 from connector.mapping import avro_writer as avro
 from connector.mapping.compiler import Treatments
-from connector.mapping.places import fields_within
+from connector.mapping.places import NOT_PERSONAL, fields_within
 from connector.privacy.keyed import Keyed
 from connector.privacy.masks import masked, masked_degrees, masked_phone
 from connector.records import Json
-from connector.schemas.rules import NOT_PERSONAL
 from connector.seals import Seals, read_keys
 from connector.settings.tables import Privacy
 

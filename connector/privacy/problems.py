@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from connector.mapping.places import fields_within
+from connector.mapping.places import NOT_PERSONAL, fields_within
 from connector.privacy.policy import KEY, Decision, Policy, holds_whole_callbacks, kind_of
 from connector.records import Json
-from connector.schemas.rules import NOT_PERSONAL
 from connector.settings.tables import Privacy
 
 _MASKED = ("string", "double")

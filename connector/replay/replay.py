@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 
 from connector.errors import KafkaFailed, NoRoom
 from connector.pipeline.flow import Flow
-from connector.pipeline.outcome import ALL_ACKNOWLEDGED, Outcome, Sink
+from connector.pipeline.outcome import ALL_ACKNOWLEDGED, Outcome
+from connector.pipeline.ports import Sink
 from connector.records import KafkaMessage, RawCallback
 from connector.replay.selection import Kept, Selection, Why
 

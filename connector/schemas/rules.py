@@ -9,13 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from connector.mapping.places import fields_within, records_within
+from connector.mapping.places import NOT_PERSONAL, fields_within, records_within
 from connector.records import Json
 from connector.schemas.violation import Violation
 
 NAMESPACE: Final = "kaleyra.whatsapp"
 PII_CLASSES: Final = ("phone", "name", "content", "location", "link")
-NOT_PERSONAL: Final = "none"
 REQUIRED: Final = ("message_id", "message_type", "record_key", "key_source", "received_at")
 REQUIRED_OF_RAW: Final = ("id", "received_at")
 REQUIRED_OF_DEAD_LETTERS: Final = (*REQUIRED_OF_RAW, "reason", "step")

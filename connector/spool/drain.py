@@ -21,7 +21,7 @@ from connector.errors import NoRoom, NotOpened
 from connector.logs import RateLimitedEvent, event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.flow import Flow
-from connector.pipeline.outcome import Sink
+from connector.pipeline.ports import Sink
 from connector.records import Place
 from connector.seals import Seals
 from connector.settings.tables import Spool

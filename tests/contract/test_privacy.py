@@ -28,8 +28,9 @@ from connector import logs
 from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue, read_catalogue
 from connector.commands.forget import person_of
-from connector.http.app import create_app, create_management_app
+from connector.http.app import create_app
 from connector.http.listener import Listener, bind
+from connector.http.management import create_management_app
 from connector.metrics import Metrics, exposition
 from connector.pipeline.decode import decode
 from connector.pipeline.flow import Flow

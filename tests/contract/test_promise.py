@@ -17,7 +17,8 @@ from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
 from connector.http.app import create_app
 from connector.metrics import Metrics
-from connector.pipeline.outcome import Failure, Outcome, Sink
+from connector.pipeline.outcome import Failure, Outcome
+from connector.pipeline.ports import Sink
 from connector.records import KafkaMessage
 from connector.settings.tables import Http
 from tests.support.callbacks import (

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from connector.errors import KafkaFailed, NoRoom
 from connector.kafka.sink import KafkaSink
-from connector.pipeline.outcome import Outcome, Sink
+from connector.pipeline.outcome import Outcome
+from connector.pipeline.ports import Sink
 from connector.records import KafkaMessage
 from connector.settings.load import load_settings
 from connector.settings.producer import producer_properties

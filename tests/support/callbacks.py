@@ -16,16 +16,16 @@ from urllib.parse import urlencode
 
 import fastavro
 
+from connector.answers import TOO_LARGE
 from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue, read_catalogue
 from connector.errors import NoRoom
 from connector.metrics import Metrics
-from connector.pipeline.acknowledge import TOO_LARGE
 from connector.pipeline.decode import decode
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
-from connector.pipeline.outcome import Failure, Outcome, Sink
-from connector.pipeline.ports import Spool
+from connector.pipeline.outcome import Failure, Outcome
+from connector.pipeline.ports import Sink, Spool
 from connector.pipeline.split import split
 from connector.records import EMPTY, Answer, Callback, Item, Json, KafkaMessage, Place, RawCallback, Request
 

@@ -7,17 +7,12 @@ are kept as a dead letter.
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, Never
 
+from connector.answers import FOR_META
 from connector.errors import NotDecodable
 from connector.pipeline.dialects import envelope, profiles
 from connector.pipeline.dialects.envelope import ENVELOPE
 from connector.pipeline.reading import read_json
 from connector.records import Callback, Json
-
-FOR_META: Final = (
-    "this is Meta's own webhook, and this bridge takes Kaleyra's callbacks: point Meta's app at Kaleyra, and the number's "
-    "callback URL at Kaleyra at this bridge"
-)
-"""What to do about a callback that comes from Meta directly."""
 
 _NO_VALUE: Final = f"there is no object {ENVELOPE}.value"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from connector.pipeline import acknowledge as answers
+from connector import answers
 from connector.pipeline.acknowledge import acknowledge
 from connector.pipeline.outcome import Failure, Outcome
 from connector.records import Answer

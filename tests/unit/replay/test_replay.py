@@ -12,7 +12,8 @@ from connector.errors import ConfigurationInvalid, KafkaFailed, NoRoom
 from connector.metrics import Metrics
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
-from connector.pipeline.outcome import Failure, Outcome, Sink
+from connector.pipeline.outcome import Failure, Outcome
+from connector.pipeline.ports import Sink
 from connector.records import EMPTY, KafkaMessage, RawCallback
 from connector.replay import replay as replay_module
 from connector.replay.replay import Counting, Nowhere, Replay, Report

@@ -1,0 +1,41 @@
+"""Every HTTP answer of the callback path: the delivery promise, one row a constant.
+
+200 says "durable, forget it"; 503 says "outcome unknown, send it again": a second delivery carries the same ids.
+No answer has a body that gives a stranger anything.
+"""
+
+from typing import Final
+
+from connector.records import Answer
+
+FOR_META: Final = (
+    "this is Meta's own webhook, and this bridge takes Kaleyra's callbacks: point Meta's app at Kaleyra, and the number's "
+    "callback URL at Kaleyra at this bridge"
+)
+"""What to do about a callback that comes from Meta directly."""
+
+_LATER: Final = ((b"retry-after", b"5"),)
+_CLOSE: Final = ((b"connection", b"close"),)
+
+ACKNOWLEDGED: Final = Answer(200)
+"""Every record and dead letter is acknowledged by Kafka, or there was nothing to send."""
+SPOOLED: Final = Answer(200)
+"""The callback is on this instance's disk, and is delivered in the order in which it was accepted."""
+NOT_AUTHENTIC: Final = Answer(401, ((b"www-authenticate", b'Bearer realm="callbacks"'), *_CLOSE))
+"""Nothing was produced. The connection is closed: the body of a stranger is not read."""
+WRONG_PATH: Final = Answer(404, _CLOSE)
+WRONG_METHOD: Final = Answer(405, ((b"allow", b"GET, POST"), *_CLOSE))
+ONLY_POST: Final = Answer(405, ((b"allow", b"POST"), *_CLOSE))
+NOT_FOR_META: Final = Answer(400, ((b"content-type", b"text/plain; charset=utf-8"),), f"{FOR_META}\n".encode())
+"""Meta asks whether this is its webhook; nothing was produced. Only an authentic caller is told what to do."""
+TOO_LARGE: Final = Answer(413, _CLOSE)
+"""The body is over the limit; nothing was produced."""
+COMPRESSED: Final = Answer(415, ((b"accept-encoding", b"identity"), *_CLOSE))
+"""The body is compressed: what it would unfold to has no bound. Nothing was produced."""
+TOO_OFTEN: Final = Answer(429, ((b"retry-after", b"1"),))
+"""The credential sends more callbacks a second than it may; nothing was produced."""
+TARGET_TOO_LONG: Final = Answer(414, _CLOSE)
+NOT_CONFIRMED: Final = Answer(503, _LATER)
+"""Not known: a record that timed out may still have been written."""
+NO_ROOM: Final = Answer(503, _LATER)
+"""Nothing was enqueued: the queue is full, too many callbacks or bytes are in flight, or the bridge is starting or stopping."""

@@ -1,0 +1,101 @@
+"""An ASGI request in, a `RawCallback` or the answer that refuses its body out; bodies in flight are bounded in bytes."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+from starlette.types import Message, Receive, Scope
+
+from connector import answers
+from connector.records import Answer, RawCallback
+
+_TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE: Final = re.compile(rb"[\x20-\x7e]{1,512}")
+_LONGEST_CONTENT_TYPE: Final = 256
+
+
+class Disconnected(Exception):
+    """The client hung up before its body had arrived."""
+
+
+class Room:
+    """How many bytes of bodies this worker can still take in flight."""
+
+    __slots__ = ("bytes_left",)
+
+    def __init__(self, size_bytes: int) -> None:
+        self.bytes_left = size_bytes
+
+
+class BodyReader(msgspec.Struct):
+    """Reads the body of one request. `size_bytes` of the room are taken from the first byte until the answer."""
+
+    room: Room
+    limit_bytes: int
+    scope: Scope
+    receive: Receive
+    clock: Callable[[], int]
+    size_bytes: int = 0
+
+    async def callback(self) -> RawCallback | Answer:
+        """Return the callback, or the answer that refuses its body."""
+        headers = dict(self.scope["headers"])
+        if refusal := self._refusal(headers):
+            return refusal
+        message = await self.receive()
+        if message["type"] == "http.request" and not message.get("more_body") and len(message["body"]) == self.size_bytes:
+            # Nearly always: the whole body, and as long as was told.
+            body = message["body"]
+        else:
+            body = await self._joined(message)
+            if isinstance(body, Answer):
+                return body
+        return _raw_callback(self.scope["method"], self.scope["query_string"], headers, body, self.clock())
+
+    def _refusal(self, headers: Mapping[bytes, bytes]) -> Answer | None:
+        """Return the answer to a body that is refused for what is told of it."""
+        if (coding := headers.get(b"content-encoding")) and coding.strip(b" \t").lower() != b"identity":
+            return answers.COMPRESSED
+        # Blanks behind a value are no part of it, and the parser leaves them.
+        told = headers.get(b"content-length", b"0").strip(b" \t")
+        length = int(told[:20]) if told.isdigit() else -1
+        if not 0 <= length <= self.limit_bytes:
+            return answers.TOO_LARGE
+        return None if self._take(length) else answers.NO_ROOM
+
+    async def _joined(self, message: Message) -> bytes | Answer:
+        """Return the body that begins with a message and may go on in others."""
+        parts, size_bytes = [], 0
+        while True:
+            if message["type"] != "http.request":
+                raise Disconnected
+            size_bytes += len(message["body"])
+            if size_bytes > self.limit_bytes:
+                return answers.TOO_LARGE
+            if not self._take(size_bytes):
+                return answers.NO_ROOM
+            parts.append(message["body"])
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await self.receive()
+
+    def _take(self, size_bytes: int) -> bool:
+        """Take room for so many bytes in all; a body whose length is told takes all of it at once."""
+        more = size_bytes - self.size_bytes
+        if more > 0:
+            if more > self.room.bytes_left:
+                return False
+            self.room.bytes_left -= more
+            self.size_bytes = size_bytes
+        return True
+
+
+def _raw_callback(method: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes, now_ns: int) -> RawCallback:
+    traceparent = tracestate = None
+    if (given := headers.get(b"traceparent")) and _TRACEPARENT.fullmatch(given):
+        traceparent = given.decode("ascii")
+        if (given := headers.get(b"tracestate")) and _TRACESTATE.fullmatch(given):
+            tracestate = given.decode("ascii")
+    content_type = headers.get(b"content-type", b"").decode("latin-1")[:_LONGEST_CONTENT_TYPE]
+    return RawCallback(method, query.decode("latin-1"), content_type, bytes(body), now_ns // 1_000_000, traceparent, tracestate)
