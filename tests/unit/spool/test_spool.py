@@ -212,7 +212,7 @@ def test_nothing_is_lost_when_the_process_is_killed(tmp_path: Path) -> None:
     program = """
 import asyncio, sys
 from pathlib import Path
-from tests.unit.test_spool import Disk, numbered
+from tests.unit.spool.test_spool import Disk, numbered
 
 async def run():
     spool = Disk(Path(sys.argv[1])).spool()
