@@ -106,13 +106,52 @@ class RawCallback(msgspec.Struct, frozen=True, gc=False):
         return f"RawCallback({self.method}, {len(self.body)} bytes)"
 
 
-class Callback(msgspec.Struct, frozen=True):
-    """One callback brought to one shape, whatever dialect it came in.
+class AccountEvent(msgspec.Struct, frozen=True):
+    """What a callback says about the account, not about a person.
 
-    `root` holds the root keys beside the envelope; `contacts`, `messages` and `statuses` are lists of what stood there,
-    not yet checked to be objects; `replaced_surrogates` counts lone surrogates that became U+FFFD. `events` are of the
-    account, not of a person: `{"type", "payload"}` and, where known, `event`, `timestamp`, `current_limit`, `reason`,
-    `errors`, `message_template_id`, `_name`, `_language`.
+    `content` is `{"type", "payload"}` and, where known, `event`, `timestamp`, `current_limit`, `reason`, `errors`,
+    `message_template_id`, `_name`, `_language`. `is_too_deep`: nested too deep to be searched for people.
+    """
+
+    content: Json
+    is_too_deep: bool = False
+
+    def __repr__(self) -> str:
+        return "AccountEvent()"
+
+
+class PersonalObject(msgspec.Struct, frozen=True):
+    """An object that names a person, found in another `field` of WhatsApp's than `messages`.
+
+    `message` has the shape of a message: `{"id", "type": field, "timestamp", "from", "from_user_id", "entry": the object as
+    received, "within": the plain facts of the objects around it}`. `path` leads from the value of `field` to the object:
+    for each container, outermost first, its plain facts and the key inside it, or None for a list.
+    """
+
+    message: Json
+    field: str
+    element: Any
+    path: tuple[tuple[Json, str] | None, ...]
+
+    def value(self) -> Json:
+        """Return the smallest value of `field` in which the same object is found."""
+        inner = self.element
+        for step in reversed(self.path):
+            inner = [inner] if step is None else {**step[0], step[1]: inner}
+        # The value of a field is an object, so the outermost step is one too.
+        assert isinstance(inner, dict)
+        return inner
+
+    def __repr__(self) -> str:
+        return "PersonalObject()"
+
+
+class Callback(msgspec.Struct, frozen=True):
+    """One callback in one shape, whatever dialect it arrived in.
+
+    `root` holds the root keys beside the envelope; `contacts`, `messages` and `statuses` are lists as received, not yet
+    checked to hold objects; `others` and `events` are what other fields say, of people and of the account;
+    `replaced_surrogates` counts lone surrogates that became U+FFFD.
     """
 
     metadata: Json
@@ -122,10 +161,11 @@ class Callback(msgspec.Struct, frozen=True):
     extra: Json
     root: Json
     replaced_surrogates: int = 0
-    events: Sequence[Json] = ()
+    others: Sequence[PersonalObject] = ()
+    events: Sequence[AccountEvent] = ()
 
     def __repr__(self) -> str:
-        named = ("contacts", "messages", "statuses", "events")
+        named = ("contacts", "messages", "statuses", "others", "events")
         return f"Callback({', '.join(f'{len(getattr(self, name))} {name}' for name in named)})"
 
 

@@ -1,6 +1,6 @@
-"""Who calls, by the credential that let them in: counted under its name, and held to its limit.
+"""A call in, whether it is within the quota of its credential out; calls are counted by the credential's name.
 
-In goes nothing but the fact of a call; out comes whether it may go on. The name is of the settings, never of a request.
+The name is from the settings, never from a request.
 """
 
 import time
@@ -9,20 +9,23 @@ from connector.auth.token_bucket import TokenBucket
 from connector.metrics import Metrics
 
 
-class Caller:
-    """A credential's callbacks. `limit_per_second` is of this worker alone, with a second's worth at once; 0 is no limit."""
+class Quota:
+    """The calls of one credential.
 
-    __slots__ = ("_allowance", "_limited", "_tally")
+    `limit_per_second` holds for this worker alone, with a burst of one second; 0 is no limit.
+    """
+
+    __slots__ = ("_bucket", "_limited", "_tally")
 
     def __init__(self, name: str, limit_per_second: int, metrics: Metrics) -> None:
         self._tally = metrics.called(name)
         self._limited = metrics.limited_callbacks.labels(name)
-        self._allowance = TokenBucket(limit_per_second, limit_per_second) if limit_per_second else None
+        self._bucket = TokenBucket(limit_per_second, limit_per_second) if limit_per_second else None
 
-    def may_call(self) -> bool:
-        """Count a call; return False when it is one too many."""
+    def admit(self) -> bool:
+        """Count a call; return False if it is over the limit."""
         self._tally.count += 1
-        if self._allowance is None or self._allowance.take(time.monotonic()):
+        if self._bucket is None or self._bucket.take(time.monotonic()):
             return True
         self._limited.inc()
         return False

@@ -1,14 +1,11 @@
-"""How often somebody may call: a bucket that fills by the second, and buckets for many, of bounded number.
-
-In goes a time in seconds; out comes whether there is one more. What one worker counts, others do not know.
-"""
+"""Token buckets: a time in seconds in, whether one more call is allowed out. Each worker counts alone."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
 
 
 class TokenBucket:
-    """A bucket of `size` calls, filled with `per_second`."""
+    """A token bucket of `size` calls that refills by `per_second`."""
 
     __slots__ = ("_at", "_left", "_per_second", "_size")
 
@@ -18,7 +15,7 @@ class TokenBucket:
         self._at = 0.0
 
     def take(self, now: float) -> bool:
-        """Take one, unless the bucket is empty; `now` is of a clock that never goes back."""
+        """Take one token, unless the bucket is empty; `now` is of a monotonic clock."""
         self._left = min(self._size, self._left + (now - self._at) * self._per_second)
         self._at = now
         if self._left < 1:
@@ -28,7 +25,7 @@ class TokenBucket:
 
 
 class TokenBuckets:
-    """An allowance for each caller; of the `most` that called last."""
+    """A token bucket for each caller; only the `most` recent callers are remembered."""
 
     def __init__(self, per_second: float, size: float, most: int) -> None:
         self._new = (per_second, size)
@@ -36,7 +33,7 @@ class TokenBuckets:
         self._of: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
     def take(self, who: Hashable, now: float) -> bool:
-        """Take one of a caller's."""
+        """Take one token of a caller."""
         if who not in self._of:
             self._of[who] = TokenBucket(*self._new)
             if len(self._of) > self._most:

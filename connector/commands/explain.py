@@ -9,7 +9,6 @@ from typing import Any, Final
 import fastavro
 
 from connector.answers import FOR_META
-from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
 from connector.commands import show
 from connector.commands.unmapped import unmapped
@@ -17,8 +16,7 @@ from connector.errors import ConfigurationInvalid, NotOpened
 from connector.metrics import Metrics
 from connector.pipeline.dialects.recognise import is_verification
 from connector.pipeline.encode import encoders
-from connector.pipeline.flow import Flow
-from connector.pipeline.outcome import Outcome
+from connector.pipeline.translate import Translator
 from connector.records import EMPTY, KafkaMessage, RawCallback
 from connector.seals import NO_KEYS, Seals
 from connector.settings.tables import Settings
@@ -26,13 +24,6 @@ from connector.settings.tables import Settings
 _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
 _MAX_BYTES: Final = 8 * 1024 * 1024
-
-
-class _Nowhere:
-    """A sink that takes nothing: explaining sends nothing."""
-
-    async def send(self, messages: object) -> Outcome:
-        raise NotImplementedError
 
 
 def explain(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, str] = EMPTY) -> dict[str, Any]:
@@ -43,9 +34,8 @@ def explain(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, s
     ids = {record_type.name: 0 for record_type in catalogue}
     metrics = Metrics()
     by_name = encoders(catalogue, ids, "http://registry", _MAX_BYTES, metrics)
-    flow = Flow(catalogue, by_name, Credentials(allow_anyone=True), _Nowhere(), metrics, renamed_keys)
     records, dead_letters = [], []
-    for message in flow.messages_of(raw):
+    for message in Translator(catalogue, by_name, metrics, renamed_keys).translate(raw):
         value = _decoded(catalogue, message)
         if message.topic == catalogue.dead_letter.topic:
             dead_letters.append({name: value[name] for name in ("reason", "step", "detail")})

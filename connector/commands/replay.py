@@ -6,18 +6,18 @@ from typing import Any
 import uvloop
 from rich.progress import Progress
 
-from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
 from connector.commands import show
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 from connector.kafka.producers import check_properties
 from connector.kafka.sink import KafkaSink
 from connector.metrics import Metrics
+from connector.pipeline.deliver import Deliverer
 from connector.pipeline.encode import encoders, iso
-from connector.pipeline.flow import Flow
+from connector.pipeline.translate import Translator
 from connector.registry.client import RegistryClient
 from connector.replay.backlog import Backlog
-from connector.replay.replay import Counting, Nowhere, Replay, Report
+from connector.replay.replay import Counting, Replay, Report
 from connector.replay.selection import Selection
 from connector.settings.producer import in_its_table, max_message_bytes, producer_properties
 from connector.settings.tables import Settings
@@ -60,41 +60,29 @@ class _Run:
         backlog = Backlog(client, self.topic, self.group, registry.schema_text)
         try:
             bar = progress.add_task("replaying", total=backlog.open(self._selection.since, anew=self._way.anew))
-            flow = self._flow(registry.schema_ids(self._catalogue))
-            await self._warm_up()
-            replay = Replay(backlog, self._selection, flow, self.report, self._way.rate)
-            await replay.run(self._replayed_at, lambda count: progress.advance(bar, count), dry_run=self._way.dry_run)
+            metrics = Metrics()
+            translator = self._translator(registry.schema_ids(self._catalogue), metrics)
+            deliverer = None
+            if self._kafka:
+                self._kafka.start()
+                await self._kafka.producers.warm_up(translator.topics, _WARM_UP_SECONDS)
+                counting = Counting(self._kafka, self.report, self._catalogue.dead_letter.topic)
+                deliverer = Deliverer(translator, counting, metrics)
+            replay = Replay(backlog, self._selection, translator, deliverer, self.report, self._way.rate)
+            await replay.run(self._replayed_at, lambda count: progress.advance(bar, count))
         finally:
             backlog.close()
             registry.close()
             if self._kafka:
                 await self._kafka.close(self._settings.shutdown.drain_timeout_seconds)
 
-    async def _warm_up(self) -> None:
-        if self._kafka:
-            self._kafka.start()
-            await self._kafka.producers.warm_up([one.topic for one in self._catalogue], _WARM_UP_SECONDS)
-
-    def _flow(self, schema_ids: dict[str, int]) -> Flow:
-        settings, metrics = self._settings, Metrics()
-        by_name = encoders(
-            self._catalogue,
-            schema_ids,
-            settings.registry.url,
-            max_message_bytes(settings),
-            metrics,
-            [(HEADER, iso(self._replayed_at))],
-        )
-        sink = Counting(self._kafka or Nowhere(), self.report, self._catalogue.dead_letter.topic)
-        return Flow(
-            self._catalogue,
-            by_name,
-            Credentials(allow_anyone=True),
-            sink,
-            metrics,
-            settings.callbacks.renamed_keys,
-            leave_out=self._selection.left_out(),
-        )
+    def _translator(self, schema_ids: dict[str, int], metrics: Metrics) -> Translator:
+        settings = self._settings
+        replayed_at = [(HEADER, iso(self._replayed_at))]
+        limit_bytes = max_message_bytes(settings)
+        by_name = encoders(self._catalogue, schema_ids, settings.registry.url, limit_bytes, metrics, replayed_at)
+        leave_out = self._selection.left_out()
+        return Translator(self._catalogue, by_name, metrics, settings.callbacks.renamed_keys, leave_out=leave_out)
 
 
 def run(
@@ -120,7 +108,7 @@ def run(
 
 
 def _show(one: _Run, *, dry_run: bool, as_json: bool) -> None:
-    told = {"topic": one.topic, "group": one.group, "dry_run": dry_run, **one.report.told()}
+    told = {"topic": one.topic, "group": one.group, "dry_run": dry_run, **one.report.as_json()}
     if as_json:
         show.as_json(told)
         return

@@ -50,7 +50,12 @@ class CallbackEndpoint:
             elif flow is None or self._in_flight > self._http.max_callbacks_in_flight:
                 answer = answers.NO_ROOM
             else:
-                answer = await flow.handle(_request(scope), reader.callback)
+                credential = flow.admit(_request(scope))
+                if isinstance(credential, Answer):
+                    answer = credential
+                else:
+                    raw = await reader.callback()
+                    answer = raw if isinstance(raw, Answer) else await flow.carry(raw, credential)
         except Disconnected:
             return
         except asyncio.CancelledError:

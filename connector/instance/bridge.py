@@ -22,9 +22,11 @@ from connector.kafka.circuit_breaker import CircuitBreaker
 from connector.kafka.sink import KafkaSink
 from connector.logs import event, fault_location
 from connector.metrics import Metrics
-from connector.pipeline.encode import Encoder, encoders
+from connector.pipeline.deliver import Deliverer
+from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
-from connector.pipeline.ports import Sink, Spool
+from connector.pipeline.ports import Sink
+from connector.pipeline.translate import Translator
 from connector.registry.client import RegistryClient
 from connector.registry.id_cache import IdCache
 from connector.registry.schema_ids import SchemaIds
@@ -64,7 +66,7 @@ class Bridge:
         self._proven: Flow | None = None
         self._flow: Flow | None = None
         self._is_draining = False
-        self._encoders: dict[str, Encoder] = {}
+        self._translator: Translator | None = None
         self._reasons: dict[str, str] = {"starting": "schema ids, topics and producer are not proven yet"}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -101,7 +103,7 @@ class Bridge:
         if spool.folder:
             seals = self.catalogue.policy.seals
             self._spool = DiskSpool(spool, seals, self.metrics)
-            self._drain = Drain(spool, seals, self._new_drain_sink, self._new_flow, self._may_deliver, self.metrics)
+            self._drain = Drain(spool, seals, self._new_drain_sink, self._new_drain_deliverer, self._may_deliver, self.metrics)
             self._tasks.append(asyncio.create_task(self._drain.run()))
         for task in self._tasks:
             task.add_done_callback(_tell_defect)
@@ -177,8 +179,10 @@ class Bridge:
 
     def _open(self, schema_ids: dict[str, int]) -> None:
         limit_bytes = max_message_bytes(self.settings)
-        self._encoders = encoders(self.catalogue, schema_ids, self.settings.registry.url, limit_bytes, self.metrics)
-        self._proven = self._new_flow(self.sink, self._spool)
+        by_name = encoders(self.catalogue, schema_ids, self.settings.registry.url, limit_bytes, self.metrics)
+        self._translator = Translator(self.catalogue, by_name, self.metrics, self.settings.callbacks.renamed_keys)
+        deliverer = Deliverer(self._translator, self.sink, self.metrics)
+        self._proven = Flow(self._credentials, self._translator, deliverer, self.metrics, self._spool)
         self._offer()
         # What was made at start stays: the collector need not look at it again.
         gc.collect()
@@ -190,12 +194,12 @@ class Bridge:
     def _may_deliver(self) -> bool:
         return self._flow is not None
 
-    def _new_flow(self, sink: Sink, spool: Spool | None = None) -> Flow:
-        renamed_keys = self.settings.callbacks.renamed_keys
-        return Flow(self.catalogue, self._encoders, self._credentials, sink, self.metrics, renamed_keys, spool)
-
     def _new_drain_sink(self) -> KafkaSink:
         return KafkaSink({**producer_properties(self.settings), **DRAINS})
+
+    def _new_drain_deliverer(self, sink: Sink) -> Deliverer:
+        assert self._translator is not None
+        return Deliverer(self._translator, sink, self.metrics)
 
     def _offer(self) -> None:
         """Take callbacks, unless our ids are wrong or the bridge is stopping."""

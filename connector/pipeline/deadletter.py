@@ -34,7 +34,7 @@ class DeadLetters:
 
     def of_item(self, raw: RawCallback, callback: Callback, item: Item, fault: Fault) -> KafkaMessage:
         """Return the dead letter of one item of a callback."""
-        lists = (callback.messages, callback.statuses, callback.contacts, callback.events)
+        lists = (callback.messages, callback.statuses, callback.contacts, callback.others, callback.events)
         several = sum(map(len, lists)) > 1
         body = raw.body
         if several and not _belongs_alone(callback, item):
@@ -94,16 +94,21 @@ def _short(value: Any) -> str | None:
 
 def _belongs_alone(callback: Callback, item: Item) -> bool:
     """Return whether the callback is just this one event and its contact already."""
-    events = len(callback.messages) + len(callback.statuses) + len(callback.events)
+    events = len(callback.messages) + len(callback.statuses) + len(callback.others) + len(callback.events)
     return item.source != "contacts" and events == 1 and len(callback.contacts) == (item.contact is not EMPTY)
 
 
 def _body_of(callback: Callback, item: Item) -> bytes:
     field = "messages"
     value: Json = {"metadata": callback.metadata}
+    others_from = len(callback.messages)
     if item.source == "events":
         value |= item.event["payload"]
         field = item.event["type"]
+    elif item.source == "messages" and item.index >= others_from:
+        other = callback.others[item.index - others_from]
+        value |= other.value()
+        field = other.field
     else:
         value[item.source] = [getattr(callback, item.source)[item.index]]
     if item.source != "contacts" and item.contact is not EMPTY:

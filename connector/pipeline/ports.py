@@ -31,7 +31,7 @@ class Spool(Protocol):
         """Whether a new callback must queue behind what waits, or it would overtake; waits while the last are delivered."""
         ...
 
-    async def keep(self, raw: RawCallback, credential: str) -> None:
+    async def store(self, raw: RawCallback, credential: str) -> None:
         """Return once the callback is on disk for good; `NoRoom` when it is not."""
         ...
 
@@ -45,6 +45,6 @@ class NoSpool:
         """Say no."""
         return False
 
-    async def keep(self, raw: RawCallback, credential: str) -> None:  # noqa: ARG002 - the protocol's
+    async def store(self, raw: RawCallback, credential: str) -> None:  # noqa: ARG002 - the protocol's
         """Refuse."""
         raise NoRoom("there is no spool")

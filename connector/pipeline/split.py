@@ -4,14 +4,13 @@ People are matched by id, never by position: nobody gets somebody else's name or
 The rules are those of the contract's keys and identities; see README, "Keys".
 """
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
 from connector.mapping.conversions import kind_of
-from connector.pipeline.dialects.events import MAY_NAME_SOMEBODY
-from connector.pipeline.people import People, comparable, readable, text_of
+from connector.pipeline.keys import NO_KEY, first_key, message_key, participant, system_key
+from connector.pipeline.people import People, readable, text_of
 from connector.records import EMPTY, Callback, Fault, Item, Json, RawCallback, Source
 
 _OF_ONE_ITEM: Final = (
@@ -32,8 +31,6 @@ _OF_ONE_ITEM: Final = (
 _OF_ONE_STATUS: Final = ("status", "message_id")
 """Root keys that belong to one status, likewise."""
 
-_EMPTY_KEY: Final[Json] = {"value": None, "source": None}
-
 
 class Split(msgspec.Struct, frozen=True, gc=False):
     """The items of a callback, and what was left out on purpose, for the metrics."""
@@ -44,7 +41,7 @@ class Split(msgspec.Struct, frozen=True, gc=False):
     ambiguous_extras: int
 
 
-class _Whole(msgspec.Struct, frozen=True, gc=False):
+class _CallbackContext(msgspec.Struct, frozen=True, gc=False):
     """What all items of a callback share."""
 
     metadata: Json
@@ -56,36 +53,42 @@ class _Whole(msgspec.Struct, frozen=True, gc=False):
 def split(callback: Callback, raw: RawCallback) -> Split:
     """Split a callback into its items: messages, then statuses, then contacts, then events of the account."""
     facts = _facts(callback, raw)
-    events = len(callback.messages) + len(callback.statuses)
+    events = len(callback.messages) + len(callback.statuses) + len(callback.others)
     extra, ambiguous = callback.extra, 0
     if events > 1:
         extra = {name: value for name, value in extra.items() if name not in _OF_ONE_ITEM}
         ambiguous = sum(bool(callback.extra.get(name)) for name in _OF_ONE_ITEM)
         facts = {name: fact for name, fact in facts.items() if name not in _OF_ONE_STATUS}
-    whole = _Whole(callback.metadata, extra, facts, People(callback.contacts, raw.body, alone=events == 1))
+    context = _CallbackContext(callback.metadata, extra, facts, People(callback.contacts, raw.body, alone=events == 1))
     items = []
     for index, message in enumerate(callback.messages):
-        items.append(_message(index, message, whole))
+        items.append(_message(index, message, context))
+    for index, other in enumerate(callback.others, len(callback.messages)):
+        items.append(_other(index, other.message, context))
     if callback.statuses:
         # What stands beside the only status, where its record looks too.
         beside = {"id": extra.get("message_id") or facts.get("message_id"), "status": facts.get("status")}
         for index, status in enumerate(callback.statuses):
-            items.append(_status(index, status, whole, beside))
+            items.append(_status(index, status, context, beside))
+    without_profile, without_key = _add_contacts(items, callback.contacts, context)
+    if callback.events:
+        items += (_event(index, callback, raw, context) for index in range(len(callback.events)))
+    return Split(items, without_profile, without_key, ambiguous)
+
+
+def _add_contacts(items: list[Item], contacts: list[Any], context: _CallbackContext) -> tuple[int, int]:
+    """Add the items of contacts; return how many have no profile, and how many no key."""
     without_profile = without_key = 0
-    for index, contact in enumerate(callback.contacts):
+    for index, contact in enumerate(contacts):
         if contact.__class__ is not dict:
-            items.append(_no_object("contacts", index, contact, whole))
+            items.append(_no_object("contacts", index, contact, context))
         elif not _has_profile(contact):
             without_profile += 1
+        elif item := _contact(index, contact, context):
+            items.append(item)
         else:
-            item = _contact(index, contact, whole)
-            if item is None:
-                without_key += 1
-            else:
-                items.append(item)
-    if callback.events:
-        items += (_event(index, callback, raw, whole) for index in range(len(callback.events)))
-    return Split(items, without_profile, without_key, ambiguous)
+            without_key += 1
+    return without_profile, without_key
 
 
 def _facts(callback: Callback, raw: RawCallback) -> Json:
@@ -99,33 +102,41 @@ def _facts(callback: Callback, raw: RawCallback) -> Json:
     }
 
 
-def _first_key(rules: Iterable[tuple[str, Any]]) -> Json:
-    for source, value in rules:
-        text = value if value.__class__ is str else text_of(value)
-        # Blanks alone, or a plus, are no id.
-        if text and (text.isalnum() or comparable(text)):
-            return {"value": text, "source": source}
-    return _EMPTY_KEY
-
-
-def _message(index: int, message: Any, whole: _Whole) -> Item:
+def _message(index: int, message: Any, context: _CallbackContext) -> Item:
     if message.__class__ is not dict:
-        return _no_object("messages", index, message, whole)
+        return _no_object("messages", index, message, context)
     is_system = message.get("type") == "system"
     number, user_id = message.get("from"), message.get("from_user_id")
-    contact = whole.people.match(number, user_id, "message", message, by_position=not is_system)
-    key = _system_key(message, contact) if is_system else _message_key(contact, number, user_id)
+    contact = context.people.match(number, user_id, "message", message, by_position=not is_system)
+    key = system_key(message, contact) if is_system else message_key(contact, number, user_id)
     identity: tuple[Any, ...] = ("message", message.get("id"))
     reaction = message.get("reaction")
     fault = None
-    if "entry" in message:
-        # Of another field (`dialects.fields`): the events of one call share its id.
-        identity += (message,)
-    elif reaction.__class__ is dict:
+    if reaction.__class__ is dict:
         identity += (reaction.get("message_id"), reaction.get("emoji") or None, message.get("timestamp"))
         if not reaction.get("message_id") and message.get("type") == "reaction":
             # It would read as a reaction that was taken back, and from nothing.
             fault = Fault("missing", "split", f"messages[{index}].reaction.message_id is missing")
+    return _message_item(index, message, contact, key, identity, fault, context)
+
+
+def _other(index: int, message: Json, context: _CallbackContext) -> Item:
+    """Return the item of an object of another field. Its identity is all of it, since the events of one call share its id."""
+    number, user_id = message.get("from"), message.get("from_user_id")
+    contact = context.people.match(number, user_id, "message", message)
+    key = message_key(contact, number, user_id)
+    return _message_item(index, message, contact, key, ("message", message["id"], message), None, context)
+
+
+def _message_item(
+    index: int,
+    message: Json,
+    contact: Json,
+    key: Json,
+    identity: tuple[Any, ...],
+    fault: Fault | None,
+    context: _CallbackContext,
+) -> Item:
     return Item(
         source="messages",
         index=index,
@@ -134,52 +145,28 @@ def _message(index: int, message: Any, whole: _Whole) -> Item:
         status=EMPTY,
         contact=contact,
         event=EMPTY,
-        metadata=whole.metadata,
-        extra=whole.extra,
-        callback=whole.facts,
+        metadata=context.metadata,
+        extra=context.extra,
+        callback=context.facts,
         key=key,
         identity=identity,
         fault=fault,
     )
 
 
-def _message_key(contact: Json, number: Any, user_id: Any) -> Json:
-    wa_id = contact.get("wa_id")
-    if wa_id.__class__ is str and wa_id.isalnum():
-        # Nearly every message: no need to make a list of the rules.
-        return {"value": wa_id, "source": "wa_id"}
-    return _first_key((("wa_id", wa_id), ("from", number), ("user_id", contact.get("user_id")), ("from_user_id", user_id)))
-
-
-def _system_key(message: Json, contact: Json) -> Json:
-    """Return the key of a system message: it tells of a change of `from`, so that comes first, and the new ids last."""
-    system = message.get("system")
-    news = system if system.__class__ is dict else EMPTY
-    return _first_key(
-        (
-            ("from", message.get("from")),
-            ("wa_id", contact.get("wa_id")),
-            ("user_id", contact.get("user_id")),
-            ("from_user_id", message.get("from_user_id")),
-            ("system.wa_id", news.get("wa_id")),
-            ("system.user_id", news.get("user_id")),
-        )
-    )
-
-
-def _status(index: int, status: Any, whole: _Whole, beside: Json) -> Item:
+def _status(index: int, status: Any, context: _CallbackContext, beside: Json) -> Item:
     if status.__class__ is not dict:
-        return _no_object("statuses", index, status, whole)
+        return _no_object("statuses", index, status, context)
     recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
-    member, member_user_id = _participant(status)
+    member, member_user_id = participant(status)
     of_member: tuple[tuple[str, Any], ...] = ()
     if member or member_user_id or status.get("recipient_type") == "group":
         # The recipient is the group; the person is who takes part in it.
-        contact = whole.people.match(member or recipient, member_user_id or user_id, "status", status)
+        contact = context.people.match(member or recipient, member_user_id or user_id, "status", status)
         of_member = (("recipient_participant_id", member), ("recipient_participant_user_id", member_user_id))
     else:
-        contact = whole.people.match(recipient, user_id, "status", status)
-    key = _first_key(
+        contact = context.people.match(recipient, user_id, "status", status)
+    key = first_key(
         (
             ("wa_id", contact.get("wa_id")),
             *of_member,
@@ -196,19 +183,11 @@ def _status(index: int, status: Any, whole: _Whole, beside: Json) -> Item:
         status=status,
         contact=contact,
         event=EMPTY,
-        metadata=whole.metadata,
-        extra=whole.extra,
-        callback=whole.facts,
+        metadata=context.metadata,
+        extra=context.extra,
+        callback=context.facts,
         key=key,
         identity=_status_identity(status, member or member_user_id or recipient or user_id, beside),
-    )
-
-
-def _participant(status: Json) -> tuple[Any, Any]:
-    """Return the number and the user id of who got a message in a group, in either of WhatsApp's spellings."""
-    return (
-        status.get("recipient_participant_id") or status.get("participant_recipient_id"),
-        status.get("recipient_participant_user_id") or status.get("participant_recipient_user_id"),
     )
 
 
@@ -224,22 +203,22 @@ def _has_profile(contact: Json) -> bool:
     return bool(named or contact.get("username") or contact.get("identity_key_hash"))
 
 
-def _contact(index: int, contact: Json, whole: _Whole) -> Item | None:
+def _contact(index: int, contact: Json, context: _CallbackContext) -> Item | None:
     """Return the item of a contact, or None when no rule gives it a key."""
     wa_id = contact.get("wa_id")
     if wa_id.__class__ is str and wa_id.isalnum():
         # Nearly every contact, as with messages.
         key: Json = {"value": wa_id, "source": "wa_id"}
     else:
-        key = _first_key((("wa_id", wa_id), ("user_id", contact.get("user_id"))))
-    if key is _EMPTY_KEY:
+        key = first_key((("wa_id", wa_id), ("user_id", contact.get("user_id"))))
+    if key is NO_KEY:
         return None
-    root, event = whole.people.owners.get(index, ("", EMPTY))
+    root, event = context.people.owners.get(index, ("", EMPTY))
     event_id = event.get("id")
     if event_id and event_id.__class__ is str:
         seen_with: tuple[Any, ...] = (event_id, event.get("status"), event.get("timestamp"))
     else:
-        seen_with = (whole.people.body_digest(), index)
+        seen_with = (context.people.body_digest(), index)
     if root and (event_id.__class__ is not str or "identity" in event):
         event = readable(event)
     return Item(
@@ -250,18 +229,18 @@ def _contact(index: int, contact: Json, whole: _Whole) -> Item | None:
         status=event if root == "status" else EMPTY,
         contact=contact,
         event=EMPTY,
-        metadata=whole.metadata,
-        extra=whole.extra,
-        callback=whole.facts,
+        metadata=context.metadata,
+        extra=context.extra,
+        callback=context.facts,
         key=key,
         identity=("contact", key["value"], *seen_with),
     )
 
 
-def _event(index: int, callback: Callback, raw: RawCallback, whole: _Whole) -> Item:
+def _event(index: int, callback: Callback, raw: RawCallback, context: _CallbackContext) -> Item:
     """Return the item of an account event: nobody's, so it is told apart by the request that brought it."""
-    event, metadata = callback.events[index], callback.metadata
-    key = _first_key(
+    event, metadata = callback.events[index].content, callback.metadata
+    key = first_key(
         (
             ("phone_number_id", metadata.get("phone_number_id")),
             ("display_phone_number", metadata.get("display_phone_number")),
@@ -270,22 +249,28 @@ def _event(index: int, callback: Callback, raw: RawCallback, whole: _Whole) -> I
         )
     )
     fault = None
-    if MAY_NAME_SOMEBODY in event:
+    if callback.events[index].is_too_deep:
         fault = Fault("too_deep", "split", f"events[{index}] is nested too deep to be searched for people")
-    elif key is _EMPTY_KEY:
+    elif key is NO_KEY:
         fault = Fault("no_key", "split", f"events[{index}] names no number, no template and no account of the business")
-    return _of_nobody(
-        "events", index, event, key, ("event", raw.method, raw.query, whole.people.body_digest(), index), whole, fault
+    return _item_without_person(
+        "events", index, event, key, ("event", raw.method, raw.query, context.people.body_digest(), index), context, fault
     )
 
 
-def _no_object(source: Source, index: int, value: Any, whole: _Whole) -> Item:
+def _no_object(source: Source, index: int, value: Any, context: _CallbackContext) -> Item:
     fault = Fault("not_an_object_item", "split", f"{source}[{index}] is {kind_of(value)}")
-    return _of_nobody(source, index, EMPTY, _EMPTY_KEY, (), whole, fault)
+    return _item_without_person(source, index, EMPTY, NO_KEY, (), context, fault)
 
 
-def _of_nobody(
-    source: Source, index: int, event: Json, key: Json, identity: tuple[Any, ...], whole: _Whole, fault: Fault | None
+def _item_without_person(
+    source: Source,
+    index: int,
+    event: Json,
+    key: Json,
+    identity: tuple[Any, ...],
+    context: _CallbackContext,
+    fault: Fault | None,
 ) -> Item:
-    metadata, extra, facts = whole.metadata, whole.extra, whole.facts
+    metadata, extra, facts = context.metadata, context.extra, context.facts
     return Item(source, index, "", EMPTY, EMPTY, EMPTY, event, metadata, extra, facts, key, identity, fault)

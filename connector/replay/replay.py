@@ -1,7 +1,7 @@
-"""Records of a backlog through the pipeline again, in order, and what became of them.
+"""The callbacks of a backlog in, replayed in order, a `Report` out.
 
-A window of callbacks is under way at once; when all of it is acknowledged its offsets are committed. Whatever ends this in
-between, what was not committed is replayed again by the next run, with the same ids.
+A window of callbacks is in flight at once; when all of it is acknowledged, its offsets are committed. After an interruption,
+the next run replays what was not committed, with the same ids.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from connector.errors import KafkaFailed, NoRoom
-from connector.pipeline.flow import Flow
+from connector.pipeline.deliver import Deliverer
 from connector.pipeline.outcome import ALL_ACKNOWLEDGED, Outcome
 from connector.pipeline.ports import Sink
+from connector.pipeline.translate import Translator
 from connector.records import KafkaMessage, RawCallback
 from connector.replay.selection import Kept, Selection, Why
 
@@ -56,7 +57,14 @@ class Report:
     nothing_made: int = 0
     skipped: Counter[Why] = field(default_factory=Counter)
 
-    def told(self) -> dict[str, Any]:
+    def count(self, messages: Sequence[KafkaMessage], dead_letters: str) -> None:
+        """Count records that are safe, or would be; `dead_letters` is the topic of dead letters."""
+        for message in messages:
+            self.records[message.topic] += 1
+            if message.topic == dead_letters:
+                self.dead_again[dict(message.headers)[_REASON].decode()] += 1
+
+    def as_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         counted: dict[str, Mapping[str, int]] = {"records": self.records, "dead_again": self.dead_again}
         return {
@@ -69,7 +77,7 @@ class Report:
 
 
 class Counting:
-    """A sink that tells a report what came through it."""
+    """A sink that counts in a report what the sink behind it acknowledged."""
 
     def __init__(self, sink: Sink, report: Report, dead_letters: str) -> None:
         self._sink = sink
@@ -79,36 +87,33 @@ class Counting:
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback; count those that are acknowledged."""
         outcome = await self._sink.send(messages)
-        for message in outcome.acknowledged(messages):
-            self._report.records[message.topic] += 1
-            if message.topic == self._dead_letters:
-                self._report.dead_again[dict(message.headers)[_REASON].decode()] += 1
-        self._report.nothing_made += not messages
+        self._report.count(outcome.acknowledged(messages), self._dead_letters)
         return outcome
 
 
-class Nowhere:
-    """A sink that takes everything and keeps nothing: for a dry run."""
-
-    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:  # noqa: ARG002 - the protocol's
-        """Say that all is well."""
-        return ALL_ACKNOWLEDGED
-
-
 class Replay:
-    """One run: `flow` sends into a `Counting` of the same `report`; `rate` is callbacks a second, 0 as fast as it goes."""
+    """One run. Without a `deliverer` it is a dry run; `rate` is callbacks per second, 0 for no limit."""
 
-    def __init__(self, source: Source, selection: Selection, flow: Flow, report: Report, rate: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        selection: Selection,
+        translator: Translator,
+        deliverer: Deliverer | None,
+        report: Report,
+        rate: float,
+    ) -> None:
         self._source = source
         self._selection = selection
-        self._flow = flow
+        self._translator = translator
+        self._deliverer = deliverer
         self._report = report
         self._rate = rate
-        # A slow one commits about once a second too.
+        # A slow replay also commits about once a second.
         self._window = min(_WINDOW, max(1, int(rate))) if rate else _WINDOW
         self._next = 0.0
 
-    async def run(self, replayed_at: int, advance: Callable[[int], object], *, dry_run: bool) -> None:
+    async def run(self, replayed_at: int, advance: Callable[[int], object]) -> None:
         """Replay all that the source has; `advance` hears how many records more are done with.
 
         Raises:
@@ -125,7 +130,7 @@ class Replay:
                 safe, errors = await _settled(under_way)
                 self._report.read += len(under_way)
                 self._report.replayed += sum(task is not None for _, task in under_way) - len(errors)
-                if not dry_run:
+                if self._deliverer:
                     await asyncio.to_thread(self._source.commit, safe)
             if errors:
                 advice = "what stood before them is done and remembered: the same command goes on from there"
@@ -141,13 +146,21 @@ class Replay:
             now = time.monotonic()
             await asyncio.sleep(max(0.0, self._next - now))
             self._next = max(self._next, now) + 1 / self._rate
-        return await self._with_the_producer(chosen)
+        return await self._enqueue(chosen)
 
-    async def _with_the_producer(self, raw: RawCallback) -> "asyncio.Task[Outcome]":
+    async def _carry(self, raw: RawCallback) -> Outcome:
+        messages = self._translator.translate(raw)
+        self._report.nothing_made += not messages
+        if self._deliverer:
+            return await self._deliverer.deliver(raw, messages)
+        self._report.count(messages, self._translator.dead_letter_topic)
+        return ALL_ACKNOWLEDGED
+
+    async def _enqueue(self, raw: RawCallback) -> "asyncio.Task[Outcome]":
         """Return once the records of a callback are handed over, so that those of the next come behind them."""
         deadline = time.monotonic() + _NO_ROOM_SECONDS
         while True:
-            task = asyncio.create_task(self._flow.deliver(raw))
+            task = asyncio.create_task(self._carry(raw))
             # It runs until it waits for its acknowledgements.
             await asyncio.sleep(0)
             if not (task.done() and isinstance(task.exception(), NoRoom)):

@@ -20,7 +20,7 @@ import msgspec
 from connector.errors import NoRoom, NotOpened
 from connector.logs import RateLimitedEvent, event, fault_location
 from connector.metrics import Metrics
-from connector.pipeline.flow import Flow
+from connector.pipeline.deliver import Deliverer
 from connector.pipeline.ports import Sink
 from connector.records import Place
 from connector.seals import Seals
@@ -79,8 +79,8 @@ class PatientSink(Sink, Protocol):
 class Drain:
     """Empties the spool whenever anything waits, in the worker that holds the lock.
 
-    `new_sink` makes a sink that gives no record up (`DRAINS`), `new_flow` the flow into it; `may_deliver` tells whether
-    anything may be produced now.
+    `new_sink` makes a sink that never gives up a record (`DRAINS`), `new_deliverer` delivers into it; `may_deliver` says
+    whether anything can be produced now.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Drain:
         settings: Spool,
         seals: Seals | None,
         new_sink: Callable[[], PatientSink],
-        new_flow: Callable[[PatientSink], Flow],
+        new_deliverer: Callable[[PatientSink], Deliverer],
         may_deliver: Callable[[], bool],
         metrics: Metrics,
     ) -> None:
@@ -97,9 +97,9 @@ class Drain:
         self._file, self._shared = self._opened.file, self._opened.shared
         self._lock = os.open(Path(settings.folder) / "drain.lock", os.O_RDWR | os.O_CREAT, 0o600)
         self._new_sink = new_sink
-        self._new_flow = new_flow
+        self._new_deliverer = new_deliverer
         self._may_deliver = may_deliver
-        self._way: tuple[PatientSink, Flow] | None = None
+        self._way: tuple[PatientSink, Deliverer] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._done: set[int] = set()
         self._aside: dict[int, Aside] = {}
@@ -167,7 +167,7 @@ class Drain:
             if self._way is None:
                 sink = self._new_sink()
                 sink.start()
-                self._way = sink, self._new_flow(sink)
+                self._way = sink, self._new_deliverer(sink)
             rows = await self._opened.run(self._file.read, after)
             for row in rows:
                 if not self._failed:
@@ -185,7 +185,7 @@ class Drain:
         await self._take_out()
         return False
 
-    async def _begin(self, sink: PatientSink, flow: Flow, row: Waiting) -> None:
+    async def _begin(self, sink: PatientSink, deliverer: Deliverer, row: Waiting) -> None:
         """Hand one callback over to the producer, when that has room."""
         # What is done with is still there only where a full disk could not let it go.
         is_done = row.id in self._done or row.id in self._aside
@@ -194,7 +194,7 @@ class Drain:
             return
         while sink.outstanding_records > _UNDER_WAY_RECORDS or sink.outstanding_bytes > _UNDER_WAY_BYTES:  # noqa: ASYNC110 - plain numbers
             await asyncio.sleep(_ROOM_SECONDS)
-        task = asyncio.create_task(self._deliver(flow, row, kept))
+        task = asyncio.create_task(self._deliver(deliverer, row, kept))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         # It runs until it has handed its records over, so that they are in order; and callers get their turn.
@@ -213,10 +213,15 @@ class Drain:
                 self._aside[row.id] = Aside(DAMAGED)
         return kept
 
-    async def _deliver(self, flow: Flow, row: Waiting, kept: Kept) -> None:
+    async def _deliver(self, deliverer: Deliverer, row: Waiting, kept: Kept) -> None:
         try:
-            # What is in Kafka already may have been replaced there since.
-            outcome = await flow.deliver(kept.raw(), _remaining_of(row.remaining) if row.remaining else None)
+            raw = kept.raw()
+            messages = deliverer.translator.translate(raw)
+            if row.remaining:
+                # The other records are in Kafka already, and newer ones may have followed them.
+                remaining = _remaining_of(row.remaining)
+                messages = [message for message in messages if message.place in remaining]
+            outcome = await deliverer.deliver(raw, messages)
         except NoRoom:
             self._failed = True
             return

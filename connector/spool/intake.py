@@ -55,7 +55,7 @@ class DiskSpool:
             await asyncio.sleep(_HOLD_SECONDS)
         return self._shared.is_waiting
 
-    async def keep(self, raw: RawCallback, credential: str) -> None:
+    async def store(self, raw: RawCallback, credential: str) -> None:
         """Return once the callback is on disk.
 
         Raises:

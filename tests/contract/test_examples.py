@@ -19,7 +19,7 @@ from connector.cli import app
 from connector.commands.show import plain
 from connector.privacy.policy import Policy
 from connector.settings.tables import Privacy
-from tests.support.callbacks import decoded, flow, raw
+from tests.support.callbacks import decoded, raw, translator
 
 ROOT = Path(__file__).parents[2]
 REVENUE = ROOT / "examples" / "revenue"
@@ -63,7 +63,7 @@ def test_example_opens_what_tail_prints(tmp_path: Path) -> None:
     lines = []
     for order in (keys, keys[::-1], []):
         of = read_catalogue(policy=Policy.of(Privacy(seal_keys=SecretStr("\n".join(order)))))
-        (letter,) = flow(of=of).messages_of(raw(b'{"strange": "caff\xc3\xa8"}', query="a=b"))
+        (letter,) = translator(of=of).translate(raw(b'{"strange": "caff\xc3\xa8"}', query="a=b"))
         lines.append(json.dumps({"topic": letter.topic, "value": plain(decoded(letter, of))}))
     assert "caff" not in lines[0] + lines[1]
     done = subprocess.run(

@@ -48,6 +48,7 @@ from tests.support.callbacks import (
     by_form,
     by_query,
     callback_of,
+    carry_request,
     contact,
     envelope,
     field_value,
@@ -60,6 +61,7 @@ from tests.support.callbacks import (
     read,
     sample_name,
     status,
+    translator,
     v1_message,
     v1_status,
 )
@@ -287,7 +289,7 @@ def carried(carrier: Flow, body: bytes) -> int:
     async def read() -> RawCallback:
         return raw(body, query=QUERY)
 
-    return asyncio.run(carrier.handle(Request([(b"x-kaleyra", HEADER_SECRET.encode())], None), read)).status
+    return asyncio.run(carry_request(carrier, Request([(b"x-kaleyra", HEADER_SECRET.encode())], None), read)).status
 
 
 @pytest.mark.parametrize(
@@ -298,7 +300,7 @@ def test_fault_of_a_step_is_told_by_its_place_alone(
 ) -> None:
     metrics = Metrics()
     carrier = flow(metrics=metrics)
-    monkeypatch.setattr(f"connector.pipeline.flow.{step}", Leak.of_everything)
+    monkeypatch.setattr(f"connector.pipeline.translate.{step}", Leak.of_everything)
     assert carried(carrier, body) == 200
     text = written()
     assert not marks_in(text)
@@ -320,7 +322,7 @@ def test_callbacks_from_meta_are_told_once_a_minute_with_what_to_do_and_nothing_
         return raw(body, method=method, query=f"hub.mode={QUERY}" if method == "GET" else "")
 
     for _ in range(5):
-        asyncio.run(carrier.handle(Request([], None), read))
+        asyncio.run(carry_request(carrier, Request([], None), read))
 
     (line,) = written().splitlines()
     assert not marks_in(line)
@@ -489,15 +491,15 @@ def of_whole_callbacks(of: Catalogue) -> set[str]:
 @pytest.mark.parametrize("rules", [HIDDEN, SEALED], ids=["hidden", "sealed"])
 def test_hidden_numbers_stand_in_no_record_of_any_sample(rules: Privacy) -> None:
     of = read_catalogue(policy=Policy.of(rules))
-    carrier, keeping = flow(of=of), flow()
+    carrier, keeping = translator(of=of), translator()
     topics = set()
     found_in_clear = 0
     for sample in SAMPLES:
         body = marked(sample)
         numbers = [number.encode() for number in numbers_in(body.decode())]
-        kept = keeping.messages_of(raw(body))
+        kept = keeping.translate(raw(body))
         found_in_clear += sum(number in everything_in(one) for one in kept for number in numbers)
-        hidden = carrier.messages_of(raw(body))
+        hidden = carrier.translate(raw(body))
         for one in hidden:
             if rules is SEALED or one.topic not in of_whole_callbacks(of):
                 topics.add(one.topic)
@@ -511,14 +513,14 @@ def test_hidden_numbers_stand_in_no_record_of_any_sample(rules: Privacy) -> None
 @pytest.mark.parametrize("body", BODIES)
 def test_sealed_and_hidden_callbacks_leave_nothing_of_a_person_on_kafka(body: bytes) -> None:
     query = f"{QUERY}={NUMBER}"
-    for one in flow(of=read_catalogue(policy=Policy.of(SEALED))).messages_of(raw(body, query=query)):
+    for one in translator(of=read_catalogue(policy=Policy.of(SEALED))).translate(raw(body, query=query)):
         everything = everything_in(one)
         assert not [mark for mark in (*MARKS, HASH_KEY) if mark.encode() in everything], one
 
 
 def test_sealed_query_of_a_get_leaves_nothing_of_a_person_on_kafka() -> None:
     query = urlencode({"name": NAME, "phone": NUMBER, "text": TEXT, "wamid": WAMID})
-    (letter,) = flow(of=read_catalogue(policy=Policy.of(SEALED))).messages_of(raw(b"", method="GET", query=query))
+    (letter,) = translator(of=read_catalogue(policy=Policy.of(SEALED))).translate(raw(b"", method="GET", query=query))
     assert not [mark for mark in MARKS if mark.encode() in everything_in(letter)]
 
 
@@ -536,11 +538,11 @@ OTHER_SHAPES = {
 
 @pytest.mark.parametrize("shape", OTHER_SHAPES)
 def test_hidden_callbacks_of_other_shapes_leave_nothing_of_a_person_on_kafka(shape: str) -> None:
-    records = flow(of=read_catalogue(policy=Policy.of(SEALED))).messages_of(OTHER_SHAPES[shape])
+    records = translator(of=read_catalogue(policy=Policy.of(SEALED))).translate(OTHER_SHAPES[shape])
     assert records
     for one in records:
         assert not [mark for mark in MARKS if mark.encode() in everything_in(one)], one
-    assert any(NUMBER.encode() in everything_in(one) for one in flow().messages_of(OTHER_SHAPES[shape]))
+    assert any(NUMBER.encode() in everything_in(one) for one in translator().translate(OTHER_SHAPES[shape]))
 
 
 def test_commands_of_privacy_show_nothing_of_a_person(tmp_path: Path) -> None:
@@ -625,7 +627,7 @@ def test_error_of_the_door_tells_nothing() -> None:
 
     stranger: Callable[[], Awaitable[RawCallback | Answer]] = fetch
     carrier = flow(credentials=Credentials(url_token=servers.TOKEN.encode()))
-    answer = asyncio.run(carrier.handle(Request([], TRIED_TOKEN), stranger))
+    answer = asyncio.run(carry_request(carrier, Request([], TRIED_TOKEN), stranger))
     assert answer.status == 401
     assert not marks_in(repr(answer))
     assert not read, "the body of a stranger is not read"

@@ -20,7 +20,7 @@ from connector.records import KafkaMessage
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
 from tests.support import servers
-from tests.support.callbacks import REJECTED, SAMPLES, decoded, envelope, flow, message, order, raw, sample_name
+from tests.support.callbacks import REJECTED, SAMPLES, decoded, envelope, message, order, raw, sample_name, translator
 from tests.support.servers import Addresses, ReadRecord, TopicsReader, eventually, metric, post
 
 KEYS = [
@@ -42,17 +42,17 @@ class Bridge:
         self.addresses = addresses
         self.catalogue = addresses.catalogue()
         self.reader = TopicsReader(addresses, [record_type.topic for record_type in self.catalogue])
-        self._flow = flow(of=self.catalogue)
+        self._translator = translator(of=self.catalogue)
 
     def carry(self, body: bytes, **more: object) -> list[ReadRecord]:
         """Send a callback, which must be answered by an empty 200, and return the records that it became."""
-        expected = self._flow.messages_of(raw(body))
+        expected = self._translator.translate(raw(body))
         answer = post(self.addresses.callback_url, body, **more)
         assert (answer.status_code, answer.content) == (200, b"")
         return self.reader.read(len(expected))
 
     def expected(self, body: bytes, received_at: int) -> list[KafkaMessage]:
-        return list(self._flow.messages_of(raw(body, received_at=received_at)))
+        return list(self._translator.translate(raw(body, received_at=received_at)))
 
 
 @pytest.fixture(scope="module", params=[pytest.param("serve", marks=pytest.mark.real), "dev"])

@@ -18,7 +18,7 @@ from connector.records import Json, KafkaMessage
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
 from tests.support import servers
-from tests.support.callbacks import METADATA, REJECTED, SAMPLES, catalogue, decoded, envelope, flow, order, raw
+from tests.support.callbacks import METADATA, REJECTED, SAMPLES, catalogue, decoded, envelope, order, raw, translator
 from tests.support.readers import confluent, kafkajs
 from tests.support.servers import Addresses, Environment, TopicsReader, post
 
@@ -45,11 +45,11 @@ def next_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def written(next_folder: Path) -> dict[str, list[tuple[KafkaMessage, KafkaMessage]]]:
     """By record type: what the samples become today, and with the next version."""
     today, later = catalogue(), read_catalogue(next_folder)
-    flows = flow(of=today), flow(of=later)
+    translators = translator(of=today), translator(of=later)
     pairs: dict[str, list[tuple[KafkaMessage, KafkaMessage]]] = {name: [] for name in NAMES}
     names = {record_type.topic: record_type.name for record_type in today}
     for sample in SAMPLES + REJECTED:
-        old, new = (carrier.messages_of(raw(sample.read_bytes())) for carrier in flows)
+        old, new = (one.translate(raw(sample.read_bytes())) for one in translators)
         for one, other in zip(old, new, strict=True):
             pairs[names[one.topic]].append((one, other))
     return pairs

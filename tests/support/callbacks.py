@@ -8,7 +8,7 @@ import asyncio
 import functools
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +22,13 @@ from connector.catalogue import Catalogue, read_catalogue
 from connector.errors import NoRoom
 from connector.metrics import Metrics
 from connector.pipeline.decode import decode
+from connector.pipeline.deliver import Deliverer
 from connector.pipeline.encode import Encoder, encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Failure, Outcome
 from connector.pipeline.ports import Sink, Spool
 from connector.pipeline.split import split
+from connector.pipeline.translate import Translator
 from connector.records import EMPTY, Answer, Callback, Item, Json, KafkaMessage, Place, RawCallback, Request
 
 _FOLDER: Final = Path(__file__).parents[1] / "samples"
@@ -278,17 +280,27 @@ def flow(
     of = of or catalogue()
     metrics = metrics or Metrics()
     allowed = credentials or Credentials(allow_anyone=True)
-    return Flow(of, new_encoders(of, metrics), allowed, sink or MemorySink(), metrics, renamed_keys, spool)
+    steps = translator(metrics=metrics, of=of, renamed_keys=renamed_keys)
+    return Flow(allowed, steps, Deliverer(steps, sink or MemorySink(), metrics), metrics, spool)
+
+
+def translator(
+    *, metrics: Metrics | None = None, of: Catalogue | None = None, renamed_keys: Mapping[str, str] = EMPTY
+) -> Translator:
+    """Return a translator without servers."""
+    of = of or catalogue()
+    metrics = metrics or Metrics()
+    return Translator(of, new_encoders(of, metrics), metrics, renamed_keys)
 
 
 @functools.cache
-def _shared_flow() -> Flow:
-    return flow()
+def _shared_translator() -> Translator:
+    return translator()
 
 
 def messages_of(body: bytes, **more: Any) -> Sequence[KafkaMessage]:
     """Return what a body becomes; keywords are fields of the raw callback."""
-    return _shared_flow().messages_of(raw(body, **more))
+    return _shared_translator().translate(raw(body, **more))
 
 
 def items_of(body: bytes) -> dict[Place, Item]:
@@ -305,10 +317,19 @@ def answer_to(
 ) -> Answer:
     """Carry a body or a whole request all the way and return the answer; None is a body over the limit."""
 
-    async def fetch() -> RawCallback | Answer:
+    async def read() -> RawCallback | Answer:
         return raw(body) if isinstance(body, bytes) else body or TOO_LARGE
 
-    return asyncio.run(carrier.handle(Request(list(headers), url_token), fetch))
+    return asyncio.run(carry_request(carrier, Request(list(headers), url_token), read))
+
+
+async def carry_request(carrier: Flow, request: Request, read: Callable[[], Awaitable[RawCallback | Answer]]) -> Answer:
+    """Carry a request as the endpoint does; `read` fetches its body once it is admitted."""
+    credential = carrier.admit(request)
+    if isinstance(credential, Answer):
+        return credential
+    received = await read()
+    return received if isinstance(received, Answer) else await carrier.carry(received, credential)
 
 
 def decoded(record: KafkaMessage, of: Catalogue | None = None) -> Json:

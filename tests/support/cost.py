@@ -25,7 +25,7 @@ from connector.http.listener import Listener
 from connector.metrics import Metrics
 from connector.records import RawCallback
 from connector.settings.tables import Http
-from tests.support.callbacks import RECEIVED_AT, MemorySink, contact, envelope, flow, message, order, raw, status
+from tests.support.callbacks import RECEIVED_AT, MemorySink, contact, envelope, flow, message, order, raw, status, translator
 
 FILE: Final = Path(__file__).parents[1] / "data" / "cost.json"
 PYTHON: Final = "{}.{}".format(*sys.version_info[:2])
@@ -54,12 +54,12 @@ def counted() -> dict[str, Cost]:
 
 
 async def _counted() -> dict[str, Cost]:
-    steps = flow()
+    steps = translator()
 
-    async def messages_of(given: RawCallback) -> None:
-        steps.messages_of(given)
+    async def translated(given: RawCallback) -> None:
+        steps.translate(given)
 
-    costs = {name: await _least(partial(messages_of, raw(body))) for name, body in BODIES.items()}
+    costs = {name: await _least(partial(translated, raw(body))) for name, body in BODIES.items()}
     # A clock that stands still: how far the histogram of the answers' times is searched depends on what they took.
     with patch.object(time, "perf_counter", float):
         return {**costs, REQUEST: await _least(_request_of_a_connection())}

@@ -19,7 +19,6 @@ from tests.support.callbacks import (
     catalogue,
     decoded,
     envelope,
-    flow,
     message,
     messages_of,
     on,
@@ -27,6 +26,7 @@ from tests.support.callbacks import (
     read,
     sample_name,
     topics,
+    translator,
 )
 
 PERSONAL = {
@@ -291,7 +291,7 @@ def test_new_type_needs_a_schema_and_a_table_and_no_python(folder: Path) -> None
 
     extended = read_catalogue(folder)
     given = [message(message_type="hologram", hologram={"depth": "12"}), message(message_type="telegram")]
-    records = flow(of=extended).messages_of(raw(envelope(given)))
+    records = translator(of=extended).translate(raw(envelope(given)))
 
     assert topics(records) == ["holograms", "others"]
     assert records[0].topic == "kaleyra.whatsapp.holograms"

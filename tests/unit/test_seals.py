@@ -16,7 +16,7 @@ from connector.errors import ConfigurationInvalid, NotOpened
 from connector.privacy.policy import Policy
 from connector.seals import Seals, open_sealed, printable, read_keys
 from connector.settings.tables import Privacy
-from tests.support.callbacks import NUMBER, by_query, decoded, envelope, flow, message, raw
+from tests.support.callbacks import NUMBER, by_query, decoded, envelope, message, raw, translator
 
 modest = settings(max_examples=60, deadline=None, database=None)
 OLD, NEW = (f"{name}:{base64.b64encode(secrets.token_bytes(32)).decode()}" for name in ("old", "new"))
@@ -106,7 +106,7 @@ def test_text_is_not_taken_for_bytes() -> None:
 def test_dead_letter_is_sealed_and_opened() -> None:
     of = under(NEW, OLD)
     body = envelope([message("", id="wamid.1", text={"body": NUMBER})])
-    (letter,) = flow(of=of).messages_of(raw(body, query="marked=query"))
+    (letter,) = translator(of=of).translate(raw(body, query="marked=query"))
     value = decoded(letter, of)
 
     for hidden in (NUMBER.encode(), b"marked", b"wamid.1"):
@@ -122,15 +122,15 @@ def test_dead_letter_is_sealed_and_opened() -> None:
 
 def test_get_callback_is_sealed_in_its_query() -> None:
     of = under(NEW)
-    (letter,) = flow(of=of).messages_of(by_query({"name": "Giulia", "strange": "marked"}))
+    (letter,) = translator(of=of).translate(by_query({"name": "Giulia", "strange": "marked"}))
     value = decoded(letter, of)
     assert b"marked" not in letter.value
     assert open_sealed(value, of.policy.seals)["query"] == "name=Giulia&strange=marked"
 
 
 def test_records_are_not_sealed() -> None:
-    sealed = flow(of=under(NEW)).messages_of(raw(envelope([message()])))
-    assert [one.value for one in sealed] == [one.value for one in flow().messages_of(raw(envelope([message()])))]
+    sealed = translator(of=under(NEW)).translate(raw(envelope([message()])))
+    assert [one.value for one in sealed] == [one.value for one in translator().translate(raw(envelope([message()])))]
 
 
 # explain

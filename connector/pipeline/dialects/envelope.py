@@ -1,13 +1,13 @@
 """Kaleyra's V2 envelope and the old on-premises body: a `value` with its lists in, a `Callback` out.
 
-What stands in a value beside messages, statuses and contacts goes its way by `fields`.
+`fields` reads what a value holds beside messages, statuses and contacts.
 """
 
 from typing import Any, Final
 
 from connector.errors import Misfit, NotDecodable
 from connector.mapping.conversions import as_object, kind_of, listed
-from connector.pipeline.dialects.fields import EMPTY_NEWS, KNOWN, News, read_news
+from connector.pipeline.dialects.fields import KNOWN, NO_OTHER_FIELD, OtherField, read_other_field
 from connector.pipeline.reading import read_json
 from connector.records import EMPTY, Callback, Json
 
@@ -26,7 +26,7 @@ def read_envelope(root: Json, envelope: Json, surrogates: int) -> Callback:
     value, field = envelope["value"], envelope.get("field")
     # Nearly all are of this field. Only what is not, errors of the account, and keys not known there need a closer look.
     is_usual = field == "messages" and not value.get("errors") and KNOWN.issuperset(value)
-    news = EMPTY_NEWS if is_usual else read_news(value, field)
+    other = NO_OTHER_FIELD if is_usual else read_other_field(value, field)
     extra = root.get(EXTRA)
     if extra.__class__ is str:
         extra, more = _out_of_quotes(extra)
@@ -36,7 +36,7 @@ def read_envelope(root: Json, envelope: Json, surrogates: int) -> Callback:
         beside = {name: part for name, part in root.items() if name not in (ENVELOPE, EXTRA)}
         if "messages" in root or "statuses" in root or "contacts" in root:
             value, beside = _joined(value, beside)
-    return _callback(value, extra, beside, news, surrogates)
+    return _callback(value, extra, beside, other, surrogates)
 
 
 def _joined(value: Json, beside: Json) -> tuple[Json, Json]:
@@ -57,7 +57,7 @@ def read_bare(root: Json, surrogates: int) -> Callback:
     """
     beside = {name: part for name, part in root.items() if name not in _BESIDE_VALUE}
     errors: Json = {name: root[name] for name in ("metadata", "errors") if name in root}
-    return _callback(root, root.get(EXTRA), beside, read_news(errors, None), surrogates)
+    return _callback(root, root.get(EXTRA), beside, read_other_field(errors, None), surrogates)
 
 
 def _out_of_quotes(extra: str) -> tuple[Any, int]:
@@ -69,23 +69,23 @@ def _out_of_quotes(extra: str) -> tuple[Any, int]:
     return read_json(text.encode("utf-8", "surrogatepass"), EXTRA) if text[0] in "{[" else (extra, 0)
 
 
-def _callback(value: Json, extra: Any, root: Json, news: News, surrogates: int) -> Callback:
+def _callback(value: Json, extra: Any, root: Json, other: OtherField, surrogates: int) -> Callback:
     try:
         metadata = as_object(value.get("metadata"), "metadata")
-        messages = _list(value, "messages")
         callback = Callback(
-            metadata={**news.metadata, **metadata} if news.metadata else metadata,
+            metadata={**other.metadata, **metadata} if other.metadata else metadata,
             contacts=_list(value, "contacts"),
-            messages=messages + news.messages if news.messages else messages,
+            messages=_list(value, "messages"),
             statuses=_list(value, "statuses"),
             extra=as_object(extra, "extra"),
             root=root,
             replaced_surrogates=surrogates,
-            events=news.events,
+            others=other.people,
+            events=other.events,
         )
     except Misfit as misfit:
         raise NotDecodable("unknown_shape", str(misfit)) from None
-    if not (callback.messages or callback.statuses or callback.contacts or callback.events):
+    if not (callback.messages or callback.statuses or callback.contacts or callback.others or callback.events):
         told = "there are no messages, statuses or contacts"
         raise NotDecodable("nothing_in_it", told, callback.metadata, callback.extra)
     return callback

@@ -1,9 +1,9 @@
-"""What is said of the account and, as far as it was searched, of nobody: an object in, an event of one shape out."""
+"""An object that names no person in, an event of the account out."""
 
 from decimal import Decimal
 from typing import Any, Final
 
-from connector.records import Json
+from connector.records import AccountEvent, Json
 
 _TEXTS: Final = (
     "event",
@@ -16,14 +16,10 @@ _TEXTS: Final = (
 )
 
 
-MAY_NAME_SOMEBODY: Final = "may_name_somebody"
-"""Marks an event that was not searched to its bottom: it must not be told where nobody expects a person."""
+def event_of(kind: str, said: Json, payload: Json | None = None, *, is_too_deep: bool = False) -> AccountEvent:
+    """Return the event with the keys that every kind of event may have, as far as they are readable.
 
-
-def event_of(kind: str, said: Json) -> Json:
-    """Return `{"type": kind, "payload": said}` and the keys that every kind of event may have, where they are readable.
-
-    What is not stays in the payload: an event is not refused for one odd key.
+    An unreadable key stays in the payload only: an event is not refused for one odd key. The payload is `said` unless given.
     """
     event: Json = {"type": kind}
     for name in _TEXTS:
@@ -33,8 +29,8 @@ def event_of(kind: str, said: Json) -> Json:
     errors = said.get("errors")
     if _are_objects(errors):
         event["errors"] = errors
-    event["payload"] = said
-    return event
+    event["payload"] = said if payload is None else payload
+    return AccountEvent(event, is_too_deep)
 
 
 def _are_objects(errors: Any) -> bool:

@@ -1,13 +1,12 @@
-"""What a value of WhatsApp's says beside messages, statuses and contacts, sorted by whether it names a person.
+"""The value of a field in, what it says beside messages, statuses and contacts out, split by whether it names a person.
 
 One rule for every field, known (`user_preferences`, `calls`, `smb_message_echoes`, `history`, ...) or not yet:
 
-- The outermost object that names a person is one message `{"id", "type": field, "timestamp", "from", "from_user_id",
-  "entry": the object as received, "within": the plain facts of the objects around it}`; absent ones are left out. `from` is
-  the person, whoever of the two wrote or called: the business's own number is nobody.
-- A number or user id in a list of them (`wa_ids`, `participants`) is one message too, with `{"wa_ids": [it]}` as its entry.
-- All that names nobody, as far as the names below tell, is one event, with what is left of the value as its payload.
-- What is nested too deep to be searched makes its event one that may not be told (`MAY_NAME_SOMEBODY`).
+- The outermost object that names a person becomes one `PersonalObject`. `from` is the person, whichever side wrote or called:
+  the business's own number is no person. Absent keys are left out of its message.
+- A number or user id in a list of them (`wa_ids`, `participants`) becomes one too, with `{"wa_ids": [it]}` as its entry.
+- Everything that names no person, judged by the names below, becomes one event, with the rest of the value as its payload.
+- If something is nested too deep to be searched, the event is marked `is_too_deep`.
 
 https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/overview
 """
@@ -16,14 +15,14 @@ import re
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from connector.pipeline.dialects.events import MAY_NAME_SOMEBODY, event_of
+from connector.pipeline.dialects.events import event_of
 from connector.pipeline.encode import digest
 from connector.pipeline.people import text_of
-from connector.records import EMPTY, Json
+from connector.records import EMPTY, AccountEvent, Json, PersonalObject
 
 MESSAGES: Final = "messages"
 KNOWN: Final = frozenset({"messaging_product", "metadata", "contacts", "messages", "statuses", "errors"})
-"""What a value of the field `messages` has; all else is news."""
+"""What a value of the field `messages` has; every other key is an other field."""
 _OWN_WAY: Final = frozenset({"messages", "statuses", "contacts"})
 _NOT_SEARCHED: Final = frozenset({"metadata", "messaging_product", "errors"})
 _BUSINESS: Final = ("phone_number_id", "display_phone_number")
@@ -55,56 +54,55 @@ _LONGEST_FACT: Final = 256
 """What is told with each of many people must be small."""
 
 
-class News(NamedTuple):
-    """What a value says beside its own lists: messages that name a person, events of the account, the business's number."""
+class OtherField(NamedTuple):
+    """What a value says beside its own lists: objects that name a person, events of the account, the business's number."""
 
-    messages: list[Json]
-    events: tuple[Json, ...]
+    people: list[PersonalObject]
+    events: tuple[AccountEvent, ...]
     metadata: Json
 
 
-EMPTY_NEWS: Final = News([], (), EMPTY)
+NO_OTHER_FIELD: Final = OtherField([], (), EMPTY)
 
 
-def read_news(value: Json, field: Any) -> News:
+def read_other_field(value: Json, field: Any) -> OtherField:
     """Return what a value says beside messages, statuses and contacts.
 
-    Without a field of its own that is `errors`, and each list or object that has no place there, as if of a field of its name.
+    In the field `messages`, or without one: `errors`, and each unknown list or object as if it were a field of that name.
     """
     kind = text_of(field)
     if kind is not None and kind != MESSAGES:
         return _of_field(kind, value)
-    news = []
+    found = []
     if value.get("errors"):
         said: Json = {name: value[name] for name in ("metadata", "errors") if name in value}
-        news.append(News([], (event_of("errors", said),), EMPTY))
+        found.append(OtherField([], (event_of("errors", said),), EMPTY))
     about = {name: value[name] for name in ("metadata",) if name in value}
-    news += (
+    found += (
         _of_field(name, {**about, name: part})
         for name, part in value.items()
         if name not in KNOWN and part and isinstance(part, dict | list)
     )
-    if not news:
-        return EMPTY_NEWS
-    messages = [message for part in news for message in part.messages]
-    return News(messages, tuple(event for part in news for event in part.events), EMPTY)
+    if not found:
+        return NO_OTHER_FIELD
+    people = [person for part in found for person in part.people]
+    return OtherField(people, tuple(event for part in found for event in part.events), EMPTY)
 
 
-def _of_field(kind: str, value: Json) -> News:
+def _of_field(kind: str, value: Json) -> OtherField:
     business = _business(value)
     numbers = _NUMBERS_OF_ECHOES if kind.endswith("_echoes") else _NUMBERS
     search = _Search(numbers, {_digits(number) for number in business.values()})
     said = {name: part for name, part in value.items() if name not in _OWN_WAY}
     left = search.take({name: part for name, part in said.items() if name not in _NOT_SEARCHED}) or {}
-    messages = [_message(kind, *found) for found in search.found]
-    if messages or any(value.get(name) for name in _OWN_WAY):
+    people = [_personal_object(kind, found) for found in search.found]
+    if people or any(value.get(name) for name in _OWN_WAY):
         # What only says whose number it was is no event beside what was said.
         left = {**left, **{name: value[name] for name in ("errors",) if value.get(name)}}
         said = left and {**{name: value[name] for name in ("metadata",) if name in value}, **left}
     if not said:
-        return News(messages, (), business)
-    event = event_of(kind, said)
-    return News(messages, (event | {MAY_NAME_SOMEBODY: True} if search.is_cut_off else event,), business)
+        return OtherField(people, (), business)
+    return OtherField(people, (event_of(kind, said, is_too_deep=search.is_cut_off),), business)
 
 
 def _business(value: Json) -> Json:
@@ -118,22 +116,47 @@ class _Person(NamedTuple):
     user_id: str | None
 
 
+class _Found(NamedTuple):
+    """An object that names a person: `around` are the plain facts of the containers, `trail` leads back out of them."""
+
+    entry: Json
+    element: Any
+    around: Json
+    person: _Person
+    trail: "_Trail | None"
+
+
+class _Trail(NamedTuple):
+    """A container on the way to an object: the one around it, and its plain facts and the key inside it, or None for a list."""
+
+    outer: "_Trail | None"
+    step: tuple[Json, str] | None
+
+
 class _Search:
     """Takes objects that name a person out of a value.
 
-    `found` holds each with the facts around it and the person; `is_cut_off` tells that something was nested too deep.
+    `found` holds each; `is_cut_off` says that something was nested too deep.
     """
 
     def __init__(self, numbers: tuple[str, ...], nobody: set[str | None]) -> None:
         self._numbers = numbers
         self._nobody = nobody
-        self.found: list[tuple[Json, Json, _Person]] = []
+        self.found: list[_Found] = []
         self.is_cut_off = False
 
-    def take(self, part: Any, around: Json = EMPTY, depth: int = 0, name: str = "", owner: _Person | None = None) -> Any:
+    def take(
+        self,
+        part: Any,
+        around: Json = EMPTY,
+        trail: _Trail | None = None,
+        depth: int = 0,
+        name: str = "",
+        owner: _Person | None = None,
+    ) -> Any:
         """Return what is left of a part without the people in it: itself when there are none, None when nothing is left.
 
-        `name` is where it stands; `owner` is whose it is, where it does not say so itself.
+        `name` is its key; `owner` is the person it belongs to, where it does not say so itself.
         """
         if not isinstance(part, dict | list) or len(self.found) > _MOST_PEOPLE:
             return part
@@ -142,40 +165,42 @@ class _Search:
             return part
         before = len(self.found)
         if isinstance(part, list):
-            elements = (self._of_list(element, around, depth + 1, name, owner) for element in part)
+            inside = _Trail(trail, None)
+            elements = (self._of_list(element, around, inside, depth + 1, name, owner) for element in part)
             left: Any = [rest for rest in elements if rest is not None]
         else:
             person = self._person(part, name) or owner
             if person:
-                self.found.append((part, around, person))
+                self.found.append(_Found(part, part, around, person, trail))
                 return None
-            left = self._of_object(part, around, depth)
+            left = self._of_object(part, around, trail, depth)
         if len(self.found) == before:
             return part
         return left or None
 
-    def _of_list(self, element: Any, around: Json, depth: int, name: str, owner: _Person | None) -> Any:
+    def _of_list(self, element: Any, around: Json, trail: _Trail, depth: int, name: str, owner: _Person | None) -> Any:
         if name in _PEOPLE and not isinstance(element, dict | list):
             number = self._number(element)
             user_id = None if number or name == "wa_ids" else _user_id(element)
             if number or user_id:
-                self.found.append(({name: [element]}, around, _Person(number, user_id)))
+                self.found.append(_Found({name: [element]}, element, around, _Person(number, user_id), trail))
                 return None
-        return self.take(element, around, depth, name, owner)
+        return self.take(element, around, trail, depth, name, owner)
 
-    def _of_object(self, part: Json, around: Json, depth: int) -> Json | None:
+    def _of_object(self, part: Json, around: Json, trail: _Trail | None, depth: int) -> Json | None:
         facts = dict(islice(((name, fact) for name, fact in part.items() if _is_plain(fact)), _MOST_FACTS))
-        told = {**around, **facts}
-        # A thread of `history` is somebody's, whoever wrote in it.
+        around = {**around, **facts}
+        # A thread of `history` belongs to a person, whichever side wrote in it.
         of_thread = self._number(part.get("id")) if part.get("messages").__class__ is list else None
         left: Json = {}
         for name, inner in part.items():
             if name not in facts:
                 owner = _Person(of_thread, None) if of_thread and name == "messages" else None
-                left[name] = inner if name in _TIMES else self.take(inner, told, depth + 1, name, owner)
+                inside = _Trail(trail, (facts, name))
+                left[name] = inner if name in _TIMES else self.take(inner, around, inside, depth + 1, name, owner)
         kept = {name: rest for name, rest in left.items() if rest is not None}
         if of_thread:
-            del facts["id"]
+            facts = {name: fact for name, fact in facts.items() if name != "id"}
         return {**facts, **kept} if kept else None
 
     def _person(self, part: Json, name: str) -> _Person | None:
@@ -221,9 +246,10 @@ def _is_plain(part: Any) -> bool:
     return part is None or part.__class__ is bool or (part.__class__ is int and abs(part) < 2**63)
 
 
-def _message(kind: str, entry: Json, around: Json, person: _Person) -> Json:
+def _personal_object(kind: str, found: _Found) -> PersonalObject:
+    entry, around, person = found.entry, found.around, found.person
     given = {
-        # Events of one call share its id, which is why split tells these messages apart by all that they say.
+        # Events of one call share its id, so split identifies these messages by their whole content.
         "id": text_of(entry.get("id")) or f"v1:{digest((kind, entry, around))}",
         "type": kind,
         "timestamp": entry.get("timestamp") or around.get("timestamp"),
@@ -232,4 +258,9 @@ def _message(kind: str, entry: Json, around: Json, person: _Person) -> Json:
         "entry": entry,
         "within": around,
     }
-    return {name: part for name, part in given.items() if part}
+    steps = []
+    trail = found.trail
+    while trail:
+        steps.append(trail.step)
+        trail = trail.outer
+    return PersonalObject({name: part for name, part in given.items() if part}, kind, found.element, tuple(reversed(steps)))

@@ -130,7 +130,7 @@ def _event(kind: str, said: Json, keys: Json, surrogates: int) -> Callback:
         extra={name: said[name] for name in ("waba_id", "trace_id") if name in said},
         root={},
         replaced_surrogates=surrogates,
-        events=({**event_of(kind, said), "payload": keys},),
+        events=(event_of(kind, said, keys),),
     )
 
 

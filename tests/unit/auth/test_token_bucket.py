@@ -1,6 +1,6 @@
 """How often somebody may call."""
 
-from connector.auth.quota import Caller
+from connector.auth.quota import Quota
 from connector.auth.token_bucket import TokenBucket, TokenBuckets
 from connector.metrics import Metrics
 from tests.support.callbacks import counted
@@ -25,9 +25,9 @@ def test_each_caller_has_a_bucket_of_its_own_and_the_number_of_buckets_is_bounde
 
 def test_callers_over_their_limit_are_counted_by_name() -> None:
     metrics = Metrics()
-    limited, free = Caller("one", 2, metrics), Caller("two", 0, metrics)
-    assert [limited.may_call() for _ in range(3)] == [True, True, False]
-    assert all(free.may_call() for _ in range(100))
+    limited, free = Quota("one", 2, metrics), Quota("two", 0, metrics)
+    assert [limited.admit() for _ in range(3)] == [True, True, False]
+    assert all(free.admit() for _ in range(100))
     assert counted(metrics, "connector_callbacks_by_credential", credential="one") == 3
     assert counted(metrics, "connector_limited_callbacks", credential="one") == 1
     assert counted(metrics, "connector_callbacks_by_credential", credential="two") == 100

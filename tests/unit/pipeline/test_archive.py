@@ -24,6 +24,7 @@ from tests.support.callbacks import (
     read,
     sample_name,
     topics,
+    translator,
     whole_catalogue,
 )
 
@@ -31,7 +32,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def copies_of(received: RawCallback) -> list[KafkaMessage]:
-    return [one for one in flow(of=whole_catalogue()).messages_of(received) if topics([one]) == ["raw"]]
+    return [one for one in translator(of=whole_catalogue()).translate(received) if topics([one]) == ["raw"]]
 
 
 @pytest.mark.parametrize("path", SAMPLES + REJECTED, ids=sample_name)
@@ -86,7 +87,7 @@ def test_defect_of_ours_keeps_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     def defect(_callback: object, _raw: object) -> None:
         raise LookupError
 
-    monkeypatch.setattr("connector.pipeline.flow.split", defect)
+    monkeypatch.setattr("connector.pipeline.translate.split", defect)
 
     assert len(copies_of(raw(envelope([message()])))) == 1
 

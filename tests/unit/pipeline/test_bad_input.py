@@ -25,6 +25,7 @@ from tests.support.callbacks import (
     outcome,
     raw,
     status,
+    translator,
 )
 
 DOCUMENT_AND_CONTACT = ["documents", "contacts"]
@@ -214,7 +215,7 @@ def outcome_of(body: bytes) -> list[str]:
 
     assert answer.status == 200
     assert "dead-letters/internal_error" not in outcome(sink.messages)
-    assert [decoded(record) for record in flow().messages_of(raw(body))] == [decoded(record) for record in sink.messages]
+    assert [decoded(record) for record in translator().translate(raw(body))] == [decoded(record) for record in sink.messages]
     return outcome(sink.messages)
 
 

@@ -236,7 +236,7 @@ def test_errors_of_a_body_without_an_envelope_are_an_event_of_the_account() -> N
     callback = decode(raw(body_of({"messages": [message()], "errors": errors})))
 
     assert callback.messages == [message()]
-    assert callback.events == ({"type": "errors", "errors": errors, "payload": {"errors": errors}},)
+    assert [one.content for one in callback.events] == [{"type": "errors", "errors": errors, "payload": {"errors": errors}}]
 
 
 def test_body_without_an_envelope_whose_lists_are_of_another_kind_is_of_unknown_shape() -> None:
@@ -460,7 +460,7 @@ def test_code_of_no_error_on_a_status_that_is_not_failed_is_no_error(carry: Any)
 def test_template_status_is_an_event_of_the_account(carry: Any) -> None:
     callback = decode(carry(template_status()))
 
-    assert callback.events == (
+    assert [one.content for one in callback.events] == [
         {
             "type": "template_status",
             "event": "REJECTED",
@@ -471,7 +471,7 @@ def test_template_status_is_an_event_of_the_account(carry: Any) -> None:
             "reason": "INVALID_FORMAT",
             "payload": template_status(),
         },
-    )
+    ]
     assert (callback.messages, callback.statuses, callback.contacts) == ([], [], [])
 
 
@@ -479,9 +479,9 @@ def test_template_status_is_an_event_of_the_account(carry: Any) -> None:
 def test_quality_notice_is_an_event_of_its_number(carry: Any) -> None:
     callback = decode(carry(quality_notice()))
 
-    assert callback.events == (
+    assert [one.content for one in callback.events] == [
         {"type": "quality", "event": "FLAGGED", "current_limit": "TIER_10K", "payload": quality_notice()},
-    )
+    ]
     assert callback.metadata == {"display_phone_number": "390299955501"}
 
 

@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from connector.errors import NotDecodable
 from connector.pipeline.decode import decode
+from connector.pipeline.dialects.fields import read_other_field
 from connector.pipeline.encode import digest
 from connector.pipeline.split import split
 from connector.records import Callback, Item, Json
@@ -70,6 +73,14 @@ HANDOVER = {
 TEMPLATE = {"event": "APPROVED", "message_template_id": 777000000000001, "message_template_name": "saldi"}
 LIMIT = {"display_phone_number": BUSINESS, "event": "ONBOARDING", "current_limit": "TIER_1K"}
 ERRORS = [{"code": 130429, "title": "Rate limit hit"}]
+
+
+def people(callback: Callback) -> list[Json]:
+    return [one.message for one in callback.others]
+
+
+def events(callback: Callback) -> list[Json]:
+    return [one.content for one in callback.events]
 
 
 def read(field: Any, extra: Any = EXTRA, **value: Any) -> Callback:
@@ -138,9 +149,9 @@ def test_each_object_that_names_a_person_is_a_message_with_that_object_as_it_cam
 ) -> None:
     callback = read(field, metadata=METADATA, **value)
 
-    found = [(one.get("from"), one.get("from_user_id"), one["entry"]) for one in callback.messages]
+    found = [(one.get("from"), one.get("from_user_id"), one["entry"]) for one in people(callback)]
     assert found == expected
-    assert {one["type"] for one in callback.messages} == {field}
+    assert {one["type"] for one in people(callback)} == {field}
 
 
 OF_PEOPLE: list[tuple[str, Json, list[tuple[Any, Any]]]] = [
@@ -178,12 +189,12 @@ def test_people_are_found_however_they_are_named_and_nothing_of_them_is_left_for
 ) -> None:
     callback = read(field, **value)
 
-    assert [(one.get("from"), one.get("from_user_id")) for one in callback.messages] == expected
+    assert [(one.get("from"), one.get("from_user_id")) for one in people(callback)] == expected
     assert callback.events == ()
 
 
 def test_number_in_a_list_of_numbers_has_itself_as_its_entry() -> None:
-    first, _second = read("groups", groups={"group_id": "g", "wa_ids": [NUMBER, OTHER_NUMBER]}).messages
+    first, _second = people(read("groups", groups={"group_id": "g", "wa_ids": [NUMBER, OTHER_NUMBER]}))
 
     assert (first["entry"], first["within"]) == ({"wa_ids": [NUMBER]}, {"group_id": "g"})
 
@@ -191,7 +202,7 @@ def test_number_in_a_list_of_numbers_has_itself_as_its_entry() -> None:
 def test_what_is_left_of_a_thread_does_not_name_whose_it_was() -> None:
     thread = {"id": NUMBER, "messages": [{"type": "text"}], "alerts": [{"n": 1}]}
 
-    (event,) = read("history", history=[{"threads": [thread]}]).events
+    (event,) = events(read("history", history=[{"threads": [thread]}]))
 
     assert event["payload"] == {"history": [{"threads": [{"alerts": [{"n": 1}]}]}]}
 
@@ -199,7 +210,7 @@ def test_what_is_left_of_a_thread_does_not_name_whose_it_was() -> None:
 def test_hand_over_names_its_person_as_the_sender_and_the_business_as_the_recipient() -> None:
     callback = read("messaging_handovers", **HANDOVER)
 
-    (given,) = callback.messages
+    (given,) = people(callback)
     assert given["from"] == NUMBER
     assert given["entry"] == HANDOVER
     assert callback.metadata == METADATA
@@ -227,14 +238,14 @@ def test_hand_over_names_its_person_as_the_sender_and_the_business_as_the_recipi
 def test_value_that_names_nobody_is_one_event_of_the_account(field: Any, value: Json) -> None:
     callback = read(field, **value)
 
-    (event,) = callback.events
+    (event,) = events(callback)
     assert event["type"] == str(field)
     assert event["payload"] == value
-    assert callback.messages == []
+    assert callback.messages == people(callback) == []
 
 
 def test_event_has_what_is_known_of_events_in_general() -> None:
-    (event,) = read("message_template_status_update", **TEMPLATE, reason="NONE", timestamp="1763720200", errors=ERRORS).events
+    (event,) = events(read("message_template_status_update", **TEMPLATE, reason="NONE", timestamp="1763720200", errors=ERRORS))
 
     assert {name: event[name] for name in ("event", "reason", "timestamp", "errors")} == {
         "event": "APPROVED",
@@ -249,7 +260,7 @@ def test_event_has_what_is_known_of_events_in_general() -> None:
     "odd", [{"event": {"a": 1}}, {"reason": ["x"]}, {"current_limit": True}, {"errors": "text"}, {"errors": ["text"]}]
 )
 def test_odd_key_of_an_event_stays_in_its_payload_alone(odd: Json) -> None:
-    (event,) = read("account_update", **odd, n=1).events
+    (event,) = events(read("account_update", **odd, n=1))
 
     assert event == {"type": "account_update", "payload": {**odd, "n": 1}}
     assert outcome(messages_of(field_value("account_update", {**odd, "n": 1}))) == ["account-events"]
@@ -260,8 +271,8 @@ def test_what_names_nobody_beside_people_is_an_event_without_them() -> None:
         "calls", metadata=METADATA, calls=[CALL, {"n": 1}], other={"list": [{"wa_id": NUMBER}, {"m": 2}]}, errors=ERRORS
     )
 
-    assert [one["entry"] for one in callback.messages] == [CALL, {"wa_id": NUMBER}]
-    (event,) = callback.events
+    assert [one["entry"] for one in people(callback)] == [CALL, {"wa_id": NUMBER}]
+    (event,) = events(callback)
     assert event["payload"] == {
         "metadata": METADATA,
         "calls": [{"n": 1}],
@@ -272,7 +283,7 @@ def test_what_names_nobody_beside_people_is_an_event_without_them() -> None:
 
 
 def test_plain_facts_around_a_person_come_along_and_give_the_time() -> None:
-    first, _second = read("group_participants_update", metadata=METADATA, groups=[GROUP]).messages
+    first, _second = people(read("group_participants_update", metadata=METADATA, groups=[GROUP]))
 
     assert first["within"] == {"group_id": "grp-1", "type": "group_participants_add", "timestamp": "1763720330"}
     assert first["timestamp"] == "1763720330"
@@ -282,8 +293,8 @@ def test_long_texts_and_many_facts_around_people_are_not_repeated_with_each() ->
     facts = {f"k{number}": number for number in range(100)}
     callback = read("calls", metadata=METADATA, around={**facts, "text": "x" * 1000, "list": [{"wa_id": NUMBER}]})
 
-    assert callback.messages[0]["within"] == dict(list(facts.items())[:32])
-    assert callback.events[0]["payload"]["around"] == {**facts, "text": "x" * 1000}
+    assert people(callback)[0]["within"] == dict(list(facts.items())[:32])
+    assert events(callback)[0]["payload"]["around"] == {**facts, "text": "x" * 1000}
 
 
 def test_what_is_nested_deeper_than_it_is_searched_is_a_dead_letter_and_no_event_of_the_account() -> None:
@@ -299,8 +310,8 @@ def test_what_is_nested_deeper_than_it_is_searched_is_a_dead_letter_and_no_event
 def test_messages_statuses_and_contacts_of_another_field_go_their_own_way() -> None:
     callback = read("calls", metadata=METADATA, messages=[message()], statuses=[status()], contacts=[contact()], calls=[CALL])
 
-    assert callback.messages[0] == message()
-    assert callback.messages[1]["entry"] == CALL
+    assert callback.messages == [message()]
+    assert [one["entry"] for one in people(callback)] == [CALL]
     assert callback.statuses == [status()]
     assert callback.contacts == [contact()]
     assert callback.events == ()
@@ -312,7 +323,7 @@ def test_errors_of_a_value_are_one_event_and_its_siblings_go_their_way(field: An
 
     assert callback.messages == [message()]
     assert callback.contacts == [contact()]
-    (event,) = callback.events
+    (event,) = events(callback)
     assert event["type"] == (field if field == "standby" else "errors")
     assert event["errors"] == ERRORS
     assert event["payload"] == {"metadata": METADATA, "errors": ERRORS}
@@ -328,9 +339,9 @@ def test_lists_that_the_field_messages_does_not_have_go_their_way_too(field: Any
 
     callback = read(field, metadata=METADATA, **value)
 
-    assert callback.messages[0] == message()
-    assert [(one["type"], one["entry"]) for one in callback.messages[1:]] == [("calls", CALL)]
-    assert [(event["type"], event["payload"]) for event in callback.events] == [
+    assert callback.messages == [message()]
+    assert [(one["type"], one["entry"]) for one in people(callback)] == [("calls", CALL)]
+    assert [(event["type"], event["payload"]) for event in events(callback)] == [
         ("errors", {"metadata": METADATA, "errors": ERRORS}),
         ("flags", {"metadata": METADATA, "flags": {"n": 1}}),
     ]
@@ -342,7 +353,7 @@ def test_empty_errors_are_no_event(errors: Any) -> None:
 
 
 def test_errors_as_one_object_are_an_event_too() -> None:
-    assert read("messages", errors={"code": 1}).events[0]["errors"] == {"code": 1}
+    assert events(read("messages", errors={"code": 1}))[0]["errors"] == {"code": 1}
     (record,) = on("account-events", messages_of(field_value("messages", {"metadata": METADATA, "errors": {"code": 1}})))
     assert record["errors"][0]["code"] == 1
 
@@ -423,7 +434,7 @@ def test_message_of_another_field_has_the_same_id_whichever_callback_it_comes_in
 
     assert alone[0] in beside
     assert len(set(beside)) == 3
-    assert read("user_preferences", user_preferences=[PREFERENCE]).messages[0]["id"].startswith("v1:")
+    assert people(read("user_preferences", user_preferences=[PREFERENCE]))[0]["id"].startswith("v1:")
 
 
 def test_echo_and_the_message_that_it_echoes_have_ids_of_their_own() -> None:
@@ -505,3 +516,42 @@ def test_replay_of_a_dead_letter_beside_others_ends_in_the_same_single_fault(bod
         again = messages_of(letter["body"])
         assert outcome(again) == [f"dead-letters/{letter['reason']}"]
         assert on("dead-letters", again)[0]["detail"].replace("[0]", "") == letter["detail"].replace("[0]", "")
+
+
+# Where an object of another field is found again.
+
+_KEYS = [
+    "id",
+    "from",
+    "to",
+    "wa_id",
+    "wa_ids",
+    "participants",
+    "contact",
+    "messages",
+    "recipient",
+    "period",
+    "list",
+    "n",
+    "user_id",
+]
+_LEAVES = st.sampled_from([NUMBER, OTHER_NUMBER, "IT.100", BUSINESS, "x", 1, None, True, "x" * 300])
+_VALUES = st.recursive(
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(
+    value=st.dictionaries(st.sampled_from([*_KEYS, "calls", "history"]), _VALUES, max_size=4),
+    field=st.sampled_from(["calls", "history", "smb_message_echoes", "groups"]),
+)
+@example(value={"history": [{"threads": [{"id": NUMBER, "messages": [{"type": "text"}], "n": 1}]}]}, field="history")
+@example(value={"groups": {"group_id": "g", "wa_ids": [NUMBER, OTHER_NUMBER]}}, field="groups")
+def test_object_of_a_field_is_found_again_in_its_smallest_value(value: Json, field: str) -> None:
+    for other in read_other_field({**value, "metadata": METADATA}, field).people:
+        again = read_other_field({**other.value(), "metadata": METADATA}, other.field)
+
+        assert [one.message for one in again.people] == [other.message]
+        assert not again.events

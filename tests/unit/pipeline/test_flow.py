@@ -9,14 +9,15 @@ import pytest
 from connector.auth.authenticate import Credentials
 from connector.logs import fault_location
 from connector.metrics import Metrics
-from connector.pipeline import flow as flow_module
-from connector.pipeline.flow import MAX_ITEMS
+from connector.pipeline import translate as translate_module
+from connector.pipeline.translate import MAX_ITEMS
 from connector.records import RawCallback, Request
 from tests.support.callbacks import (
     ABSENT,
     NUMBER,
     MemorySink,
     answer_to,
+    carry_request,
     contact,
     counted,
     decoded,
@@ -31,6 +32,7 @@ from tests.support.callbacks import (
     raw,
     status,
     topics,
+    translator,
 )
 
 GOOD = envelope([message()], [contact()])
@@ -78,7 +80,7 @@ def test_stranger_gets_401_and_nothing_is_read_or_produced() -> None:
     async def never() -> RawCallback:
         pytest.fail("the body of a stranger was read")
 
-    answer = asyncio.run(carrier.handle(Request([(b"authorization", b"wrong")], None), never))
+    answer = asyncio.run(carry_request(carrier, Request([(b"authorization", b"wrong")], None), never))
 
     assert answer.status == 401
     assert sink.sends == 0
@@ -167,7 +169,7 @@ def test_what_is_left_out_or_mended_is_counted() -> None:
         [{"wa_id": NUMBER}, contact(wa_id=ABSENT), contact(wa_id="")],
     )
 
-    flow(metrics=metrics).messages_of(raw(body))
+    translator(metrics=metrics).translate(raw(body))
 
     assert counted(metrics, "connector_left_out", what="lone_surrogates") == 1
     assert counted(metrics, "connector_left_out", what="contacts_without_profile") == 1
@@ -205,10 +207,10 @@ def test_defect_of_ours_loses_no_callback_and_is_named(monkeypatch: pytest.Monke
     def defect(_callback: object, _raw: object) -> None:
         raise LookupError(NUMBER)
 
-    monkeypatch.setattr(flow_module, "split", defect)
-    monkeypatch.setattr(flow_module, "event", lambda name, **facts: said.append((name, facts)))
+    monkeypatch.setattr(translate_module, "split", defect)
+    monkeypatch.setattr(translate_module, "event", lambda name, **facts: said.append((name, facts)))
 
-    (letter,) = flow(metrics=metrics).messages_of(raw(GOOD))
+    (letter,) = translator(metrics=metrics).translate(raw(GOOD))
 
     assert decoded(letter)["reason"] == "internal_error"
     assert decoded(letter)["detail"] == "LookupError"

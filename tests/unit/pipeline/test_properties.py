@@ -25,13 +25,13 @@ from tests.support.callbacks import (
     counted,
     decoded,
     envelope,
-    flow,
     header,
     items_of,
     messages_of,
     on,
     outcome,
     raw,
+    translator,
 )
 
 # Without the store: what an earlier shape of a strategy drew is no finding.
@@ -146,7 +146,7 @@ def test_anything_in_the_place_of_a_list_becomes_records_or_named_dead_letters(
 def test_whatever_comes_in_goes_out_or_is_counted(parts: Parts) -> None:
     metrics = Metrics()
 
-    records = flow(metrics=metrics).messages_of(raw(parts.body()))
+    records = translator(metrics=metrics).translate(raw(parts.body()))
 
     left_out = sum(
         counted(metrics, "connector_left_out", what=what) for what in ("contacts_without_profile", "contacts_without_key")

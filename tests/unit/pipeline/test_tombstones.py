@@ -25,6 +25,7 @@ from tests.support.callbacks import (
     header,
     message,
     raw,
+    translator,
 )
 
 ON = read_catalogue(policy=Policy.of(Privacy(forget_changed_numbers=True)))
@@ -36,19 +37,19 @@ def system(**more: Any) -> Json:
 
 
 def tombstones(*messages: Json, contacts: Any = ()) -> list[KafkaMessage]:
-    found = flow(of=ON).messages_of(raw(envelope(list(messages), list(contacts))))
+    found = translator(of=ON).translate(raw(envelope(list(messages), list(contacts))))
     return [one for one in found if not one.value]
 
 
 def test_changed_number_is_a_tombstone_behind_its_records() -> None:
-    records = flow(of=ON).messages_of(raw(envelope([system()], [contact()])))
+    records = translator(of=ON).translate(raw(envelope([system()], [contact()])))
     assert [one.topic.rpartition(".")[2] for one in records] == ["system", "contacts", "contacts"]
     *_, last = records
     assert (last.key, last.value, last.timestamp_ms) == (NUMBER.encode(), b"", RECEIVED_AT)
     assert header(last, "ce_type") == "kaleyra.whatsapp.contact"
     assert header(last, "ce_dataschema") is None
     assert header(last, "ce_id") not in {header(one, "ce_id") for one in records[:-1]}
-    again = flow(of=ON).messages_of(raw(envelope([system()], [contact()])))
+    again = translator(of=ON).translate(raw(envelope([system()], [contact()])))
     assert header(again[-1], "ce_id") == header(last, "ce_id")
 
 
@@ -82,12 +83,12 @@ def test_person_who_only_writes_about_it_changes_nothing() -> None:
 
 
 def test_setting_is_off_by_default() -> None:
-    assert all(one.value for one in flow().messages_of(raw(envelope([system()], [contact()]))))
+    assert all(one.value for one in translator().translate(raw(envelope([system()], [contact()]))))
 
 
 def test_hashed_keys_have_hashed_tombstones() -> None:
     rules = Privacy(phone="hash", hash_key="k" * 32, hash_key_id="k", forget_changed_numbers=True)
-    records = flow(of=read_catalogue(policy=Policy.of(rules))).messages_of(raw(envelope([system()], [contact()])))
+    records = translator(of=read_catalogue(policy=Policy.of(rules))).translate(raw(envelope([system()], [contact()])))
     assert len({one.key for one in records}) == 1
     assert not records[-1].value
     assert records[-1].key

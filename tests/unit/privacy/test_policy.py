@@ -30,13 +30,13 @@ from tests.support.callbacks import (
     contact,
     decoded,
     envelope,
-    flow,
     header,
     message,
     order,
     raw,
     read,
     status,
+    translator,
     v1_message,
 )
 
@@ -58,7 +58,7 @@ def under(**rules: Any) -> Catalogue:
 
 def records(body: bytes, **rules: Any) -> list[tuple[KafkaMessage, Json]]:
     of = under(**rules)
-    return [(one, decoded(one, of)) for one in flow(of=of).messages_of(raw(body))]
+    return [(one, decoded(one, of)) for one in translator(of=of).translate(raw(body))]
 
 
 def problems(**rules: Any) -> tuple[str, ...]:
@@ -214,7 +214,7 @@ def test_nothing_of_a_class_is_left_in_any_sample(pii: str, outcome: str) -> Non
     of, kept = under(**rules), read_catalogue()
     looked_at = 0
     for sample in SAMPLES:
-        treated, plain = (flow(of=one).messages_of(raw(read(sample))) for one in (of, kept))
+        treated, plain = (translator(of=one).translate(raw(read(sample))) for one in (of, kept))
         for one, before in zip(treated, plain, strict=True):
             (record_type,) = [record_type for record_type in of if record_type.topic == one.topic]
             if record_type.source == "dead_letters":

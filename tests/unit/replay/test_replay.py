@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from connector.auth.authenticate import Credentials
 from connector.errors import ConfigurationInvalid, KafkaFailed, NoRoom
 from connector.metrics import Metrics
+from connector.pipeline.deliver import Deliverer
 from connector.pipeline.encode import encoders
-from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Failure, Outcome
 from connector.pipeline.ports import Sink
+from connector.pipeline.translate import Translator
 from connector.records import EMPTY, KafkaMessage, RawCallback
 from connector.replay import replay as replay_module
-from connector.replay.replay import Counting, Nowhere, Replay, Report
+from connector.replay.replay import Counting, Replay, Report
 from connector.replay.selection import MAX_ATTEMPTS, Kept, Selection, require_reasons, time_of
 from tests.support.callbacks import (
     MAX_MESSAGE_BYTES,
@@ -39,6 +39,7 @@ from tests.support.callbacks import (
     raw,
     schema_ids,
     topics,
+    translator,
     whole_catalogue,
 )
 
@@ -87,8 +88,8 @@ def letters_of(*bodies: bytes, **more: Any) -> list[KafkaMessage]:
 
 
 def copies_of(*bodies: bytes, **more: Any) -> list[KafkaMessage]:
-    carrier = flow(of=whole_catalogue())
-    return [one for body in bodies for one in carrier.messages_of(raw(body, **more)) if topics([one]) == ["raw"]]
+    carrier = translator(of=whole_catalogue())
+    return [one for body in bodies for one in carrier.translate(raw(body, **more)) if topics([one]) == ["raw"]]
 
 
 class Run:
@@ -111,14 +112,15 @@ class Run:
         metrics = Metrics()
         more = [("replayed_at", b"2025-11-22T10:30:00.000Z")]
         by_name = encoders(catalogue(), schema_ids(catalogue()), REGISTRY_URL, MAX_MESSAGE_BYTES, metrics, more)
+        steps = Translator(catalogue(), by_name, metrics, renamed_keys, leave_out=selection.left_out())
+        steps = Translator(catalogue(), by_name, metrics, renamed_keys, leave_out=selection.left_out())
+        steps = Translator(catalogue(), by_name, metrics, renamed_keys, leave_out=selection.left_out())
         counting = Counting(self.sink, self.report, catalogue().dead_letter.topic)
-        allowed = Credentials(allow_anyone=True)
-        carrier = Flow(catalogue(), by_name, allowed, counting, metrics, renamed_keys, leave_out=selection.left_out())
-        self._replay = Replay(self.topic, selection, carrier, self.report, rate)
-        self._dry_run = dry_run
+        deliverer = None if dry_run else Deliverer(steps, counting, metrics)
+        self._replay = Replay(self.topic, selection, steps, deliverer, self.report, rate)
 
     def carry(self) -> "Run":
-        asyncio.run(self._replay.run(REPLAYED_AT, self._advance, dry_run=self._dry_run))
+        asyncio.run(self._replay.run(REPLAYED_AT, self._advance))
         return self
 
     @property
@@ -138,7 +140,7 @@ def test_mended_dead_letter_becomes_the_record_that_it_would_have_been() -> None
 
     run = Run(letters, renamed_keys=OWN_KEYS).carry()
 
-    (expected,) = flow(renamed_keys=OWN_KEYS).messages_of(raw(own_keys(1)))
+    (expected,) = translator(renamed_keys=OWN_KEYS).translate(raw(own_keys(1)))
     (record,) = run.messages
     assert decoded(record) == decoded(expected)
     assert header(record, "ce_id") == header(expected, "ce_id")
@@ -159,7 +161,7 @@ def test_record_that_kafka_refused_is_replayed_alone_with_its_id() -> None:
     (expected,) = [one for one in messages_of(envelope([message()])) if topics([one]) == ["texts"]]
     (record,) = run.messages
     assert header(record, "ce_id") == header(expected, "ce_id")
-    assert run.report.told() == {
+    assert run.report.as_json() == {
         "read": 1,
         "replayed": 1,
         "nothing_made": 0,
@@ -363,9 +365,9 @@ def test_dry_run_says_the_same_and_changes_nothing() -> None:
     letters = letters_of(b"no JSON", own_keys(1), envelope([message(), order({"quantity": "x"})], [contact()]))
     real = Run(letters, renamed_keys=OWN_KEYS).carry()
 
-    dry = Run(letters, sink=Nowhere(), renamed_keys=OWN_KEYS, dry_run=True).carry()
+    dry = Run(letters, renamed_keys=OWN_KEYS, dry_run=True).carry()
 
-    assert dry.report.told() == real.report.told()
+    assert dry.report.as_json() == real.report.as_json()
     assert dry.report.records == {"kaleyra.whatsapp.texts": 1, "kaleyra.whatsapp.dead-letters": 2}
     assert dry.topic.committed == {}
 

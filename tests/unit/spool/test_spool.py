@@ -19,6 +19,8 @@ import pytest
 from connector.errors import ConfigurationInvalid, NoRoom
 from connector.logs import configure
 from connector.metrics import Metrics
+from connector.pipeline.deliver import Deliverer
+from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Failure, Outcome
 from connector.records import KafkaMessage, RawCallback, Request
 from connector.seals import Seals
@@ -31,7 +33,19 @@ from connector.spool.recovery import prepare
 from connector.spool.reserve import Reserve
 from connector.spool.row import Row, kept_of, row_of
 from connector.spool.shared_flags import ROOM, TOO_OLD, Shared
-from tests.support.callbacks import MemorySink, answer_to, contact, counted, decoded, envelope, flow, message, raw
+from tests.support.callbacks import (
+    MemorySink,
+    answer_to,
+    carry_request,
+    contact,
+    counted,
+    decoded,
+    envelope,
+    flow,
+    message,
+    raw,
+    translator,
+)
 
 SECRET = "39333123456"
 
@@ -76,7 +90,7 @@ def keep(disk: Disk, *callbacks: RawCallback, metrics: Metrics | None = None) ->
     async def run() -> None:
         spool = disk.spool(metrics)
         try:
-            await asyncio.gather(*(spool.keep(one, "header") for one in callbacks))
+            await asyncio.gather(*(spool.store(one, "header") for one in callbacks))
         finally:
             await spool.close()
 
@@ -87,7 +101,7 @@ async def fill(spool: DiskSpool, size: int) -> int:
     """Keep callbacks until one is refused; return how many were kept."""
     for kept in range(1000):
         try:
-            await spool.keep(numbered(kept, size), "header")
+            await spool.store(numbered(kept, size), "header")
         except NoRoom:
             return kept
     raise AssertionError("it is never full")
@@ -141,7 +155,7 @@ def test_full_it_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
         spool = disk.spool()
         kept = await fill(spool, 50_000)
         with pytest.raises(NoRoom):
-            await spool.keep(numbered(kept), "header")
+            await spool.store(numbered(kept), "header")
         refusal = spool.refusal
         await spool.look(0)
         assert spool.refusal, "there is no room yet"
@@ -166,7 +180,7 @@ def test_it_takes_again_once_there_is_room(tmp_path: Path) -> None:
             file.delete([row.id for row in file.read(0)])
         await spool.look(0)
         assert not spool.refusal
-        await spool.keep(numbered(2), "header")
+        await spool.store(numbered(2), "header")
         await spool.close()
 
     asyncio.run(run())
@@ -179,13 +193,13 @@ def test_what_waits_for_too_long_stops_more_from_being_taken(tmp_path: Path) -> 
     async def run() -> None:
         spool = disk.spool(metrics)
         first = numbered(1)
-        await spool.keep(first, "header")
+        await spool.store(first, "header")
         await spool.look(first.received_at + 59_000)
         assert not spool.refusal
         await spool.look(first.received_at + 61_000)
         assert "spool.max_age_seconds" in spool.refusal
         with pytest.raises(NoRoom):
-            await spool.keep(numbered(2), "header")
+            await spool.store(numbered(2), "header")
         # A clock that is set back makes it no younger than it is, and breaks nothing.
         await spool.look(first.received_at - 3_600_000)
         assert spool.state()["oldest_seconds"] == 0
@@ -217,7 +231,7 @@ from tests.unit.spool.test_spool import Disk, numbered
 async def run():
     spool = Disk(Path(sys.argv[1])).spool()
     for number in range(10_000):
-        await spool.keep(numbered(number), "header")
+        await spool.store(numbered(number), "header")
         print(number, flush=True)
 
 asyncio.run(run())
@@ -405,7 +419,14 @@ class PatientMemory(MemorySink):
 async def draining(disk: Disk, sink: PatientMemory, metrics: Metrics | None = None) -> AsyncIterator[DiskSpool]:
     metrics = metrics or Metrics()
     spool = disk.spool(metrics)
-    drain = Drain(disk.settings, disk.seals, lambda: sink, lambda into: flow(into, metrics=metrics), lambda: True, metrics)
+    drain = Drain(
+        disk.settings,
+        disk.seals,
+        lambda: sink,
+        lambda into: Deliverer(translator(metrics=metrics), into, metrics),
+        lambda: True,
+        metrics,
+    )
     task = asyncio.create_task(drain.run())
     try:
         yield spool
@@ -459,7 +480,7 @@ def test_what_comes_meanwhile_queues_behind_and_the_queue_ends_all_the_same(disk
                 began = time.monotonic()
                 before = len(disk_ids := ids(sink))
                 assert disk_ids == list(range(before))
-                answer = await carried(carrier, numbered(number))
+                answer = await status_of(carrier, numbered(number))
                 assert answer == 200
                 waits.append(time.monotonic() - began)
                 number += 1
@@ -473,11 +494,11 @@ def test_what_comes_meanwhile_queues_behind_and_the_queue_ends_all_the_same(disk
     assert max(waits) < 3
 
 
-async def carried(carrier: Any, callback: RawCallback) -> int:
+async def status_of(carrier: Flow, callback: RawCallback) -> int:
     async def read() -> RawCallback:
         return callback
 
-    return int((await carrier.handle(Request([], None), read)).status)
+    return (await carry_request(carrier, Request([], None), read)).status
 
 
 def test_outage_in_the_middle_holds_nobody_and_loses_nothing(disk: Disk) -> None:
@@ -490,7 +511,7 @@ def test_outage_in_the_middle_holds_nobody_and_loses_nothing(disk: Disk) -> None
             await until(lambda: len(sink.messages) == 20)
             for number in range(20, 40):
                 began = time.monotonic()
-                assert await carried(flow(MemorySink(), spool=spool), numbered(number)) == 200
+                assert await status_of(flow(MemorySink(), spool=spool), numbered(number)) == 200
                 assert time.monotonic() - began < 1
             assert len(disk.waiting()) == 40
             sink.is_there.set()
@@ -719,10 +740,10 @@ def test_on_a_full_disk_nothing_is_taken_in_until_its_reserve_is_there_again(
             await until(lambda: not spool.is_waiting)
             assert not reserve.exists()
             with pytest.raises(NoRoom, match="it has no room"):
-                await spool.keep(numbered(1), "header")
+                await spool.store(numbered(1), "header")
             await spool.look(0)
             assert reserve.stat().st_size == disk.settings.max_bytes // 256
-            await spool.keep(numbered(2), "header")
+            await spool.store(numbered(2), "header")
 
     asyncio.run(run())
 
@@ -795,7 +816,7 @@ def test_one_worker_drains_and_another_takes_over_when_it_ends(disk: Disk) -> No
         async with draining(disk, second) as spool:
             await asyncio.sleep(0.1)
             async with draining(disk, first):
-                await spool.keep(numbered(1), "header")
+                await spool.store(numbered(1), "header")
                 await until(lambda: not spool.is_waiting)
                 ours = ids(first), ids(second)
         return ours
@@ -813,7 +834,9 @@ def test_nothing_is_produced_while_the_flow_may_not(disk: Disk) -> None:
     may: list[bool] = []
 
     async def run() -> None:
-        drain = Drain(disk.settings, None, lambda: sink, flow, lambda: bool(may), metrics)
+        drain = Drain(
+            disk.settings, None, lambda: sink, lambda into: Deliverer(translator(), into, metrics), lambda: bool(may), metrics
+        )
         task = asyncio.create_task(drain.run())
         await asyncio.sleep(0.3)
         assert not sink.messages
@@ -833,7 +856,7 @@ def kept_answers(disk: Disk, sink: MemorySink, callback: bytes) -> int:
     async def run() -> int:
         spool = disk.spool()
         try:
-            return await carried(flow(sink, spool=spool), raw(callback))
+            return await status_of(flow(sink, spool=spool), raw(callback))
         finally:
             await spool.close()
 
