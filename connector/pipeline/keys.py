@@ -50,6 +50,6 @@ def system_key(message: Json, contact: Json) -> Json:
 def participant(status: Json) -> tuple[Any, Any]:
     """Return number and user id of the person who got a message in a group, in either of WhatsApp's spellings."""
     return (
-        status.get("recipientparticipant_id") or status.get("participant_recipient_id"),
-        status.get("recipientparticipant_user_id") or status.get("participant_recipient_user_id"),
+        status.get("recipient_participant_id") or status.get("participant_recipient_id"),
+        status.get("recipient_participant_user_id") or status.get("participant_recipient_user_id"),
     )
