@@ -5,13 +5,11 @@ The bounds are small, so that the tests are short. The flow behind the listener 
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
-import uvloop
 
 from connector.auth.authenticate import Credentials
 from connector.http.app import create_app
@@ -22,6 +20,7 @@ from connector.records import KafkaMessage
 from connector.settings.tables import Http
 from tests.support.callbacks import MemorySink, envelope, flow, message
 from tests.support.raw_client import Answer, Client
+from tests.support.threaded_listener import ThreadedListener
 
 PATH = "/callbacks/kaleyra"
 TOKEN = "invented-token-0123456789"
@@ -64,18 +63,15 @@ class Running:
         listening = bind("127.0.0.1", 0)
         self.port: int = listening.getsockname()[1]
         self.listener = Listener(create_app(HTTP, lambda: carrier, Metrics()), HTTP, drain_timeout_seconds=1)
-        self._thread = threading.Thread(target=lambda: uvloop.run(self.listener.serve(sockets=[listening])))
+        self._thread = ThreadedListener(self.listener, listening)
         self._thread.start()
-        until(lambda: self.listener.started)
 
     @property
     def connections(self) -> int:
-        return len(self.listener.server_state.connections)
+        return len(self.listener.state.connections)
 
     def stop(self) -> None:
-        self.listener.should_exit = True
-        self._thread.join(10)
-        assert not self._thread.is_alive()
+        self._thread.stop()
 
 
 class Serving:
@@ -471,9 +467,9 @@ def test_sender_that_does_not_read_its_answers_is_cut_off(serve: Serving, more: 
     assert client.send(post()).answer().status == 200
     running = serve.running
     assert running
-    (connection,) = running.listener.server_state.connections
+    (connection,) = running.listener.state.connections
     # As a million answers: more than the kernel's buffers hold.
-    connection.loop.call_soon_threadsafe(connection.transport.write, bytes(32 * 1024 * 1024))
+    connection._loop.call_soon_threadsafe(connection._transport.write, bytes(32 * 1024 * 1024))
     client.send(more)
     until(lambda: not running.connections)
     assert 1 < time.monotonic() - started < LONGEST_CUT_SECONDS
