@@ -66,19 +66,12 @@ class HttpProtocol(asyncio.Protocol):
         self._requests: RequestQueue
         self._server: Any = None
         self._client: Any = None
-        # The part that is being read.
-        self._reading: Literal["headers", "body"] | None = "headers"
-        self._since = 0.0
         self._is_over = False
         self._is_at_request_line = True
         self._head_bytes = 0
         self._max_head_bytes = 0
-        # The head that is being parsed.
-        self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._expects_continue = False
-        self._is_chunked = False
-        self._is_upgrade_offered = False
+        # The rest of the attributes are of one request.
+        self.on_message_begin()
 
     # Called by the event loop
 
@@ -158,11 +151,12 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Forget the head of the request before."""
         self._target = b""
-        self._headers = []
+        self._headers: list[tuple[bytes, bytes]] = []
         self._expects_continue = False
         self._is_chunked = False
         self._is_upgrade_offered = False
-        self._reading, self._since = "headers", self._loop.time()
+        self._reading: Literal["headers", "body"] | None = "headers"
+        self._since = self._loop.time()
 
     def on_url(self, target: bytes) -> None:
         """Append a part of the request target."""
@@ -186,8 +180,11 @@ class HttpProtocol(asyncio.Protocol):
         if self._is_chunked and version != "1.1":
             raise _Refused
         method = self._parser.get_method()
-        self._is_upgrade_offered = self._parser.should_upgrade() and method != b"CONNECT"
-        if self._is_upgrade_offered:
+        if self._parser.should_upgrade():
+            if method == b"CONNECT":
+                # For a proxy. The parser takes it for an upgrade that cannot be left out.
+                raise _Refused
+            self._is_upgrade_offered = True
             return
         self._requests.add(
             Exchange(

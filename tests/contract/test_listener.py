@@ -667,6 +667,7 @@ def test_more_headers_than_the_bound_are_431(serve: Serving) -> None:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"POST http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
         b"CONNECT bridge:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\n\r\n",
         b"P\xc3\xa9ST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
         b"POST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
         b"POST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",

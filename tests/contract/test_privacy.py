@@ -61,6 +61,7 @@ from tests.support.callbacks import (
     v1_message,
     v1_status,
 )
+from tests.support.threaded_listener import serving
 
 NUMBER = "393339998877"
 NAME = "Markolfo Geheim"
