@@ -70,7 +70,8 @@ class HttpProtocol(asyncio.Protocol):
         self._is_at_request_line = True
         self._head_bytes = 0
         self._max_head_bytes = 0
-        # The rest of the attributes are of one request.
+        self._reading: Literal["headers", "body"] | None
+        # Sets what is of one request.
         self.on_message_begin()
 
     # Called by the event loop
@@ -155,8 +156,7 @@ class HttpProtocol(asyncio.Protocol):
         self._expects_continue = False
         self._is_chunked = False
         self._is_upgrade_offered = False
-        self._reading: Literal["headers", "body"] | None = "headers"
-        self._since = self._loop.time()
+        self._reading, self._since = "headers", self._loop.time()
 
     def on_url(self, target: bytes) -> None:
         """Append a part of the request target."""
