@@ -476,6 +476,52 @@ def test_client_that_does_not_read_its_answers_is_cut_off(serve: Serving, more: 
     assert serve.is_healthy()
 
 
+# Drain
+
+
+def test_draining_connection_gets_one_more_answer(serve: Serving) -> None:
+    client = serve(sink=MemorySink()).connect()
+    idle = serve.connect()
+    assert "connection" not in client.send(post()).answer().headers
+    running = serve.running
+    assert running
+    running.listener.should_exit = True
+    until(lambda: running.listener.state.is_draining)
+    answer = client.send(post()).answer()
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert client.is_closed()
+    assert idle.is_closed()
+    with pytest.raises(ConnectionRefusedError):
+        serve.connect()
+
+
+def test_request_under_way_is_answered_while_draining(serve: Serving) -> None:
+    sink = HeldSink()
+    client = serve(sink=sink).connect().send(post())
+    until(lambda: sink.waiting)
+    running = serve.running
+    assert running
+    running.listener.should_exit = True
+    until(lambda: running.listener.state.is_draining)
+    sink.let_go = True
+    assert client.answer().status == 200
+    assert client.is_closed()
+    running.stop()
+    assert running.listener.cut_off == 0
+
+
+def test_request_longer_than_the_drain_time_is_cut_off(serve: Serving) -> None:
+    sink = HeldSink()
+    client = serve(sink=sink).connect().send(post())
+    until(lambda: sink.waiting)
+    running = serve.running
+    assert running
+    running.stop()
+    assert running.listener.cut_off == 1
+    assert client.answer().status == 503
+    assert not sink.messages
+
+
 # Numbers
 
 
