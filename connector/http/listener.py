@@ -127,7 +127,7 @@ def bind(host: str, port: int, port_setting: str = "the port", host_setting: str
         listening.close()
         reason = error.strerror if isinstance(error, OSError) else "not a host name"
         if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES):
-            advice = f"choose another port with {port_setting}"
+            advice = f"choose another port by {port_setting}"
         else:
             advice = f"set {host_setting} to an address of this machine, such as 0.0.0.0 or 127.0.0.1"
         raise ConfigurationInvalid([f"{host}:{port} cannot be listened on: {reason}; {advice}"]) from None
