@@ -4,27 +4,25 @@ The registry is the connector's embedded one: a bridge asks it at start only.
 """
 
 import sys
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import uvicorn
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from connector.catalogue import Catalogue, read_catalogue
 from connector.dev.embedded.broker import EmbeddedBroker
 from connector.dev.embedded.registry import create_registry
+from connector.http.listener import PlainServer, bind
 from connector.registry.client import RegistryClient
 from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker
-from tests.stack.ports import free_ports
 from tests.stack.versions import KAFKA_VERSION
+from tests.support.threaded_listener import serving
 
 PARTITIONS: Final = 6
 _TOPIC_SETTINGS: Final = {"segment.bytes": str(64 * 2**20), "retention.bytes": str(256 * 2**20)}
@@ -85,17 +83,9 @@ def registered(registry_url: str, prefix: str = "") -> Catalogue:
 
 @contextmanager
 def _registry() -> Iterator[str]:
-    (port,) = free_ports(1)
-    server = uvicorn.Server(uvicorn.Config(create_registry(), port=port, lifespan="off", log_config=None))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    listening = bind("127.0.0.1", 0)
+    with serving(PlainServer(create_registry()), listening):
+        yield "http://{}:{}".format(*listening.getsockname())
 
 
 @contextmanager

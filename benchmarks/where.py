@@ -39,7 +39,7 @@ GROUPS: Final[tuple[tuple[str, str], ...]] = (
     ("confluent-kafka: between Python and librdkafka", r"confluent_kafka|cimpl"),
     ("hashing", r"_hashlib|_sha|_blake|libcrypto"),
     ("other libraries in C", r"site-packages|lib-dynload"),
-    ("Python itself: the project's code, Starlette, uvicorn", r"python"),
+    ("Python itself: the project's code, Starlette", r"python"),
     ("libc: memory, threads", r"libc[.-]|libpthread|ld-linux|libstdc|libm[.-]"),
 )
 """What ran, by a pattern of the file that its code lies in; the first that fits."""

@@ -52,10 +52,8 @@ def configure(settings: Logs) -> None:
     for name in _CLIENTS:
         logging.getLogger(name).filters[:] = [Once()]
     # URLs hold the token; these would write them at info and debug.
-    for name in ("uvicorn.access", "httpx2", "httpcore2", "asyncio"):
+    for name in ("httpx2", "httpcore2", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # A stranger's malformed request is answered 400, and is no line of ours to fill a disk with.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def event(name: str, level: str = "error", **facts: Any) -> None:

@@ -1,129 +1,160 @@
-"""One request and its answer, between the HTTP parser and the application.
+"""One request and its answer: the `receive` and `send` of ASGI between the protocol and the application.
 
-uvicorn's own cycle serves every ASGI application there is. This one is short where the bridge's requests are nearly all
-alike: a body that is there as a whole when the application asks for it, and an answer in one piece. Then nothing is waited
-for, and the answer is one write. Everything else is left to uvicorn's.
+An answer is one `http.response.start` and one `http.response.body`, and is written at once. That is all that this package's
+applications send; there is no streaming.
 """
 
 import asyncio
-import logging
+import re
 from collections.abc import Callable
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, HTTPScope
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from starlette.types import ASGIApp, Message, Scope
 
-_LOG: Final = logging.getLogger("uvicorn.error")
+from connector.http.flow_control import FlowControl
+from connector.logs import event, fault_location
 
-
-class _NobodyWaits:
-    """Stands in for the event that tells of what arrived, until somebody waits for it."""
-
-    def set(self) -> None:
-        """Tell nobody."""
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CONTROL_CHARACTER: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+_INTERNAL_ERROR: Final[Message] = {"type": "http.response.start", "status": 500, "headers": ((b"content-length", b"0"),)}
+_EMPTY_BODY: Final[Message] = {"type": "http.response.body", "body": b""}
 
 
-_NOBODY: Final[Any] = _NobodyWaits()
+class Exchange:
+    """One request and its answer. The protocol appends to `body` and sets `is_complete`; `on_answer` is called at the end.
 
+    `arrival` is set when the application waits for more of the body. With `keep_alive` False the connection closes after the
+    answer.
+    """
 
-class Exchange(RequestResponseCycle):
-    """uvicorn's cycle, with its attributes. `begun` is the head of the answer, kept until its body comes."""
-
-    # Not by super().__init__, which makes an event and a logger's entries for each request. What a request begins with is of
-    # the class: most of it stays so.
-    logger = _LOG
-    access_log = False
-    default_headers: list[tuple[bytes, bytes]] = []  # noqa: RUF012 - uvicorn's name, and never written to
-    message_event = _NOBODY
-    disconnected = False
-    body: Any = b""
-    more_body = True
-    is_read = False
-    begun: Any = None
-    response_started = False
-    response_complete = False
-    chunked_encoding = None
-    expected_content_length = 0
+    # Most requests never change these: as class attributes they cost nothing.
+    body = b""
+    is_complete = False
+    is_answered = False
+    is_disconnected = False
+    arrival: asyncio.Event | None = None
+    _is_body_taken = False
+    _start: Message | None = None
 
     def __init__(
         self,
-        scope: HTTPScope,
+        scope: Scope,
         transport: asyncio.Transport,
-        flow: FlowControl,
-        on_response: Callable[[], None],
+        flow_control: FlowControl,
+        on_answer: Callable[[], None],
         *,
         expects_continue: bool,
         keep_alive: bool,
     ) -> None:
         self.scope = scope
-        self.transport = transport
-        self.flow = flow
-        self.on_response = on_response
         self.keep_alive = keep_alive
-        self.waiting_for_100_continue = expects_continue
+        self._transport = transport
+        self._flow_control = flow_control
+        self._on_answer = on_answer
+        self._expects_continue = expects_continue
 
-    async def receive(self) -> ASGIReceiveEvent:
-        """Return the body, at once when the whole of it is there, and after it the end of the connection."""
-        if not (self.more_body or self.is_read or self.waiting_for_100_continue or self.disconnected):
-            self.is_read = True
-            body, self.body = self.body, b""
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
-        if self.message_event is _NOBODY:
-            self.message_event = asyncio.Event()
-            if self.disconnected or self.body or not (self.more_body or self.is_read):
-                self.message_event.set()
-        message = await super().receive()
-        self.is_read = not self.more_body
-        return message
+    async def run(self, app: ASGIApp) -> None:
+        """Call the application. If it fails or sends no answer, the answer is 500."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            # The time to drain is over; the listener counts this request as cut off.
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, the peer gets an answer, and the log no content
+            event("defect", where=fault_location(error), error=type(error).__name__)
+        if not (self.is_answered or self.is_disconnected):
+            self.keep_alive = False
+            await self.send(_INTERNAL_ERROR)
+            await self.send(_EMPTY_BODY)
 
-    async def send(self, message: ASGISendEvent) -> None:
-        """Write an answer in one piece at once; any other as uvicorn does."""
-        if message["type"] == "http.response.start" and not self.response_started:
-            self.begun = message
+    async def receive(self) -> Message:
+        """Return the body, in parts if the application asks before it is complete; then `http.disconnect`, at the end."""
+        # Nearly always: the body is complete before the application asks for it.
+        if not self.is_complete or self._is_body_taken or self._expects_continue or self.is_disconnected:
+            await self._wait_for_body()
+            if self.is_disconnected or self.is_answered:
+                return {"type": "http.disconnect"}
+        self._is_body_taken = self.is_complete
+        body, self.body = self.body, b""
+        return {"type": "http.request", "body": body, "more_body": not self.is_complete}
+
+    async def _wait_for_body(self) -> None:
+        """Wait until there is a part of the body, or its end, or nothing to wait for."""
+        if self._expects_continue and not self._transport.is_closing():
+            self._transport.write(_CONTINUE)
+            self._expects_continue = False
+        while not (self.body or self.is_disconnected or self.is_answered or (self.is_complete and not self._is_body_taken)):
+            self._flow_control.resume_reading()
+            self.arrival = self.arrival or asyncio.Event()
+            await self.arrival.wait()
+            self.arrival.clear()
+
+    def disconnect(self) -> None:
+        """Tell the application that the peer is gone, unless it has answered."""
+        self.is_disconnected = not self.is_answered
+        if self.arrival:
+            self.arrival.set()
+
+    async def send(self, message: Message) -> None:
+        """Keep the head of the answer until its body arrives, then write both at once.
+
+        Raises:
+            RuntimeError: if the messages are not one head and one body whose length the head gives.
+        """
+        if message["type"] == "http.response.start":
+            self._start = message
             return
-        begun, self.begun = self.begun, None
-        if begun is not None:
-            body: Any = message.get("body", b"")
-            # A client that was not told to go on may leave the body out, and its next request would be taken for that.
-            keeps_alive = self.keep_alive and not self.waiting_for_100_continue
-            head = _head(begun["status"], tuple(begun["headers"]), keeps_alive)
-            is_whole = not message.get("more_body") and head.content_length == len(body) and self.scope["method"] != "HEAD"
-            if is_whole and not self.flow.write_paused:
-                self._answer(head, body)
-                return
-            await super().send(begun)
-        await super().send(message)
-
-    def _answer(self, head: "_Head", body: bytes) -> None:
-        self.response_started = self.response_complete = True
-        self.keep_alive = head.keeps_alive
-        self.message_event.set()
-        if not (self.disconnected or self.transport.is_closing()):
-            self.transport.write(head.text + body)
-            if not head.keeps_alive:
-                self.transport.close()
-        self.on_response()
+        start, self._start = self._start, None
+        if start is None or self.is_answered or message.get("more_body"):
+            raise RuntimeError("an answer is one http.response.start and one http.response.body")
+        body: Any = message.get("body", b"")
+        # A client that waits for 100 Continue may leave its body out: the next request would be taken for it.
+        head = _head(start["status"], tuple(start.get("headers", ())), self.keep_alive and not self._expects_continue)
+        is_body_left_out = self.scope["method"] == "HEAD"
+        if head.content_length != len(body) and not is_body_left_out:
+            raise RuntimeError("the body is not as long as the content-length of its answer")
+        if self._flow_control.is_writing_paused and not self.is_disconnected:
+            await self._flow_control.wait_until_writable()
+        self.is_answered = True
+        if self.arrival:
+            self.arrival.set()
+        if not (self.is_disconnected or self._transport.is_closing()):
+            self._transport.write(head.text if is_body_left_out else head.text + body)
+            if not head.keep_alive:
+                self._transport.close()
+        self._on_answer()
 
 
 class _Head(NamedTuple):
-    """The head of an answer as it is written."""
+    """The head of an answer as it is written; a `content_length` of -1 is missing."""
 
     text: bytes
     content_length: int
-    keeps_alive: bool
+    keep_alive: bool
 
 
-# There are some twenty answers; of those in JSON, the length differs.
+# There are some twenty answers; those in JSON differ in their length.
 @lru_cache(maxsize=256)
-def _head(status: int, headers: tuple[tuple[bytes, bytes], ...], keeps_alive: bool) -> _Head:  # noqa: FBT001 - a key of the cache
-    """Return the head of an answer. Its headers are ours; a length of -1 is one that is not told."""
-    lines = [b"%s: %s\r\n" % header for header in headers]
-    named = {name.lower(): value for name, value in headers}
-    if named.get(b"connection", b"").lower() == b"close":
-        keeps_alive = False
-    elif not keeps_alive:
+def _head(status: int, headers: tuple[tuple[bytes, bytes], ...], keep_alive: bool) -> _Head:  # noqa: FBT001 - a key of the cache
+    """Return the head of an answer, with `connection: close` if the connection ends with it."""
+    if any(_CONTROL_CHARACTER.search(name) or _CONTROL_CHARACTER.search(value) for name, value in headers):
+        raise RuntimeError("a header of the answer contains a control character")
+    by_name = {name.lower(): value for name, value in headers}
+    lines = [_status_line(status), *(b"%s: %s\r\n" % header for header in headers)]
+    if by_name.get(b"connection", b"").lower() == b"close":
+        keep_alive = False
+    elif not keep_alive:
         lines.append(b"connection: close\r\n")
-    text = b"".join([STATUS_LINE[status], *lines, b"\r\n"])
-    return _Head(text, int(named.get(b"content-length", b"-1")), keeps_alive)
+    content_length = by_name.get(b"content-length", b"0" if status in _WITHOUT_BODY else b"-1")
+    return _Head(b"".join([*lines, b"\r\n"]), int(content_length), keep_alive)
+
+
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")

@@ -5,13 +5,11 @@ The bounds are small, so that the tests are short. The flow behind the listener 
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
-import uvloop
 
 from connector.auth.authenticate import Credentials
 from connector.http.app import create_app
@@ -22,6 +20,7 @@ from connector.records import KafkaMessage
 from connector.settings.tables import Http
 from tests.support.callbacks import MemorySink, envelope, flow, message
 from tests.support.raw_client import Answer, Client
+from tests.support.threaded_listener import ThreadedListener
 
 PATH = "/callbacks/kaleyra"
 TOKEN = "invented-token-0123456789"
@@ -64,18 +63,15 @@ class Running:
         listening = bind("127.0.0.1", 0)
         self.port: int = listening.getsockname()[1]
         self.listener = Listener(create_app(HTTP, lambda: carrier, Metrics()), HTTP, drain_timeout_seconds=1)
-        self._thread = threading.Thread(target=lambda: uvloop.run(self.listener.serve(sockets=[listening])))
+        self._thread = ThreadedListener(self.listener, listening)
         self._thread.start()
-        until(lambda: self.listener.started)
 
     @property
     def connections(self) -> int:
-        return len(self.listener.server_state.connections)
+        return len(self.listener.state.connections)
 
     def stop(self) -> None:
-        self.listener.should_exit = True
-        self._thread.join(10)
-        assert not self._thread.is_alive()
+        self._thread.stop()
 
 
 class Serving:
@@ -154,7 +150,7 @@ def chunked(*chunks: bytes, is_whole: bool = True) -> bytes:
 # Who may call
 
 
-def test_callback_is_answered_200_without_a_body_and_the_connection_stays(serve: Serving) -> None:
+def test_callback_is_200_and_the_connection_stays_open(serve: Serving) -> None:
     client = serve().connect()
     for number in (1, 2):
         answer = client.send(post()).answer()
@@ -178,7 +174,7 @@ def test_right_token_is_200(serve: Serving, path: str) -> None:
     assert serve.sink.messages
 
 
-def test_strangers_body_is_not_waited_for(serve: Serving) -> None:
+def test_unauthenticated_body_is_not_awaited(serve: Serving) -> None:
     serve(TOKEN_ONLY)
     assert serve.ask(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\n".encode()).status == 401
 
@@ -196,7 +192,7 @@ def test_strangers_body_is_not_waited_for(serve: Serving) -> None:
         (["X-Kaleyra: invented-value, invented-value"], 401),
     ],
 )
-def test_header_lets_in_when_it_stands_there_once(serve: Serving, headers: list[str], status: int) -> None:
+def test_header_credential_must_appear_exactly_once(serve: Serving, headers: list[str], status: int) -> None:
     assert serve(HEADER_ONLY).ask(post(BODY, *headers)).status == status
     assert bool(serve.sink.messages) == (status == 200)
 
@@ -238,7 +234,7 @@ RAW_GET = f"GET {PATH}?from=39333&type=text&created_at=1763720000&body=caffè HT
 
 @pytest.mark.parametrize("pieces", [1, 2, len(RAW_GET)])
 @pytest.mark.parametrize("before", [b"", b"\r\n"])
-def test_query_that_is_not_percent_encoded_is_read_all_the_same(serve: Serving, pieces: int, before: bytes) -> None:
+def test_query_with_raw_utf8_is_accepted(serve: Serving, pieces: int, before: bytes) -> None:
     client = serve().connect()
     client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sent = before + RAW_GET
@@ -253,7 +249,7 @@ def test_query_that_is_not_percent_encoded_is_read_all_the_same(serve: Serving, 
     assert all("caffè".encode() in written.value for written in serve.sink.messages)
 
 
-def test_body_and_headers_that_are_no_ascii_stay_as_they_are(serve: Serving) -> None:
+def test_body_and_headers_with_utf8_stay_unchanged(serve: Serving) -> None:
     body = envelope([message(text={"body": "caffè"})])
     client = serve().connect().send(post(body, "X-Name: è") + post(body, "X-Name: è")[:60])
 
@@ -264,7 +260,7 @@ def test_body_and_headers_that_are_no_ascii_stay_as_they_are(serve: Serving) -> 
 
 
 @pytest.mark.parametrize("target", [f"{PATH}/é", f"{PATH}é"])
-def test_path_that_is_no_ascii_is_refused_as_any_other(serve: Serving, target: str) -> None:
+def test_path_with_raw_utf8_is_not_found(serve: Serving, target: str) -> None:
     request = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
 
     assert serve(TOKEN_ONLY).ask(request).status in (401, 404)
@@ -279,7 +275,7 @@ def test_query_that_is_too_long_is_414(serve: Serving) -> None:
 # Sizes
 
 
-def test_blanks_around_the_length_are_no_part_of_it(serve: Serving) -> None:
+def test_blanks_around_content_length_are_ignored(serve: Serving) -> None:
     assert (
         serve().ask(post().replace(b"Content-Length: ", b"Content-Length:   ").replace(b"\r\n\r\n", b"  \r\n\r\n", 1)).status
         == 200
@@ -361,7 +357,7 @@ def test_giant_headers_are_refused(serve: Serving, headers: list[str]) -> None:
 @pytest.mark.parametrize(
     "headers", [["X-Long: " + "x" * 70_000], [f"X-{number}: {'x' * 1000}" for number in range(70)]], ids=["one", "many"]
 )
-def test_giant_headers_are_refused_also_when_they_come_at_once(serve: Serving, headers: list[str]) -> None:
+def test_giant_headers_in_one_read_are_431(serve: Serving, headers: list[str]) -> None:
     client = serve().connect().send(post(BODY, *headers))
     assert client.answer().status == 431
     assert client.is_closed()
@@ -378,7 +374,7 @@ def test_headers_up_to_the_bound_go_through(serve: Serving) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_garbage_behind_whole_callbacks_does_not_change_their_answers(serve: Serving, count: int) -> None:
+def test_garbage_behind_callbacks_leaves_their_answers(serve: Serving, count: int) -> None:
     client = serve().connect().send(post(BODY) * count + b"\x16garbage\r\n\r\n")
     assert [client.answer().status for _ in range(count)] == [200] * count
     assert client.is_closed()
@@ -405,7 +401,7 @@ def test_headers_that_never_come_are_408(serve: Serving) -> None:
     assert time.monotonic() - started < LONGEST_CUT_SECONDS
 
 
-def test_headers_in_drops_are_408(serve: Serving) -> None:
+def test_slow_headers_are_408(serve: Serving) -> None:
     started = time.monotonic()
     client = serve().connect().send(f"POST {PATH} HTTP/1.1\r\n".encode())
     client.socket.settimeout(0.1)
@@ -465,19 +461,65 @@ def test_answer_that_takes_long_is_not_cut_off(serve: Serving) -> None:
 
 
 @pytest.mark.parametrize("more", [b"", post(), post()[:-10]], ids=["nothing", "a request", "half a request"])
-def test_sender_that_does_not_read_its_answers_is_cut_off(serve: Serving, more: bytes) -> None:
+def test_client_that_does_not_read_its_answers_is_cut_off(serve: Serving, more: bytes) -> None:
     client = serve().connect()
     started = time.monotonic()
     assert client.send(post()).answer().status == 200
     running = serve.running
     assert running
-    (connection,) = running.listener.server_state.connections
+    (connection,) = running.listener.state.connections
     # As a million answers: more than the kernel's buffers hold.
-    connection.loop.call_soon_threadsafe(connection.transport.write, bytes(32 * 1024 * 1024))
+    connection._loop.call_soon_threadsafe(connection._transport.write, bytes(32 * 1024 * 1024))
     client.send(more)
     until(lambda: not running.connections)
     assert 1 < time.monotonic() - started < LONGEST_CUT_SECONDS
     assert serve.is_healthy()
+
+
+# Drain
+
+
+def test_draining_connection_gets_one_more_answer(serve: Serving) -> None:
+    client = serve(sink=MemorySink()).connect()
+    idle = serve.connect()
+    assert "connection" not in client.send(post()).answer().headers
+    running = serve.running
+    assert running
+    running.listener.should_exit = True
+    until(lambda: running.listener.state.is_draining)
+    answer = client.send(post()).answer()
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert client.is_closed()
+    assert idle.is_closed()
+    with pytest.raises(ConnectionRefusedError):
+        serve.connect()
+
+
+def test_request_under_way_is_answered_while_draining(serve: Serving) -> None:
+    sink = HeldSink()
+    client = serve(sink=sink).connect().send(post())
+    until(lambda: sink.waiting)
+    running = serve.running
+    assert running
+    running.listener.should_exit = True
+    until(lambda: running.listener.state.is_draining)
+    sink.let_go = True
+    assert client.answer().status == 200
+    assert client.is_closed()
+    running.stop()
+    assert running.listener.cut_off == 0
+
+
+def test_request_longer_than_the_drain_time_is_cut_off(serve: Serving) -> None:
+    sink = HeldSink()
+    client = serve(sink=sink).connect().send(post())
+    until(lambda: sink.waiting)
+    running = serve.running
+    assert running
+    running.stop()
+    assert running.listener.cut_off == 1
+    assert client.answer().status == 503
+    assert not sink.messages
 
 
 # Numbers
@@ -514,7 +556,7 @@ def test_callbacks_past_the_limit_are_503(serve: Serving) -> None:
     assert serve.is_healthy()
 
 
-def test_senders_that_hang_up_leave_nothing_behind(serve: Serving) -> None:
+def test_aborted_requests_leave_no_connection(serve: Serving) -> None:
     serve()
     running = serve.running
     assert running
@@ -527,7 +569,7 @@ def test_senders_that_hang_up_leave_nothing_behind(serve: Serving) -> None:
     assert serve.is_healthy()
 
 
-def test_sender_that_hangs_up_before_the_answer_changes_nothing(serve: Serving) -> None:
+def test_client_that_leaves_before_the_answer_does_no_harm(serve: Serving) -> None:
     sink = HeldSink()
     client = serve(sink=sink).connect().send(post())
     until(lambda: sink.waiting)
@@ -548,7 +590,7 @@ def test_expected_continue_is_sent(serve: Serving) -> None:
 
 
 @pytest.mark.parametrize(("path", "length", "status"), [(f"{PATH}/wrong", 100, 401), (f"{PATH}/{TOKEN}", 5000, 413)])
-def test_body_that_is_not_wanted_is_not_asked_for(serve: Serving, path: str, length: int, status: int) -> None:
+def test_unwanted_body_gets_no_100_continue(serve: Serving, path: str, length: int, status: int) -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
     assert serve(TOKEN_ONLY).ask(head.encode()).status == status
 
@@ -560,7 +602,7 @@ def test_pipelined_requests_are_all_answered_in_order(serve: Serving) -> None:
     assert len(serve.sink.messages) == 3
 
 
-def test_more_pipelined_requests_than_may_wait_are_not_read_and_the_connection_closes(serve: Serving) -> None:
+def test_pipelining_past_the_limit_closes_the_connection(serve: Serving) -> None:
     client = serve().connect().send(post() * 200)
     answered = 0
     while not client.is_closed():
@@ -578,9 +620,7 @@ _ENDLESS_HEADER = b"POST %s HTTP/1.1\r\nHost: x\r\nX-Long: %s" % (PATH.encode(),
 @pytest.mark.parametrize("wrong", [b"no HTTP at all\r\n\r\n", _BAD_CHUNK, _ENDLESS_HEADER], ids=["garbage", "chunk", "header"])
 @pytest.mark.parametrize("whole", [1, 3])
 @pytest.mark.parametrize("is_apart", [False, True], ids=["in one read", "apart"])
-def test_what_is_wrong_behind_whole_requests_does_not_answer_them(
-    serve: Serving, wrong: bytes, whole: int, is_apart: bool
-) -> None:
+def test_error_behind_pending_requests_leaves_their_answers(serve: Serving, wrong: bytes, whole: int, is_apart: bool) -> None:
     if wrong is _ENDLESS_HEADER and not is_apart:
         # So far it is within the bound for what comes in one read, and ends by its deadline, or by what follows.
         wrong *= 4
@@ -597,7 +637,7 @@ def test_what_is_wrong_behind_whole_requests_does_not_answer_them(
     assert len(sink.messages) == whole
 
 
-def test_request_that_waits_for_the_one_before_is_not_late(serve: Serving) -> None:
+def test_deadline_does_not_run_while_a_request_is_pending(serve: Serving) -> None:
     sink = HeldSink()
     client = serve(sink=sink).connect().send(post() + post()[:-3])
     time.sleep(LONGEST_CUT_SECONDS)
@@ -608,7 +648,7 @@ def test_request_that_waits_for_the_one_before_is_not_late(serve: Serving) -> No
     assert len(sink.messages) == 2
 
 
-def test_request_that_is_refused_before_its_body_was_asked_for_is_the_last(serve: Serving) -> None:
+def test_refusal_before_100_continue_closes_the_connection(serve: Serving) -> None:
     limited = Credentials(allow_anyone=True, limit_per_second=1)
     serve(limited, MemorySink())
     assert serve.ask(post()).status == 200
@@ -671,6 +711,7 @@ def test_more_headers_than_the_bound_are_431(serve: Serving) -> None:
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"POST http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
         b"CONNECT bridge:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\n\r\n",
         b"P\xc3\xa9ST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
         b"POST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
         b"POST /callbacks/kaleyra HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",

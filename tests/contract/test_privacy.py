@@ -11,8 +11,6 @@ import itertools
 import json
 import logging
 import re
-import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -65,6 +63,7 @@ from tests.support.callbacks import (
     v1_message,
     v1_status,
 )
+from tests.support.threaded_listener import serving
 
 NUMBER = "393339998877"
 NAME = "Markolfo Geheim"
@@ -337,16 +336,8 @@ def asked(app: Any, path: str, body: bytes) -> int:
     listening = bind("127.0.0.1", 0)
     port = listening.getsockname()[1]
     listener = Listener(app, http, drain_timeout_seconds=1)
-    thread = threading.Thread(target=lambda: asyncio.run(listener.serve(sockets=[listening])))
-    thread.start()
-    try:
-        deadline = time.monotonic() + 5
-        while not listener.started and time.monotonic() < deadline:
-            time.sleep(0.01)
+    with serving(listener, listening):
         return send(f"http://127.0.0.1:{port}{path}", body, x_kaleyra=HEADER_SECRET)
-    finally:
-        listener.should_exit = True
-        thread.join(10)
 
 
 class FailingSink(MemorySink):
@@ -373,7 +364,7 @@ def test_fault_outside_of_our_code_is_told_by_its_place_alone(written: Callable[
     assert not marks_in(text)
     assert "Traceback" not in text
     (told,) = [json.loads(line) for line in text.splitlines()]
-    assert (told["error"], told["level"], told["logger"]) == ("Leak", "error", "uvicorn.error")
+    assert (told["error"], told["level"], told["logger"]) == ("Leak", "error", "connector")
 
 
 def test_fault_of_a_task_is_told_by_its_place_alone(written: Callable[[], str]) -> None:

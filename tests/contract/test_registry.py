@@ -6,8 +6,6 @@ registry it runs against. Every test has subjects and record names of its own, a
 
 import json
 import socket
-import threading
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +13,11 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-import uvicorn
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
 from connector.dev.embedded.registry import create_registry
+from connector.http.listener import PlainServer
+from tests.support.threaded_listener import serving
 
 
 class Difference(NamedTuple):
@@ -100,18 +99,8 @@ def registry_url(registry_name: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def embedded_url() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(create_registry(), log_level="warning", lifespan="off", ws="none")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            wait_until_started(server, thread)
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
-        assert not thread.is_alive()
+    with socket.create_server(("127.0.0.1", 0)) as listening, serving(PlainServer(create_registry()), listening):
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -726,11 +715,3 @@ def refusal(answer: httpx.Response) -> tuple[int, int]:
 def level_or_code(answer: httpx.Response) -> tuple[int, object]:
     content = answer.json()
     return answer.status_code, content.get("compatibilityLevel", content.get("error_code"))
-
-
-def wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert thread.is_alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -98,7 +98,6 @@ INPUT_AND_OUTPUT = frozenset(
 
 LONG_FOR_A_REASON = {
     "cli.py": "a function for each command, which only hands its options on",
-    "http/listener.py": "one connection's bounds stand in one class, and read together",
     "settings/tables.py": "every setting with its rule stands in one place, as in config/connector.toml",
 }
 NAMES_THAT_SAY_NOTHING = ("util", "helper", "manager", "common", "misc", "handler", "service")

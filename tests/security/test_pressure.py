@@ -30,9 +30,7 @@ def memory_stays(bridge: Bridge, within_mib: float) -> Iterator[None]:
     assert grown < within_mib, f"{before:.0f} MiB, and {grown:.0f} more"
 
 
-def test_connections_opened_and_left_are_cut_and_callbacks_go_through(
-    bridge: Bridge, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_silent_connections_are_closed_and_do_no_harm(bridge: Bridge, capsys: pytest.CaptureFixture[str]) -> None:
     given = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     count = min(MAX_CONNECTIONS - 100, given - 300)
     with memory_stays(bridge, 160), ExitStack() as opened:
@@ -70,7 +68,7 @@ def test_megabyte_of_headers_is_431(bridge: Bridge, head: bytes, is_whole: bool)
     assert bridge.texts() == 0
 
 
-def test_endless_target_and_trailer_are_cut(bridge: Bridge) -> None:
+def test_endless_target_and_trailer_are_cut_off(bridge: Bridge) -> None:
     endless = {
         f"POST {PATH}/".encode(): (400, 414, 431),
         f"POST {PATH}?".encode(): (400, 414, 431),
@@ -95,7 +93,7 @@ def test_endless_target_and_trailer_are_cut(bridge: Bridge) -> None:
     assert bridge.texts() == 0
 
 
-def test_body_of_a_stranger_is_not_kept(bridge: Bridge) -> None:
+def test_unauthenticated_body_is_not_kept(bridge: Bridge) -> None:
     with memory_stays(bridge, 32):
         for _ in range(50):
             client = bridge.connect().send(post(b"", path=PATH).replace(b"Content-Length: 0", b"Content-Length: 1000000000"))
@@ -105,7 +103,7 @@ def test_body_of_a_stranger_is_not_kept(bridge: Bridge) -> None:
             assert client.is_closed()
 
 
-def test_bodies_that_are_never_whole_are_cut_and_not_kept(bridge: Bridge) -> None:
+def test_incomplete_bodies_are_408_and_not_kept(bridge: Bridge) -> None:
     with memory_stays(bridge, 48):
         begun = time.monotonic()
         slow = [bridge.connect().send(post(b"x" * MAX_BODY_BYTES, AUTHENTIC)[:-1]) for _ in range(200)]
@@ -115,7 +113,7 @@ def test_bodies_that_are_never_whole_are_cut_and_not_kept(bridge: Bridge) -> Non
     assert bridge.texts() == 0
 
 
-def test_drops_of_headers_and_bodies_are_cut(bridge: Bridge) -> None:
+def test_slow_headers_and_bodies_are_408(bridge: Bridge) -> None:
     begun = time.monotonic()
     clients = [
         bridge.connect().send(f"POST {PATH} HTTP/1.1\r\n".encode()),
@@ -132,7 +130,7 @@ def test_drops_of_headers_and_bodies_are_cut(bridge: Bridge) -> None:
     assert bridge.texts() == 0
 
 
-def test_answers_that_are_not_read_are_not_piled_up(bridge: Bridge) -> None:
+def test_unread_answers_do_not_take_memory(bridge: Bridge) -> None:
     with memory_stays(bridge, 32):
         for sent in (post(b"", path="/nowhere"), post(BODY, AUTHENTIC), post(BODY), b"GET / HTTP/1.1\r\n\r\n"):
             client = bridge.connect()
@@ -143,7 +141,7 @@ def test_answers_that_are_not_read_are_not_piled_up(bridge: Bridge) -> None:
             client.socket.close()
 
 
-def test_many_at_once_are_answered_each_for_what_it_is(bridge: Bridge) -> None:
+def test_concurrent_requests_get_their_own_answers(bridge: Bridge) -> None:
     wanted = {200: post(BODY, AUTHENTIC), 401: post(BODY), 404: post(BODY, path="/nowhere"), 400: b"garbage\r\n\r\n"}
     wrong: list[object] = []
 
@@ -162,7 +160,7 @@ def test_many_at_once_are_answered_each_for_what_it_is(bridge: Bridge) -> None:
     assert bridge.texts() == 200
 
 
-def test_strangers_raise_no_metric_series(bridge: Bridge) -> None:
+def test_unauthenticated_requests_add_no_metric_series(bridge: Bridge) -> None:
     before = set(bridge.metrics())
     for number in range(200):
         word = f"stranger{number}"

@@ -1,11 +1,12 @@
 """TLS of the data listener: with whom and in which versions, what is said at start, and a new certificate."""
 
+import asyncio
 import signal
 import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from os import kill
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,11 @@ from tests.support.certificates import Authority, Files
 from tests.support.servers import TOKEN, Served, eventually
 
 REQUEST = f"POST /callbacks/kaleyra/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+TLS_CLIENTS = 200
+HANDSHAKES_AT_ONCE = 5
+CALLBACKS_PER_CLIENT = 10
+TLS_LOAD_SECONDS = 15.0
+"""It takes about three; the rest is for a slow machine."""
 
 
 class Secured(NamedTuple):
@@ -83,14 +89,14 @@ def test_callback_of_a_client_with_a_certificate_is_200(secured: Secured) -> Non
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_these_versions_are_spoken(secured: Secured, version: ssl.TLSVersion) -> None:
+def test_tls_1_2_and_1_3_are_accepted(secured: Secured, version: ssl.TLSVersion) -> None:
     context = trusting(secured, secured.client)
     context.minimum_version = context.maximum_version = version
     assert ask(secured, context)[0] == b"HTTP/1.1 200 OK"
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1")
-def test_older_versions_are_not_spoken(secured: Secured) -> None:
+def test_older_tls_is_refused(secured: Secured) -> None:
     context = trusting(secured, secured.client)
     # At this level only OpenSSL itself would still speak them.
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -99,7 +105,7 @@ def test_older_versions_are_not_spoken(secured: Secured) -> None:
         ask(secured, context)
 
 
-def test_client_without_a_certificate_or_with_another_authoritys_gets_no_answer(secured: Secured, tmp_path: Path) -> None:
+def test_client_without_trusted_certificate_gets_no_answer(secured: Secured, tmp_path: Path) -> None:
     for client in (None, Authority(tmp_path, "strangers").sign("stranger"), secured.authority.sign("not_a_client")):
         try:
             answer, _ = ask(secured, trusting(secured, client))
@@ -115,7 +121,7 @@ def test_plain_http_gets_no_answer(secured: Secured) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01"])
-def test_handshake_that_does_not_come_is_cut(secured: Secured, begun: bytes) -> None:
+def test_missing_handshake_is_cut_off(secured: Secured, begun: bytes) -> None:
     started = time.monotonic()
     left = [socket.create_connection(secured.address, timeout=10) for _ in range(200)]
     for one in left:
@@ -127,7 +133,39 @@ def test_handshake_that_does_not_come_is_cut(secured: Secured, begun: bytes) -> 
     assert time.monotonic() - started < 6
 
 
-def test_new_certificate_is_taken_up_by_a_new_worker(secured: Secured) -> None:
+def test_many_tls_clients_at_once_are_all_answered(secured: Secured) -> None:
+    context = trusting(secured, secured.client)
+
+    async def statuses(handshakes: asyncio.Semaphore) -> list[int]:
+        async with handshakes:
+            # The time of a handshake is bounded, on a slow machine too.
+            reader, writer = await asyncio.open_connection(*secured.address, ssl=context, server_hostname="localhost")
+            found = [await status(reader, writer)]
+        found += [await status(reader, writer) for _ in range(CALLBACKS_PER_CLIENT - 1)]
+        writer.close()
+        await writer.wait_closed()
+        return found
+
+    async def status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+        writer.write(REQUEST)
+        return int((await reader.readuntil(b"\r\n\r\n")).split()[1])
+
+    async def run() -> list[list[int]]:
+        handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
+        return await asyncio.gather(*(statuses(handshakes) for _ in range(TLS_CLIENTS)))
+
+    started = time.monotonic()
+    with ExitStack() as stack:
+        # As many others begin a handshake, and never end it.
+        for _ in range(TLS_CLIENTS):
+            stalled = stack.enter_context(socket.create_connection(secured.address, timeout=10))
+            stalled.sendall(b"\x16\x03\x01\x02\x00\x01")
+        answered = asyncio.run(run())
+    assert answered == [[200] * CALLBACKS_PER_CLIENT] * TLS_CLIENTS
+    assert time.monotonic() - started < TLS_LOAD_SECONDS
+
+
+def test_new_worker_uses_the_new_certificate(secured: Secured) -> None:
     new = secured.authority.sign("bridge", password="an invented password")
     assert ask(secured, trusting(secured, secured.client))[1] == secured.ours.serial, "not by one that runs"
     (worker,) = secured.server.children()
@@ -157,17 +195,17 @@ def problems(**given: object) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_no_certificate_is_no_tls() -> None:
+def test_without_certificate_there_is_no_tls() -> None:
     assert tls.context(Tls()) is None
 
 
-def test_files_that_are_not_there_are_all_told(tmp_path: Path) -> None:
+def test_all_missing_files_are_reported(tmp_path: Path) -> None:
     told = problems(certificate_path=tmp_path / "a", key_path=tmp_path / "b", client_ca_path=tmp_path / "c")
     assert [problem.partition(":")[0] for problem in told] == ["tls.certificate_path", "tls.key_path", "tls.client_ca_path"]
     assert all("cannot be read (No such file or directory)" in problem for problem in told)
 
 
-def test_key_of_another_certificate_is_told(files: Files, tmp_path: Path) -> None:
+def test_key_of_another_certificate_is_reported(files: Files, tmp_path: Path) -> None:
     other = Authority(tmp_path, "other").sign("other")
     (problem,) = problems(certificate_path=files.certificate, key_path=other.key)
     assert problem.startswith("tls.key_path: ")
@@ -175,13 +213,13 @@ def test_key_of_another_certificate_is_told(files: Files, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("password", ["", "wrong", "x" * 2000])
-def test_wrong_password_of_the_key_is_told_and_none_is_asked_for(tmp_path: Path, password: str) -> None:
+def test_wrong_key_password_is_reported_without_a_prompt(tmp_path: Path, password: str) -> None:
     locked = Authority(tmp_path).sign("locked", password="right")
     (problem,) = problems(certificate_path=locked.certificate, key_path=locked.key, key_password=password)
     assert problem.startswith("tls.key_password: does not open")
 
 
-def test_what_is_no_certificate_is_told(files: Files, tmp_path: Path) -> None:
+def test_file_without_certificate_is_reported(files: Files, tmp_path: Path) -> None:
     (tmp_path / "none").write_text("none", encoding="utf-8")
     (problem,) = problems(certificate_path=tmp_path / "none", key_path=files.key)
     assert problem.startswith("tls.certificate_path: ")

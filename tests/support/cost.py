@@ -21,7 +21,7 @@ import uvloop
 
 from connector.auth.authenticate import Credentials
 from connector.http.app import create_app
-from connector.http.listener import Listener
+from connector.http.protocol import HttpProtocol, ListenerState
 from connector.metrics import Metrics
 from connector.records import RawCallback
 from connector.settings.tables import Http
@@ -180,10 +180,9 @@ def _request_of_a_connection() -> Callable[[], Coroutine[Any, Any, None]]:
     metrics = Metrics()
     credentials = Credentials(header_name=b"x-callback-token", header_value=b"a-token-of-the-tests")
     carried = flow(_Forgetful(), credentials=credentials, metrics=metrics)
-    listener = Listener(create_app(Http(), lambda: carried, metrics, clock=lambda: RECEIVED_AT * 1_000_000), Http(), 1)
-    listener.config.load()
-    protocol_class: Any = listener.config.http_protocol_class
-    protocol = protocol_class(listener.config, listener.server_state, {}, asyncio.get_running_loop())
+    app = create_app(Http(), lambda: carried, metrics, clock=lambda: RECEIVED_AT * 1_000_000)
+    state = ListenerState(app, Http(), "http")
+    protocol = HttpProtocol(state)
     transport = _Transport()
     protocol.connection_made(transport)
     head = b"POST /callbacks/kaleyra HTTP/1.1\r\nhost: here\r\nx-callback-token: a-token-of-the-tests\r\n"
@@ -194,7 +193,7 @@ def _request_of_a_connection() -> Callable[[], Coroutine[Any, Any, None]]:
         transport.written = b""
         protocol.data_received(data)
         # To the end of its task: a part that comes after the answer's last byte is counted always, or never.
-        for task in list(listener.server_state.tasks):
+        for task in list(state.tasks):
             await task
         assert transport.written.startswith(b"HTTP/1.1 200"), transport.written
 

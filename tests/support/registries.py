@@ -4,20 +4,17 @@ For what a bridge makes of a registry's moods; how registries answer is the cont
 """
 
 import socket
-import threading
-import time
 from collections.abc import Iterable
-from typing import Final, Self
+from typing import Self
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connector.catalogue import RecordType
 from connector.dev.embedded.registry import create_registry
+from connector.http.listener import PlainServer
 from connector.registry.client import RegistryClient
 from tests.stack.ports import free_ports
-
-_SECONDS: Final = 10.0
+from tests.support.threaded_listener import ThreadedListener
 
 
 class EmbeddedRegistry:
@@ -32,8 +29,7 @@ class EmbeddedRegistry:
         self.requests: list[tuple[str, str]] = []
         self.intruder: ASGIApp | None = None
         self._registry: ASGIApp = create_registry()
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._server: ThreadedListener | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -45,24 +41,14 @@ class EmbeddedRegistry:
     def start(self) -> None:
         """Listen; what was registered is still there."""
         listening = socket.create_server(("127.0.0.1", self._port))
-        config = uvicorn.Config(
-            self._answer, log_config=None, interface="asgi3", lifespan="off", ws="none", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
-        self._thread.start()
-        deadline = time.monotonic() + _SECONDS
-        while not self._server.started:
-            assert time.monotonic() < deadline, "the registry does not start"
-            time.sleep(0.01)
+        self._server = ThreadedListener(PlainServer(self._answer), listening)
+        self._server.start()
 
     def stop(self) -> None:
         """Listen no more: connections are refused."""
-        if self._server and self._thread:
-            self._server.should_exit = True
-            self._thread.join(_SECONDS)
-            assert not self._thread.is_alive()
-            self._server = self._thread = None
+        if self._server:
+            self._server.stop()
+            self._server = None
 
     def lose_data(self) -> None:
         """Forget everything, as a registry in memory does when it is started anew."""

@@ -4,18 +4,20 @@ In goes a function from a request to an answer, or to None where the registry it
 """
 
 import socket
+import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connector.dev.embedded.registry import create_registry
+from connector.http.listener import Listener
+from connector.settings.tables import Http
+from tests.support.threaded_listener import serving
 
 Mood = Callable[[Request], Response | None]
 HANG = Response()
@@ -55,29 +57,13 @@ def moody_registry(certificate: tuple[Path, Path] | None = None) -> Iterator[Moo
     with socket.create_server(("127.0.0.1", 0)) as listening:
         scheme = "https" if certificate else "http"
         moody = Moody(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}")
-        file, key = certificate or (None, None)
-        config = uvicorn.Config(
-            moody,
-            # Logging belongs to the tests.
-            log_config=None,
-            interface="asgi3",
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=1,
-            ssl_certfile=file,
-            ssl_keyfile=key,
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            deadline = time.monotonic() + 10
-            while not server.started:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            yield moody
-        finally:
-            moody.released.set()
-            server.should_exit = True
-            thread.join(10)
-        assert not thread.is_alive()
+        tls = None
+        if certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(*certificate)
+        listener = Listener(moody, Http(), drain_timeout_seconds=1, tls=tls, linger_seconds=0)
+        with serving(listener, listening):
+            try:
+                yield moody
+            finally:
+                moody.released.set()
