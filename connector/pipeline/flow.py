@@ -137,7 +137,7 @@ class Flow:
                 self._from_meta.event(advice=FOR_META)
             messages = [self._whole(raw, Fault(refused.reason, "decode", refused.detail), refused)]
         except Exception as unexpected:  # noqa: BLE001 - a defect of ours must not lose a callback; it is logged and counted
-            event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
+            event("internal_error", where=fault_location(unexpected), error=type(unexpected).__name__)
             messages = [self._whole(raw, Fault("internal_error", "encode", type(unexpected).__name__))]
         if self._archive:
             metadata, extra = (known.metadata, known.extra) if known else (EMPTY, EMPTY)

@@ -213,7 +213,7 @@ def test_defect_of_ours_loses_no_callback_and_is_named(monkeypatch: pytest.Monke
     assert decoded(letter)["reason"] == "internal_error"
     assert decoded(letter)["detail"] == "LookupError"
     assert decoded(letter)["body"] == GOOD
-    assert [name for name, _ in said] == ["defect"]
+    assert [name for name, _ in said] == ["internal_error"]
     assert NUMBER not in str(said)
     assert counted(metrics, "connector_dead_letters", reason="internal_error") == 1
 

@@ -321,7 +321,7 @@ def test_damaged_file_is_set_aside_and_the_rest_is_taken_over(disk: Disk, harm: 
 
     aside = [path.name for path in disk.folder.glob("damaged-*") if path.name.endswith(NAME)]
     assert len(aside) == 1
-    assert [(line["event"], line["set_aside"], line["callbacks_taken_over"]) for line in told] == [
+    assert [(line["event"], line["quarantined"], line["callbacks_salvaged"]) for line in told] == [
         ("spool_damaged", aside[0], len(waiting))
     ]
     if harm == "no database at all":
