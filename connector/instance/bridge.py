@@ -122,7 +122,7 @@ class Bridge:
         if self._spool:
             await self._spool.close()
         unacknowledged = await self.sink.close(self.settings.shutdown.drain_timeout_seconds)
-        self.metrics.tell()
+        self.metrics.flush()
         return unacknowledged
 
     async def _warm_up(self) -> None:
@@ -209,7 +209,7 @@ class Bridge:
 
     async def _measure(self) -> None:
         while True:
-            self.metrics.tell()
+            self.metrics.flush()
             self._watch_dead_letters()
             self.metrics.outstanding_records.set(self.sink.outstanding_records)
             self.metrics.circuit_open.set(self._circuit.is_open)

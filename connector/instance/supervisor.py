@@ -166,7 +166,7 @@ class Supervisor:
     async def _end(self, worker: WorkerProcess) -> int:
         """End a worker, if it has not ended, and keep its counts; return its exit code."""
         code = await worker.end(_longest_end_seconds(self._settings.shutdown))
-        await asyncio.to_thread(metrics.keep_counts_of, worker.process.pid, self._metrics_folder)
+        await asyncio.to_thread(metrics.keep_counts, worker.process.pid, self._metrics_folder)
         return code
 
     def _note_exit_code(self, code: int) -> None:

@@ -118,7 +118,7 @@ class Flow:
         if outcome.refused:
             outcome = await self._send_dead_letters(raw, outcome)
         for failure in outcome.unconfirmed:
-            self._metrics.unconfirmed.labels(failure.error).inc()
+            self._metrics.unconfirmed_records.labels(failure.error).inc()
         return outcome
 
     def _count(self, messages: Sequence[KafkaMessage], outcome: Outcome) -> None:
@@ -146,7 +146,7 @@ class Flow:
 
     def _records_of(self, raw: RawCallback, callback: Callback) -> list[KafkaMessage]:
         parted = split(callback, raw)
-        self._metrics.count_left_out(
+        self._metrics.count_adjusted(
             callback.replaced_surrogates, parted.contacts_without_profile, parted.contacts_without_key, parted.ambiguous_extras
         )
         items = parted.items

@@ -105,8 +105,8 @@ class Drain:
         self._aside: dict[int, Aside] = {}
         self._failed = self._is_full = False
         self._delivered_at = self._held_at = float("-inf")
-        self._delivered = metrics.tally(metrics.spool_delivered)
-        self._set_aside = metrics.spool_set_aside
+        self._delivered = metrics.tally(metrics.spool_delivered_callbacks)
+        self._set_aside = metrics.spool_parked_callbacks
         self._disk_failed = RateLimitedEvent("spool_failed", "error")
         self._not_delivered = RateLimitedEvent("spool_delivery_failed", "error")
         self._not_opened = RateLimitedEvent("spool_undecryptable", "error")

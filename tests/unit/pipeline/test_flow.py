@@ -157,7 +157,7 @@ def test_callback_with_nothing_to_send_is_acknowledged() -> None:
 
     assert answer.status == 200
     assert sink.messages == []
-    assert counted(metrics, "connector_left_out", what="contacts_without_profile") == 1
+    assert counted(metrics, "connector_adjusted_values", kind="contacts_without_profile") == 1
 
 
 def test_what_is_left_out_or_mended_is_counted() -> None:
@@ -169,10 +169,10 @@ def test_what_is_left_out_or_mended_is_counted() -> None:
 
     flow(metrics=metrics).messages_of(raw(body))
 
-    assert counted(metrics, "connector_left_out", what="lone_surrogates") == 1
-    assert counted(metrics, "connector_left_out", what="contacts_without_profile") == 1
-    assert counted(metrics, "connector_left_out", what="contacts_without_key") == 2
-    assert counted(metrics, "connector_left_out", what="ambiguous_extra_info") == 5
+    assert counted(metrics, "connector_adjusted_values", kind="lone_surrogates") == 1
+    assert counted(metrics, "connector_adjusted_values", kind="contacts_without_profile") == 1
+    assert counted(metrics, "connector_adjusted_values", kind="contacts_without_key") == 2
+    assert counted(metrics, "connector_adjusted_values", kind="ambiguous_extra_info") == 5
 
 
 @pytest.mark.parametrize(("count", "expected"), [(MAX_ITEMS, MAX_ITEMS), (MAX_ITEMS + 1, 1)])
