@@ -1,7 +1,7 @@
 """Why a process is not ready: reasons by name, each with a text, and one event for every change.
 
 A worker has one `Readiness` and the supervisor another; `instance_state` combines them into what `/readyz` shows.
-To add a reason, add its name and scope to the tables; who finds the condition out calls `update`. Knows no Kafka, no pipe.
+To add a reason, add its name and scope to the tables; the code that detects the condition calls `update`.
 """
 
 import asyncio
@@ -21,6 +21,10 @@ _SCOPES: Final[Mapping[Reason, Scope]] = {
 }
 """What a reason concerns. `worker`: it takes no callbacks. `spool`: it takes them, and cannot store any during an outage.
 `instance`: it stops, and takes callbacks until it has drained."""
+
+_HIDDEN_BY: Final[Mapping[Scope, Scope]] = {"worker": "instance", "spool": "worker"}
+"""Scopes whose reasons are not shown while there is one of another scope. What the start waits for no longer matters once the
+instance stops; a worker that takes no callbacks needs no spool."""
 
 STARTING: Final = "schema ids, topics and producer are not proven yet"
 DRAINING: Final = "the bridge is stopping"
@@ -74,9 +78,9 @@ class Readiness:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """The reasons to show. Draining hides what the worker waits for; a worker that takes no callbacks needs no spool."""
-        worker, spool, instance = (self._of(scope) for scope in ("worker", "spool", "instance"))
-        return {**(instance or worker), **({} if worker else spool)}
+        """The reasons to show, by name: all but those that another scope hides."""
+        scopes = {_SCOPES[name] for name in self._texts}
+        return {name: text for name, text in self._texts.items() if _HIDDEN_BY.get(_SCOPES[name]) not in scopes}
 
     def update(self, reasons: Mapping[Reason, str]) -> None:
         """Set the texts of some reasons; an empty text removes a reason."""
@@ -86,12 +90,9 @@ class Readiness:
                 self._texts[name] = text
             else:
                 self._texts.pop(name, None)
-        self.takes_callbacks = not self._of("worker")
+        self.takes_callbacks = not any(_SCOPES[name] == "worker" for name in self._texts)
         if self._texts != before:
             self.changes.notify()
-
-    def _of(self, scope: str) -> dict[str, str]:
-        return {name: text for name, text in self._texts.items() if _SCOPES[name] == scope}
 
 
 def instance_state(instance: Readiness, workers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
