@@ -28,7 +28,7 @@ from connector.commands import tail as tail_command
 from connector.commands import topics as topics_command
 from connector.dev.invented.callbacks import TYPES
 from connector.errors import ConfigurationInvalid, OtherSideFailed
-from connector.instance.preflight import load_startable
+from connector.instance.preflight import load_and_check
 from connector.instance.supervisor import Supervisor
 from connector.privacy.policy import Policy
 from connector.records import REASONS
@@ -75,7 +75,7 @@ def _version(*, version: Annotated[bool, typer.Option("--version", help="Print t
 @app.command()
 def serve(config: Config = None, workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1) -> None:
     """Run the bridge."""
-    loaded = load_startable(config)
+    loaded = load_and_check(config)
     logs.configure(loaded.logs)
     raise typer.Exit(uvloop.run(Supervisor(loaded, config, workers).run()))
 

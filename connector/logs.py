@@ -1,6 +1,6 @@
-"""Logs: an event name and key-value pairs, JSON or, on a terminal, coloured lines. Never a body, a number, an id, a URL.
+"""Logs: an event name and key-value pairs, as JSON or, on a terminal, coloured lines. Never a body, a number, an id, a URL.
 
-The loggers of the libraries come out the same way, and only what this package names of them.
+The libraries log through the same handler; those that would log URLs or requests are limited by level.
 """
 
 import logging
@@ -17,10 +17,10 @@ import structlog
 from connector.settings.tables import Logs
 
 _CLIENTS: Final = ("connector.produce", "connector.consume", "connector.replay", "connector.topics")
-"""The loggers that librdkafka's own lines come by."""
+"""The loggers that librdkafka's own lines use."""
 
 _REPEATED: Final = ("%s [%s] %s", "kafka_error", "read_failed")
-"""Its lines (facility, client, text), and ours that come as often."""
+"""Messages that `RepeatFilter` limits: librdkafka's lines (facility, client, text), and ours that are as frequent."""
 
 _logger: Final = structlog.stdlib.get_logger("connector")
 
@@ -50,7 +50,7 @@ def configure(settings: Logs) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
     for name in _CLIENTS:
-        logging.getLogger(name).filters[:] = [Once()]
+        logging.getLogger(name).filters[:] = [RepeatFilter()]
     # URLs hold the token; these would write them at info and debug.
     for name in ("httpx2", "httpcore2", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -62,7 +62,7 @@ def event(name: str, level: str = "error", **facts: Any) -> None:
 
 
 class RateLimitedEvent:
-    """Logs an event, with the same facts, at most once in `seconds`; `times` says how often it was since the last line."""
+    """Logs an event with the same facts at most once in `seconds`; `times` counts occurrences since the last line."""
 
     _MOST_LINES = 1000
 
@@ -86,11 +86,11 @@ class RateLimitedEvent:
         event(self._name, self._level, times=times + 1, **facts)
 
 
-class Once(logging.Filter):
-    """Lets the same line pass once in `seconds`; `left_out` says how many were kept back since.
+class RepeatFilter(logging.Filter):
+    """Passes the same line at most once in `seconds`; `suppressed` counts the lines dropped since the last one.
 
-    While Kafka is away librdkafka repeats itself many times a second. Lines are the same when they differ only in its
-    client's name, in plain numbers and in what stands in brackets, which are times and counts.
+    While Kafka is away librdkafka repeats itself many times a second. Two lines are the same if they differ only in the
+    client's name, in plain numbers, and in text in brackets, which holds times and counts.
     """
 
     _MOST_LINES = 1000
@@ -101,46 +101,46 @@ class Once(logging.Filter):
         self._lines: dict[tuple[str, ...], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line is new, or due again."""
+        """Return whether a line is new or due again."""
         if record.msg not in _REPEATED:
             return True
         line = (record.levelname, _same(record), str(getattr(record, "error", "")))
         now = time.monotonic()
-        due, left_out = self._lines.get(line, (0.0, 0))
+        due, suppressed = self._lines.get(line, (0.0, 0))
         if now < due:
-            self._lines[line] = (due, left_out + 1)
+            self._lines[line] = (due, suppressed + 1)
             return False
         if len(self._lines) >= self._MOST_LINES:
             self._lines.clear()
         self._lines[line] = (now + self._seconds, 0)
-        if left_out:
-            record.left_out = left_out
+        if suppressed:
+            record.suppressed = suppressed
         return True
 
 
 def _same(record: logging.LogRecord) -> str:
-    """Return what a line has in common with its repetitions."""
+    """Return the part of a line that its repetitions share."""
     text = re.sub(r" \(.*\)|\[\w+#\w+-\d+\]", "", record.getMessage())
     return re.sub(r"(?<= )\d+(?=[\s,]|$)", "0", text)
 
 
 def fault_location(error: BaseException) -> str:
-    """Return file and line of the innermost frame of an error: safe, unlike its message."""
+    """Return the file and line of an error's innermost frame: safe to log, unlike its message."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown"
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Keeps to itself what it cannot write: logging's own report quotes messages and the errors being handled."""
+    """Hides lines that it cannot write: the report of `logging` itself quotes messages and the errors being handled."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        # A full disk or a pipe that nobody reads: there is nowhere to tell it.
+        # A full disk or a pipe without a reader: there is no other place to report it.
         with suppress(OSError, ValueError):
             self.stream.write(f"not_logged {record.name} {record.levelname}{self.terminator}")
 
 
 def _without_traceback(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put an error's type and place where its traceback and message would stand: those may quote what was received."""
+    """Replace an error's traceback and message by its type and place: they may quote what was received."""
     info = entry.pop("exc_info", None)
     if isinstance(info, tuple) and info[1] is not None:
         entry["error"] = type(info[1]).__name__

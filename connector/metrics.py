@@ -1,66 +1,66 @@
-"""The one list of metrics: name, kind, unit and labels. Labels are bounded: never a number, a path or a peer.
+"""The one table of metrics: kind, name, meaning and labels. Labels are bounded: never a number, a path or a peer.
 
-In a worker of `serve` the values live in files that the supervising process adds up (PROMETHEUS_MULTIPROC_DIR).
+In a worker of `serve` the values live in files that the supervisor adds up (PROMETHEUS_MULTIPROC_DIR).
 """
 
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Generic, TypeVar, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
-_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from connector.prometheus import add_to_histogram, merge_files_of
 
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-_LEFT_OUT: Final = (
-    "lone_surrogates",
-    "contacts_without_profile",
-    "contacts_without_key",
-    "ambiguous_extra_info",
-    "unfit_times",
-    "clamped_times",
-)
-
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
+_DECODE_KINDS: Final = ("lone_surrogates", "contacts_without_profile", "contacts_without_key", "ambiguous_extra_info")
+_ENCODE_KINDS: Final = ("unfit_times", "clamped_times")
 
 _FILES: Final = threading.Lock()
-"""Held while the files of workers are read or put together."""
+"""Held while the workers' files are read or merged."""
+
+M = TypeVar("M")
 
 
 class Tally:
-    """A counter for the way of a callback: a plain number, told to its metric once a second (`Metrics.tell`).
+    """A counter on the path of a callback: a plain number, flushed to its metric once a second (`Metrics.flush`).
 
-    The library's own takes a lock at each step, and in a worker writes to a mapped file.
+    The library's own counter takes a lock for each step, and in a worker writes to a mapped file.
     """
 
-    __slots__ = ("_counter", "_told", "count")
+    __slots__ = ("_counter", "_flushed", "count")
 
     def __init__(self, counter: Counter) -> None:
         self.count = 0
-        self._told = 0
+        self._flushed = 0
         self._counter = counter
 
-    def tell(self) -> None:
-        """Bring the metric up to date."""
-        if self.count > self._told:
-            self._counter.inc(self.count - self._told)
-            self._told = self.count
+    def flush(self) -> None:
+        """Add to the metric what was counted since the last flush."""
+        if self.count > self._flushed:
+            self._counter.inc(self.count - self._flushed)
+            self._flushed = self.count
 
 
 class Durations:
-    """A histogram for the way of a callback, likewise: the library's own takes two locks, and asks the kernel for its pid."""
+    """A histogram on the path of a callback, flushed likewise.
+
+    The library's own histogram takes two locks for each step, and in a worker asks the kernel for its pid.
+    """
 
     __slots__ = ("_bounds", "_counts", "_histogram", "_seconds")
 
-    def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
-        self._histogram = histogram
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
+    def __init__(
+        self, name: str, meaning: str, labels: Sequence[str] = (), *, registry: CollectorRegistry, buckets: Sequence[float]
+    ) -> None:
+        self._histogram = Histogram(name, meaning, labels, registry=registry, buckets=buckets)
+        self._bounds = buckets
+        self._counts = [0] * (len(buckets) + 1)
         self._seconds = 0.0
 
     def observe(self, seconds: float) -> None:
@@ -68,114 +68,136 @@ class Durations:
         self._seconds += seconds
         self._counts[bisect_left(self._bounds, seconds)] += 1
 
-    def tell(self) -> None:
-        """Bring the metric up to date."""
+    def flush(self) -> None:
+        """Add to the metric what was observed since the last flush."""
         counts, self._counts = self._counts, [0] * len(self._counts)
         seconds, self._seconds = self._seconds, 0.0
-        # Its public method takes one duration at a time.
-        self._histogram._sum.inc(seconds)  # noqa: SLF001
-        for bucket, count in zip(self._histogram._buckets, counts, strict=True):  # noqa: SLF001
-            if count:
-                bucket.inc(count)
+        add_to_histogram(self._histogram, counts, seconds)
+
+
+class Row(Generic[M]):
+    """A row of the table. On an instance of `Metrics` the row's attribute is the metric itself, which `create` has made."""
+
+    def __init__(self, kind: Callable[..., M], name: str, meaning: str, labels: tuple[str, ...] = (), **options: Any) -> None:
+        self.kind = kind
+        self.name = name
+        self.meaning = meaning
+        self.labels = labels
+        self.options = options
+
+    def create(self, registry: CollectorRegistry) -> M:
+        """Return the metric, registered."""
+        return self.kind(self.name, self.meaning, self.labels, registry=registry, **self.options)
+
+    # For mypy. At run time an instance's own attribute of the same name comes first.
+    @overload
+    def __get__(self, metrics: None, owner: type) -> "Row[M]": ...
+    @overload
+    def __get__(self, metrics: object, owner: type) -> M: ...
+    def __get__(self, metrics: object | None, owner: type) -> "Row[M] | M":
+        """Return the row, of the class."""
+        return self
+
+
+_SUM: Final = "livesum"
+"""A gauge of each worker: an instance shows the sum over the running workers."""
+_MAX: Final = "livemax"
+"""A gauge of what all workers share: an instance shows it once."""
 
 
 class Metrics:
-    """All metrics of a process. What is counted for each callback has a `Tally`; `tell` brings the metrics up to date."""
+    """All metrics of a process. What is counted for each callback has a `Tally`; `flush` brings the metrics up to date."""
+
+    callbacks = Row(Counter, "connector_callbacks", "Callbacks answered.", ("status_class",))
+    callbacks_by_credential = Row(
+        Counter, "connector_callbacks_by_credential", "Authenticated callbacks, by the credential's name.", ("credential",)
+    )
+    rate_limited_callbacks = Row(
+        Counter,
+        "connector_rate_limited_callbacks",
+        "Callbacks above the rate limit of their credential (429).",
+        ("credential",),
+    )
+    token_requests = Row(Counter, "connector_token_requests", "Requests to the token endpoint, by outcome.", ("outcome",))
+    acknowledgement_seconds = Row(
+        Durations,
+        "connector_acknowledgement_seconds",
+        "Time from the first byte of an authenticated callback's body to its answer.",
+        buckets=_SECONDS,
+    )
+    adjusted_values = Row(Counter, "connector_adjusted_values", "Values dropped or repaired on purpose, by kind.", ("kind",))
+
+    records = Row(Counter, "connector_records", "Records acknowledged by Kafka.", ("topic",))
+    unconfirmed_records = Row(
+        Counter, "connector_unconfirmed_records", "Records that Kafka did not acknowledge in time.", ("error",)
+    )
+    outstanding_records = Row(
+        Gauge, "connector_outstanding_records", "Records that wait for acknowledgement by Kafka.", multiprocess_mode=_SUM
+    )
+    circuit_open = Row(
+        Gauge, "connector_circuit_open", "Workers whose circuit breaker is open: Kafka does not answer.", multiprocess_mode=_SUM
+    )
+
+    dead_letters = Row(Counter, "connector_dead_letters", "Dead letters created.", ("reason",))
+    dead_letter_alarm = Row(
+        Gauge,
+        "connector_dead_letter_alarm",
+        "Workers in which the share of dead letters is above dead_letters.alarm_share.",
+        multiprocess_mode=_SUM,
+    )
+
+    ready = Row(Gauge, "connector_ready", "Workers that are ready.", multiprocess_mode=_SUM)
+    schema_id_checks = Row(
+        Counter, "connector_schema_id_checks", "Checks of our schema ids against the registry, by outcome.", ("outcome",)
+    )
+    schema_ids_from_cache = Row(
+        Gauge,
+        "connector_schema_ids_from_cache",
+        "Workers that use cached schema ids which the registry has not confirmed yet.",
+        multiprocess_mode=_SUM,
+    )
+    schema_ids_wrong = Row(
+        Gauge,
+        "connector_schema_ids_wrong",
+        "Workers that produce nothing because the registry has other schemas under their ids.",
+        multiprocess_mode=_SUM,
+    )
+
+    spooled_callbacks = Row(Counter, "connector_spooled_callbacks", "Callbacks written to the spool while Kafka was away.")
+    spool_delivered_callbacks = Row(
+        Counter, "connector_spool_delivered_callbacks", "Callbacks delivered from the spool to Kafka."
+    )
+    spool_parked_callbacks = Row(
+        Counter, "connector_spool_parked_callbacks", "Callbacks in the spool that could not be delivered and are kept there."
+    )
+    spool_waiting_callbacks = Row(
+        Gauge,
+        "connector_spool_waiting_callbacks",
+        "Callbacks in the spool of the instance that wait for delivery.",
+        multiprocess_mode=_MAX,
+    )
+    spool_waiting_bytes = Row(Gauge, "connector_spool_waiting_bytes", "Size of those callbacks.", multiprocess_mode=_MAX)
+    spool_oldest_seconds = Row(
+        Gauge,
+        "connector_spool_oldest_seconds",
+        "Time since the receipt of the oldest callback that waits in the spool.",
+        multiprocess_mode=_MAX,
+    )
+    spool_unavailable = Row(
+        Gauge,
+        "connector_spool_unavailable",
+        "1 while the spool accepts no callbacks: it is full, its oldest callback is too old, or its disk fails.",
+        multiprocess_mode=_MAX,
+    )
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        into = self.registry
-        self.callbacks = Counter("connector_callbacks", "Callbacks answered.", ["status_class"], registry=into)
-        self.callbacks_by_credential = Counter(
-            "connector_callbacks_by_credential", "Authentic callbacks, by the credential's name.", ["credential"], registry=into
-        )
-        self.limited_callbacks = Counter(
-            "connector_limited_callbacks", "Callbacks of a credential over its limit (429).", ["credential"], registry=into
-        )
-        self.token_requests = Counter(
-            "connector_token_requests", "Requests to the token endpoint, by outcome.", ["outcome"], registry=into
-        )
-        self.records = Counter("connector_records", "Records acknowledged by Kafka.", ["topic"], registry=into)
-        self.dead_letters = Counter("connector_dead_letters", "Dead letters made.", ["reason"], registry=into)
-        acknowledgement_seconds = Histogram(
-            "connector_acknowledgement_seconds",
-            "From the first byte of an authentic callback's body to its answer.",
-            buckets=_SECONDS,
-            registry=into,
-        )
-        self.acknowledgement_seconds = Durations(acknowledgement_seconds, _SECONDS)
-        self.unconfirmed = Counter(
-            "connector_unconfirmed_records", "Records that Kafka did not acknowledge in time.", ["error"], registry=into
-        )
-        self.left_out = Counter(
-            "connector_left_out", "What was left out or mended on purpose, by what.", ["what"], registry=into
-        )
-        self.outstanding_records = Gauge(
-            "connector_outstanding_records",
-            "Records that wait for Kafka's acknowledgement.",
-            registry=into,
-            multiprocess_mode="livesum",
-        )
-        self.ready = Gauge("connector_ready", "Workers that are ready.", registry=into, multiprocess_mode="livesum")
-        self.dead_letter_alarm = Gauge(
-            "connector_dead_letter_alarm",
-            "Workers in which the share of dead letters is above dead_letters.alarm_share.",
-            registry=into,
-            multiprocess_mode="livesum",
-        )
-        self.schema_ids_from_cache = Gauge(
-            "connector_schema_ids_from_cache",
-            "Workers that began with schema ids from the disk, not confirmed by the registry yet.",
-            registry=into,
-            multiprocess_mode="livesum",
-        )
-        self.schema_ids_wrong = Gauge(
-            "connector_schema_ids_wrong",
-            "Workers that produce nothing, since the registry knows their schema ids as something else.",
-            registry=into,
-            multiprocess_mode="livesum",
-        )
-        self.schema_id_checks = Counter(
-            "connector_schema_id_checks", "Times that the registry was asked about our ids.", ["outcome"], registry=into
-        )
-        self.circuit_open = Gauge(
-            "connector_circuit_open",
-            "Workers that know Kafka to be away.",
-            registry=into,
-            multiprocess_mode="livesum",
-        )
-        self.spooled = Counter("connector_spooled_callbacks", "Callbacks kept on disk while Kafka was away.", registry=into)
-        self.spool_delivered = Counter(
-            "connector_spool_delivered_callbacks", "Callbacks that waited on disk and are in Kafka now.", registry=into
-        )
-        self.spool_set_aside = Counter(
-            "connector_spool_set_aside_callbacks",
-            "Callbacks on disk that cannot be delivered; they are kept there.",
-            registry=into,
-        )
-        self.spool_waiting = Gauge(
-            "connector_spool_waiting_callbacks",
-            "Callbacks that wait on disk, of the whole instance.",
-            registry=into,
-            multiprocess_mode="livemax",
-        )
-        self.spool_bytes = Gauge("connector_spool_waiting_bytes", "Their size.", registry=into, multiprocess_mode="livemax")
-        self.spool_oldest_seconds = Gauge(
-            "connector_spool_oldest_seconds",
-            "Time since the receipt of the first callback that waits on disk.",
-            registry=into,
-            multiprocess_mode="livemax",
-        )
-        self.spool_refuses = Gauge(
-            "connector_spool_refuses",
-            "1 while the spool takes no callback: it is full, what waits is too old, or its disk fails.",
-            registry=into,
-            multiprocess_mode="livemax",
-        )
+        for attribute, row in table().items():
+            vars(self)[attribute] = row.create(self.registry)
         self._tallies: list[Tally] = []
         self._by_credential: dict[str, Tally] = {}
         self.records_by_topic: dict[str, Tally] = {}
-        self.left_out_by = {what: self.tally(self.left_out.labels(what)) for what in _LEFT_OUT}
+        self.adjusted = {kind: self.tally(self.adjusted_values.labels(kind)) for kind in (*_DECODE_KINDS, *_ENCODE_KINDS)}
 
     def tally(self, counter: Counter) -> Tally:
         """Return a new tally of a counter."""
@@ -183,8 +205,8 @@ class Metrics:
         self._tallies.append(tally)
         return tally
 
-    def called(self, credential: str) -> Tally:
-        """Return the tally of the callbacks that came with a credential, by its name in the settings."""
+    def authenticated(self, credential: str) -> Tally:
+        """Return the tally of authenticated callbacks for a credential, by its name in the settings."""
         if credential not in self._by_credential:
             self._by_credential[credential] = self.tally(self.callbacks_by_credential.labels(credential))
         return self._by_credential[credential]
@@ -195,23 +217,28 @@ class Metrics:
             self.records_by_topic[topic] = self.tally(self.records.labels(topic))
         return self.records_by_topic[topic]
 
-    def tell(self) -> None:
+    def flush(self) -> None:
         """Bring every metric up to date with its tally."""
-        self.acknowledgement_seconds.tell()
+        self.acknowledgement_seconds.flush()
         for tally in self._tallies:
-            tally.tell()
+            tally.flush()
 
-    def count_left_out(self, surrogates: int, without_profile: int, without_key: int, ambiguous: int) -> None:
-        """Count what decode and split left out of one callback."""
+    def count_adjusted(self, surrogates: int, without_profile: int, without_key: int, ambiguous: int) -> None:
+        """Count what decode and split dropped or repaired in one callback."""
         if surrogates or without_profile or without_key or ambiguous:
-            for what, count in zip(_LEFT_OUT, (surrogates, without_profile, without_key, ambiguous), strict=False):
-                self.left_out_by[what].count += count
+            for kind, count in zip(_DECODE_KINDS, (surrogates, without_profile, without_key, ambiguous), strict=True):
+                self.adjusted[kind].count += count
+
+
+def table() -> dict[str, Row[Any]]:
+    """Return the rows of the table, by attribute."""
+    return {attribute: row for attribute, row in vars(Metrics).items() if isinstance(row, Row)}
 
 
 def exposition(metrics: Metrics | None) -> bytes:
-    """Return the metrics as text: of this process, or, in a supervisor, of all workers added up."""
+    """Return the metrics as text: those of this process, or, in a supervisor, the sums over all workers."""
     if metrics is not None:
-        metrics.tell()
+        metrics.flush()
     if metrics is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -220,17 +247,7 @@ def exposition(metrics: Metrics | None) -> bytes:
     return generate_latest(metrics.registry)
 
 
-def keep_counts_of(pid: int, folder: Path) -> None:
-    """Add what an ended worker has counted to a file of all that ended, so that files do not gather; its gauges go."""
+def keep_counts(pid: int, folder: Path) -> None:
+    """Keep the counts of a worker that has ended, in one file for all such workers; its gauges are dropped."""
     with _FILES:
-        mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
-        for kind in ("counter", "histogram"):
-            of_worker = folder / f"{kind}_{pid}.db"
-            if not of_worker.exists():
-                continue
-            of_ended = MmapedDict(str(folder / f"{kind}_ended.db"))  # type: ignore[no-untyped-call]
-            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(of_worker)):  # type: ignore[no-untyped-call]
-                before, _ = of_ended.read_value(key)  # type: ignore[no-untyped-call]
-                of_ended.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
-            of_ended.close()  # type: ignore[no-untyped-call]
-            of_worker.unlink()
+        merge_files_of(pid, folder)

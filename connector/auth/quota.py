@@ -18,8 +18,8 @@ class Quota:
     __slots__ = ("_bucket", "_limited", "_tally")
 
     def __init__(self, name: str, limit_per_second: int, metrics: Metrics) -> None:
-        self._tally = metrics.called(name)
-        self._limited = metrics.limited_callbacks.labels(name)
+        self._tally = metrics.authenticated(name)
+        self._limited = metrics.rate_limited_callbacks.labels(name)
         self._bucket = TokenBucket(limit_per_second, limit_per_second) if limit_per_second else None
 
     def admit(self) -> bool:

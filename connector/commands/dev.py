@@ -98,9 +98,15 @@ class _Stack:
     async def run(self, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
         """Start everything, then serve until a signal."""
         stopping = asyncio.Event()
+        readiness = self._worker.bridge.readiness
+
+        def stop() -> None:
+            stopping.set()
+            readiness.changes.notify()
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopping.set)
+            loop.add_signal_handler(number, stop)
         serving = [
             asyncio.create_task(server.serve(sockets=[listening]))
             for server, listening in zip(self._servers, self._sockets, strict=True)
@@ -108,9 +114,7 @@ class _Stack:
         await asyncio.to_thread(self._prepare)
         working = asyncio.create_task(self._worker.run())
         reading = asyncio.create_task(self._show_records(stopping, as_json=as_json))
-        # Polled, since the bridge shows its state to be looked at, as /readyz does.
-        while not self._worker.bridge.state()["ready"] and not stopping.is_set():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await readiness.changes.until(lambda: readiness.is_ready or stopping.is_set())
         self._print_addresses(as_json=as_json)
         if ready_file and not stopping.is_set():
             await asyncio.to_thread(_write_whole, ready_file, json.dumps(self._addresses))

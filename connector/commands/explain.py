@@ -44,7 +44,7 @@ def explain(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, s
             key = message.key.decode() if message.key is not None else None
             records.append({"topic": message.topic, "key": key, "value": value, "headers": headers})
     # Record times are clamped to when a callback is received, which is now only here.
-    left_out = {what: tally.count for what, tally in metrics.left_out_by.items() if what != "clamped_times"}
+    left_out = {what: tally.count for what, tally in metrics.adjusted.items() if what != "clamped_times"}
     return {
         "records": records,
         "dead_letters": dead_letters,

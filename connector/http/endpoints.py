@@ -62,7 +62,7 @@ class CallbackEndpoint:
             # Only a server that stops does this, when the time to drain is over. What becomes of the records is not known.
             answer = answers.NOT_CONFIRMED
         except Exception as unexpected:  # noqa: BLE001 - the last line: 503 and a log line with no content, never a traceback
-            event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
+            event("internal_error", where=fault_location(unexpected), error=type(unexpected).__name__)
             answer = answers.NOT_CONFIRMED
         finally:
             self._in_flight -= 1
@@ -86,7 +86,7 @@ class TokenEndpoint:
         except Disconnected:
             return
         except Exception as unexpected:  # noqa: BLE001 - as above: no traceback, and no content
-            event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
+            event("internal_error", where=fault_location(unexpected), error=type(unexpected).__name__)
             answer = answers.NOT_CONFIRMED
         await _send(answer, send)
 

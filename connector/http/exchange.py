@@ -64,7 +64,7 @@ class Exchange:
             # The time to drain is over; the listener counts this request as cut off.
             pass
         except Exception as error:  # noqa: BLE001 - whatever it is, the peer gets an answer, and the log no content
-            event("defect", where=fault_location(error), error=type(error).__name__)
+            event("internal_error", where=fault_location(error), error=type(error).__name__)
         if not (self.is_answered or self.is_disconnected):
             self.keep_alive = False
             await self.send(_INTERNAL_ERROR)

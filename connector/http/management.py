@@ -26,8 +26,8 @@ def create_management_app(state: Callable[[], Mapping[str, Any]], metrics: Metri
         return JSONResponse(dict(current), status_code=200 if current["ready"] else 503)
 
     async def show_metrics(_request: HttpRequest) -> Response:
-        # A process's own are told on the event loop, where they are counted; files of workers are read in a thread.
-        told = exposition(metrics) if metrics else await asyncio.to_thread(exposition, None)
-        return Response(told, media_type=CONTENT_TYPE)
+        # A process's own metrics are flushed on the event loop, where they are counted; files of workers are read in a thread.
+        text = exposition(metrics) if metrics else await asyncio.to_thread(exposition, None)
+        return Response(text, media_type=CONTENT_TYPE)
 
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show_metrics)])

@@ -1,4 +1,4 @@
-"""The processes of one `serve`: a supervisor, its workers, and in each worker one bridge.
+"""The processes of one `serve`: a supervisor, its workers, and one bridge in each worker.
 
-Puts the other rooms together; nothing but the command line imports it.
+This room connects the other rooms. Only the command line imports it.
 """

@@ -1,8 +1,8 @@
-"""Watches the share of dead letters: a bad release must not drain a day into the dead-letter topic unnoticed.
+"""Watches the share of dead letters: a bad release must not turn a day of callbacks into dead letters unnoticed.
 
-In go the totals of callbacks' records, once a second; out comes the share over the last minute, and whether it is too high.
-What is on goes off below half of the share that turned it on, or without any dead letter: near the share it does not flap.
-It stops nothing: a dead letter is safe, and what to do about it is a person's decision.
+The totals of callbacks' records go in, once a second. The share over the last minute comes out, and whether it is too high.
+Hysteresis: the alarm clears below half of its threshold, or without any dead letter, so that it does not flap.
+It stops nothing: a dead letter is safe, and an operator decides what to do.
 """
 
 from collections import deque
@@ -11,11 +11,11 @@ from typing import Final
 from connector.settings.tables import DeadLetters
 
 _WINDOW: Final = 60
-"""Readings that the share is taken over; one a second."""
+"""Readings over which the share is calculated; one a second."""
 
 
 class DeadLetterAlarm:
-    """Takes readings of totals that only grow; `share` is that of dead letters, from 0 to 1; `is_on` when it is too high."""
+    """Takes readings of totals that only grow. `share` of dead letters is from 0 to 1; `is_on` while it is too high."""
 
     def __init__(self, settings: DeadLetters) -> None:
         self._settings = settings
@@ -24,7 +24,7 @@ class DeadLetterAlarm:
         self.is_on = False
 
     def read(self, records: int, dead_letters: int) -> bool:
-        """Take one reading; return whether the alarm went on or off by it."""
+        """Take one reading; return True if it turned the alarm on or off."""
         self._readings.append((records, dead_letters))
         first_records, first_letters = self._readings[0]
         letters = dead_letters - first_letters

@@ -1,6 +1,6 @@
-"""The settings that `serve` begins and goes on with: read, and all of it tried that needs no server.
+"""A settings file in, checked settings out: everything that can be checked without a server.
 
-What is wrong is told at once, before a port is opened or a running worker is replaced.
+Errors are reported before a port is opened or a running worker is replaced.
 """
 
 from pathlib import Path
@@ -15,17 +15,17 @@ from connector.settings.producer import in_its_table, producer_properties
 from connector.settings.tables import Settings
 
 
-def load_startable(file: Path | None) -> Settings:
-    """Read the settings, and try the catalogue and every client's properties; certificates are read as well.
+def load_and_check(file: Path | None) -> Settings:
+    """Load the settings; check the catalogue, the properties of every client and the certificates.
 
     Raises:
         ConfigurationInvalid: with every problem found, in words.
     """
     loaded = load_settings(file)
-    problems = [in_its_table(loaded, told) for told in check_properties(producer_properties(loaded))]
-    for made in (load_catalogue, _registry, _tls):
+    problems = [in_its_table(loaded, problem) for problem in check_properties(producer_properties(loaded))]
+    for check in (load_catalogue, _check_registry, _check_tls):
         try:
-            made(loaded)
+            check(loaded)
         except ConfigurationInvalid as invalid:
             problems += invalid.problems
     if problems:
@@ -33,9 +33,9 @@ def load_startable(file: Path | None) -> Settings:
     return loaded
 
 
-def _registry(loaded: Settings) -> None:
+def _check_registry(loaded: Settings) -> None:
     RegistryClient(loaded.registry.url, loaded.registry.client).close()
 
 
-def _tls(loaded: Settings) -> None:
+def _check_tls(loaded: Settings) -> None:
     tls.context(loaded.tls)

@@ -1,8 +1,8 @@
-"""One worker of `connector serve`: takes the data socket from the supervisor and serves it until told to stop.
+"""One worker of `connector serve`: inherits the data socket from the supervisor and serves it until SIGTERM.
 
-It listens when it is ready, or when the supervisor lets it: until then callers wait in the socket's queue, or are served by
-another. Tells the supervisor its state, a JSON line each half second, over the control socket; when that closes, the
-supervisor is gone and the worker stops too. Exit code 1 when records were left without acknowledgement.
+It listens when it is ready, or when the supervisor opens it to traffic. Until then connections wait in the socket's queue, or
+another worker serves them. It reports its state to the supervisor over the control socket, one JSON line for each change. When
+that socket closes, the supervisor is gone and the worker stops too. Exit code 1 if records were left unacknowledged.
 """
 
 import asyncio
@@ -25,14 +25,15 @@ from connector.http import tls
 from connector.http.app import create_app
 from connector.http.listener import Listener
 from connector.instance.bridge import Bridge
+from connector.instance.worker_process import OPEN_TO_TRAFFIC
 from connector.settings.tables import Settings
 
-_STATE_SECONDS = 0.5
-_LOOK_SECONDS = 0.02
+_FIGURES_SECONDS = 0.5
+"""How often the figures beside readiness are sampled; readiness itself is reported when it changes."""
 
 
 class Worker:
-    """A bridge behind a listener; `run` returns how many records were left. `clock` is that of the times of receipt."""
+    """A bridge behind a listener; `run` serves. `clock` gives times of receipt, in nanoseconds."""
 
     def __init__(
         self,
@@ -44,79 +45,82 @@ class Worker:
         self._settings = loaded
         self._listening = listening
         self.bridge = Bridge(loaded, own_folder, clock)
-        self._is_let_in = False
+        self._is_open = False
         self._listener = Listener(
-            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.desk(), clock),
+            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.token_issuer(), clock),
             loaded.http,
             loaded.shutdown.drain_timeout_seconds,
             tls.context(loaded.tls),
         )
 
-    def let_in(self) -> None:
-        """Take callbacks, ready or not."""
-        self._is_let_in = True
+    def open_to_traffic(self) -> None:
+        """Take callbacks even before the bridge is ready."""
+        self._is_open = True
+        self.bridge.readiness.changes.notify()
 
     def stop(self) -> None:
-        """Take no more connections, and let `run` finish what is under way."""
+        """Accept no more connections, and let `run` finish what is under way."""
         self.bridge.drain()
         self._listener.should_exit = True
 
     async def run(self) -> int:
         """Serve until `stop`; return how many records were not acknowledged."""
         self.bridge.start()
-        # Polled, since the bridge shows its state to be looked at.
-        while not (self._is_let_in or self.bridge.flow() or self._listener.should_exit):  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_SECONDS)
+        await self.bridge.readiness.changes.until(
+            lambda: self._is_open or self.bridge.flow() or self._listener.should_exit,
+        )
         await self._listener.serve(sockets=[self._listening])
-        left = await self.bridge.close()
-        if left or self._listener.cut_off:
-            logs.event("records_left", records=left, callbacks_cut_off=self._listener.cut_off)
-        return left
+        unacknowledged = await self.bridge.close()
+        if unacknowledged or self._listener.cut_off:
+            logs.event("records_unacknowledged", records=unacknowledged, callbacks_cut_off=self._listener.cut_off)
+        return unacknowledged
 
 
 async def work(
     loaded: Settings, listening: socket.socket, control: socket.socket, own_folder: Path, clock: Callable[[], int]
 ) -> int:
-    """Run a worker under a supervisor, which has a folder for it; return its exit code."""
+    """Run a worker under a supervisor, which provides its folder; return its exit code."""
     worker = Worker(loaded, listening, own_folder, clock)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
     reader, writer = await asyncio.open_connection(sock=control)
-    watching = [
-        asyncio.create_task(_obey(reader, worker)),
-        asyncio.create_task(_tell(writer, worker)),
+    tasks = [
+        asyncio.create_task(_read_commands(reader, worker)),
+        asyncio.create_task(_report_state(writer, worker.bridge)),
     ]
-    left = await worker.run()
-    for task in watching:
+    unacknowledged = await worker.run()
+    for task in tasks:
         task.cancel()
     writer.close()
-    return 1 if left else 0
+    return 1 if unacknowledged else 0
 
 
-async def _obey(reader: asyncio.StreamReader, worker: Worker) -> None:
-    """Do what the supervisor says, which is one thing; stop when it is gone."""
+async def _read_commands(reader: asyncio.StreamReader, worker: Worker) -> None:
+    """Carry out the supervisor's commands; stop when it is gone."""
     with suppress(ConnectionError):
-        async for _ in reader:
-            worker.let_in()
+        async for line in reader:
+            if line == OPEN_TO_TRAFFIC:
+                worker.open_to_traffic()
     worker.stop()
 
 
-async def _tell(writer: asyncio.StreamWriter, worker: Worker) -> None:
+async def _report_state(writer: asyncio.StreamWriter, bridge: Bridge) -> None:
+    """Send the state when readiness changes, and when a sample of the figures differs from the last."""
     last: Any = None
     while True:
-        state = worker.bridge.state()
+        state = bridge.state()
         if state != last:
             writer.write(json.dumps(state).encode() + b"\n")
             last = state
-        await asyncio.sleep(_STATE_SECONDS)
+        await bridge.readiness.changes.wait(_FIGURES_SECONDS)
 
 
 def main(clock: Callable[[], int] = time.time_ns) -> None:
-    """Start from the supervisor's arguments: listening socket, control socket, its folder; on stdin are the settings."""
+    """Start with the supervisor's arguments: listening socket, control socket, folder; the settings are on stdin."""
     listening_fd, control_fd, own_folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     try:
-        loaded = pickle.load(sys.stdin.buffer)  # noqa: S301 - by our own supervisor, which started us with this pipe
+        loaded = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own supervisor, which started us with this pipe
     except EOFError:
         sys.exit("connector: started without settings; use `connector serve`")
     assert isinstance(loaded, Settings)
@@ -125,7 +129,7 @@ def main(clock: Callable[[], int] = time.time_ns) -> None:
     try:
         sys.exit(uvloop.run(work(loaded, *sockets, own_folder, clock)))
     except ConfigurationInvalid as invalid:
-        # What the settings name may have changed since the supervisor looked: a certificate.
+        # A file that the settings name may have changed since the supervisor checked it: a certificate.
         sys.exit(f"connector: {invalid}")
 
 

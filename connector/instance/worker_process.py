@@ -1,7 +1,7 @@
-"""A worker process as its supervisor sees it: started, listened to, told to take callbacks, ended.
+"""A worker process as its supervisor sees it: started, opened to traffic, stopped; its reports read.
 
-It is given the settings on its stdin, so that secrets stand in no file and all workers have the same, whatever has become of
-the settings file meanwhile.
+It receives the settings on stdin. So no file holds secrets, and all workers have the same settings even if the settings file
+has changed since.
 """
 
 import asyncio
@@ -13,28 +13,38 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
+from connector.instance.readiness import Changes
 from connector.logs import event
 from connector.settings.tables import Settings
 
-_LOOK_SECONDS: Final = 0.05
+OPEN_TO_TRAFFIC: Final = b"open_to_traffic\n"
+"""The one command that a supervisor sends."""
 
 
-class Child:
-    """One worker process and what it last said of itself (`state`). Make it by `start`, and `end` it."""
+class WorkerProcess:
+    """One worker process and its last report (`state`). Create it with `start`, and `end` it; `changes` tells every change."""
 
-    def __init__(self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        changes: Changes,
+    ) -> None:
         self.process = process
         self.state: dict[str, Any] = {"ready": False, "reasons": {"starting": "the worker starts"}}
-        self.ended = asyncio.Event()
+        self.has_ended = False
+        self.is_open = False
         self.started_at = asyncio.get_running_loop().time()
         self._writer = writer
-        self._watching = asyncio.gather(self._wait(), self._listen(reader))
+        self._changes = changes
+        self._watching = asyncio.gather(self._wait(), self._read_reports(reader))
 
     @classmethod
-    async def start(cls, settings: Settings, listening: socket.socket, own_folder: Path, worker: str) -> Self:
-        """Start a worker, the module of that name, on a listening socket.
+    async def start(cls, settings: Settings, listening: socket.socket, own_folder: Path, worker: str, changes: Changes) -> Self:
+        """Start the module `worker` in a process of its own, on a listening socket.
 
-        It takes callbacks when it is ready, or told to by `let_in`.
+        It takes callbacks when it is ready, or after `open_to_traffic`.
         """
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
@@ -46,44 +56,36 @@ class Child:
             str(own_folder),
             stdin=asyncio.subprocess.PIPE,
             pass_fds=(listening.fileno(), theirs.fileno()),
-            # Ctrl-C in a terminal reaches the whole group; the supervisor tells its workers itself.
+            # Ctrl-C in a terminal reaches the whole group; the supervisor stops its workers itself.
             start_new_session=True,
         )
         theirs.close()
         assert process.stdin is not None
         process.stdin.write(pickle.dumps(settings))
         process.stdin.close()
-        return cls(process, *await asyncio.open_connection(sock=ours))
+        return cls(process, *await asyncio.open_connection(sock=ours), changes)
 
     @property
     def is_ready(self) -> bool:
         """Whether it takes callbacks and carries them."""
-        return bool(self.state["ready"]) and not self.ended.is_set()
+        return bool(self.state["ready"]) and not self.has_ended
 
     @property
     def lived_seconds(self) -> float:
-        """How long ago it was started."""
+        """Seconds since its start."""
         return asyncio.get_running_loop().time() - self.started_at
 
-    def let_in(self) -> None:
-        """Let it take callbacks, ready or not: unready it answers 503."""
-        if not self.ended.is_set():
-            self._writer.write(b"let in\n")
-
-    async def is_ready_within(self, seconds: float, giving_up: asyncio.Event) -> bool:
-        """Wait until it is ready; return False when it ends, or is late, or when nobody waits any more."""
-        # Polled, since it also looks at the clock.
-        while not (self.is_ready or self.ended.is_set() or giving_up.is_set() or self.lived_seconds > seconds):  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_SECONDS)
-        return self.is_ready and not giving_up.is_set()
+    def open_to_traffic(self) -> None:
+        """Make it take callbacks even before it is ready: it answers them 503."""
+        self.is_open = True
+        if not self.has_ended:
+            self._writer.write(OPEN_TO_TRAFFIC)
 
     async def end(self, limit_seconds: float) -> int:
-        """End it by SIGTERM, and by SIGKILL when that takes longer than the limit; return its exit code."""
-        if not self.ended.is_set():
+        """Stop it with SIGTERM, and with SIGKILL if that takes longer than the limit; return its exit code."""
+        if not self.has_ended:
             self.process.terminate()
-            try:
-                await asyncio.wait_for(self.ended.wait(), limit_seconds)
-            except TimeoutError:
+            if not await self._changes.until(lambda: self.has_ended, limit_seconds):
                 event("worker_killed", pid=self.process.pid, after_seconds=limit_seconds)
                 self.process.kill()
         await self._watching
@@ -92,11 +94,13 @@ class Child:
 
     async def _wait(self) -> None:
         await self.process.wait()
-        self.ended.set()
+        self.has_ended = True
+        self._changes.notify()
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        # One that was killed may leave unread what we said to it.
+    async def _read_reports(self, reader: asyncio.StreamReader) -> None:
+        # A killed worker may leave commands unread, which resets the connection.
         with suppress(ConnectionError):
             async for line in reader:
                 self.state = json.loads(line)
+                self._changes.notify()
         self._writer.close()

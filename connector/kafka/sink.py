@@ -100,7 +100,7 @@ class KafkaSink:
         self._polling: asyncio.TimerHandle | None = None
         self._outstanding = 0
         self._outstanding_bytes = 0
-        self._not_confirmed = RateLimitedEvent("not_confirmed", "error")
+        self._not_confirmed = RateLimitedEvent("delivery_unconfirmed", "error")
 
     @property
     def outstanding_records(self) -> int:

@@ -34,7 +34,7 @@ class Deliverer:
         if outcome.refused:
             outcome = await self._send_dead_letters(raw, outcome)
         for failure in outcome.unconfirmed:
-            self._metrics.unconfirmed.labels(failure.error).inc()
+            self._metrics.unconfirmed_records.labels(failure.error).inc()
         return outcome
 
     def _count(self, messages: Sequence[KafkaMessage], outcome: Outcome) -> None:

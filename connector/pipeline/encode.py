@@ -45,8 +45,8 @@ class Encoder:
         more_headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         self._topic = record_type.topic
-        self._unfit_times = metrics.left_out_by["unfit_times"]
-        self._clamped_times = metrics.left_out_by["clamped_times"]
+        self._unfit_times = metrics.adjusted["unfit_times"]
+        self._clamped_times = metrics.adjusted["clamped_times"]
         self._write = record_type.mapping.write
         self._key_of = record_type.key_of
         self._event_id = record_type.event_id

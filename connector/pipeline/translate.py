@@ -68,7 +68,7 @@ class Translator:
                 self._from_meta.event(advice=FOR_META)
             messages = [self._dead_letter_for_callback(raw, Fault(refused.reason, "decode", refused.detail), refused)]
         except Exception as unexpected:  # noqa: BLE001 - a defect of ours must not lose a callback; it is logged and counted
-            event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
+            event("internal_error", where=fault_location(unexpected), error=type(unexpected).__name__)
             messages = [self._dead_letter_for_callback(raw, Fault("internal_error", "encode", type(unexpected).__name__))]
         if self._archive:
             metadata, extra = (known.metadata, known.extra) if known else (EMPTY, EMPTY)
@@ -86,7 +86,7 @@ class Translator:
 
     def _records_of(self, raw: RawCallback, callback: Callback) -> list[KafkaMessage]:
         parted = split(callback, raw)
-        self._metrics.count_left_out(
+        self._metrics.count_adjusted(
             callback.replaced_surrogates, parted.contacts_without_profile, parted.contacts_without_key, parted.ambiguous_extras
         )
         items = parted.items

@@ -64,7 +64,7 @@ class IdCache:
             return None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            event("schema_ids_not_read", "warning", file=str(self.file), reason=reason)
+            event("schema_id_cache_unreadable", "warning", file=str(self.file), reason=reason)
             return None
         ids = {one.name: content.schemas[one.subject].id for one in self._record_types}
         return CachedIds(ids, content.confirmed_at)
@@ -90,7 +90,7 @@ class IdCache:
 
     def _tell(self, problem: str) -> None:
         if problem != self.problem:
-            event("schema_ids_not_kept", "warning", reason=problem, see="registry.cache_folder")
+            event("schema_id_cache_unwritable", "warning", reason=problem, see="registry.cache_folder")
         self.problem = problem
 
 

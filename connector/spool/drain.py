@@ -105,11 +105,11 @@ class Drain:
         self._aside: dict[int, Aside] = {}
         self._failed = self._is_full = False
         self._delivered_at = self._held_at = float("-inf")
-        self._delivered = metrics.tally(metrics.spool_delivered)
-        self._set_aside = metrics.spool_set_aside
+        self._delivered = metrics.tally(metrics.spool_delivered_callbacks)
+        self._set_aside = metrics.spool_parked_callbacks
         self._disk_failed = RateLimitedEvent("spool_failed", "error")
-        self._not_delivered = RateLimitedEvent("spool_not_delivered", "error")
-        self._not_opened = RateLimitedEvent("spool_not_opened", "error")
+        self._not_delivered = RateLimitedEvent("spool_delivery_failed", "error")
+        self._not_opened = RateLimitedEvent("spool_undecryptable", "error")
 
     async def run(self) -> None:
         """Drain until cancelled."""
@@ -148,10 +148,10 @@ class Drain:
         """Deliver all that waits."""
         if await self._opened.run(self._file.empty_if_so):
             return
-        event("spool_drains", "warning")
+        event("spool_draining", "warning")
         while not await self._deliver_in_order():  # noqa: ASYNC110 - a pause, not a wait for an event
             await asyncio.sleep(_PAUSE_SECONDS)
-        event("spool_empty", "warning")
+        event("spool_drained", "warning")
         await self._leave_kafka()
 
     async def _deliver_in_order(self) -> bool:
@@ -227,7 +227,7 @@ class Drain:
             return
         except Exception as unexpected:  # noqa: BLE001 - whatever it was, it is not delivered, and taken anew
             self._failed = True
-            event("defect", where=fault_location(unexpected), error=type(unexpected).__name__)
+            event("internal_error", where=fault_location(unexpected), error=type(unexpected).__name__)
             return
         if outcome.unconfirmed:
             self._failed = True
@@ -274,7 +274,7 @@ class Drain:
                 for place in aside:
                     del self._aside[place]
                 self._set_aside.inc(len(aside))
-                event("spool_set_aside", callbacks=len(aside), why=next(iter(aside.values())).why)
+                event("spool_callbacks_parked", callbacks=len(aside), why=next(iter(aside.values())).why)
             self._is_full = False
         except sqlite3.Error as error:
             if not _is_full(error):

@@ -38,7 +38,7 @@ class DiskSpool:
         self._committing: asyncio.Task[None] | None = None
         self._totals = Totals(0, 0, None)
         self._oldest_seconds = 0.0
-        self._spooled = metrics.tally(metrics.spooled)
+        self._spooled = metrics.tally(metrics.spooled_callbacks)
         self._metrics = metrics
         self._failed = RateLimitedEvent("spool_failed", "error")
 
@@ -112,10 +112,10 @@ class DiskSpool:
             self._shared.refusal = TOO_OLD
         elif self._shared.refusal == TOO_OLD and not is_old:
             self._shared.refusal = ROOM
-        self._metrics.spool_waiting.set(totals.callbacks)
-        self._metrics.spool_bytes.set(totals.bytes)
+        self._metrics.spool_waiting_callbacks.set(totals.callbacks)
+        self._metrics.spool_waiting_bytes.set(totals.bytes)
         self._metrics.spool_oldest_seconds.set(self._oldest_seconds)
-        self._metrics.spool_refuses.set(bool(self._shared.refusal))
+        self._metrics.spool_unavailable.set(bool(self._shared.refusal))
 
     async def close(self) -> None:
         """Write what is under way, and let go of the file."""

@@ -181,7 +181,7 @@ def _take_over(damaged: Path, opened: File) -> None:
     if batch:
         opened.append(batch)
         taken += len(batch)
-    event("spool_damaged", set_aside=damaged.name, callbacks_taken_over=taken, callbacks_expected=_expected(damaged))
+    event("spool_damaged", quarantined=damaged.name, callbacks_salvaged=taken, callbacks_expected=_expected(damaged))
 
 
 def _readable(damaged: Path) -> Iterator[Row]:

@@ -306,7 +306,7 @@ def test_fault_of_a_step_is_told_by_its_place_alone(
     assert not marks_in(exposition(metrics).decode())
     (line,) = text.splitlines()
     told = json.loads(line)
-    assert (told["event"], told["error"], told["level"]) == ("defect", "Leak", "error")
+    assert (told["event"], told["error"], told["level"]) == ("internal_error", "Leak", "error")
     assert told["where"].startswith("test_privacy.py:")
 
 
@@ -352,7 +352,7 @@ def test_fault_of_the_sink_is_told_by_its_place_alone(written: Callable[[], str]
     assert asked(app, f"{http.path}/{servers.TOKEN}?{QUERY}", GOOD) == 503
     text = written()
     assert not marks_in(text)
-    assert json.loads(text.splitlines()[0])["event"] == "defect"
+    assert json.loads(text.splitlines()[0])["event"] == "internal_error"
 
 
 def test_fault_outside_of_our_code_is_told_by_its_place_alone(written: Callable[[], str]) -> None:
@@ -412,7 +412,7 @@ def test_log_that_cannot_be_written_tells_nothing_beside_it(capsys: pytest.Captu
     try:
         Leak.of_everything()
     except Leak:
-        logs.event("defect", where="somewhere")
+        logs.event("internal_error", where="somewhere")
         logging.getLogger("some.library").exception("it failed: %s", TEXT)
     assert "".join(capsys.readouterr()) == ""
 

@@ -34,7 +34,8 @@ ROOMS = {
     "catalogue": Room("errors mapping privacy records settings"),
     # What every room above may use.
     "logs": Room("settings"),
-    "metrics": Room("", "prometheus_client"),
+    "prometheus": Room("", "prometheus_client"),
+    "metrics": Room("prometheus", "prometheus_client"),
     # The path of a callback, pure.
     "auth": Room("metrics records settings"),
     "pipeline": Room("answers auth catalogue errors logs mapping metrics privacy records settings"),

@@ -53,7 +53,7 @@ def test_not_authorised_for_one_topic_fails_its_callbacks_alone_until_it_is_give
         # An operator has to know of it, and which topic it is; but not once a callback.
         assert unconfirmed(server, "TOPIC_AUTHORIZATION_FAILED") == 3
         assert [line for line in server.log().splitlines() if orders in line and "TOPIC_AUTHORIZATION_FAILED" in line]
-        assert server.log().count('"not_confirmed"') == 1
+        assert server.log().count('"delivery_unconfirmed"') == 1
         guarded.allow(AclOperation.WRITE, [orders])
         eventually(lambda: post(url, ORDER).status_code == 200, HEALED_SECONDS, server.log)
         assert message_ids(server, credentials("admin")) == {"documents": ["wamid.document"] * 3, "orders": ["wamid.order"]}

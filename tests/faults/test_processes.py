@@ -154,7 +154,7 @@ def test_records_that_kafka_does_not_acknowledge_in_time_are_counted_and_the_exi
         eventually(lambda: metric(url, "connector_outstanding_records") == 1)
         ended = server.stop()
         assert ended.exit_code == 1
-        (left,) = server.events("records_left")
+        (left,) = server.events("records_unacknowledged")
         assert (left["records"], left["callbacks_cut_off"]) == (1, 1)
         # Not known, and not told to be safe.
         answer = under_way.result()

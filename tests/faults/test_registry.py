@@ -150,7 +150,7 @@ def test_damaged_cache_is_told_and_waits_for_the_registry(
     registry.stop()
     with serve() as server:
         server.wait_for_reason("does not answer")
-        assert logged(server, "schema_ids_not_read")[0]["reason"] == "it is damaged"
+        assert logged(server, "schema_id_cache_unreadable")[0]["reason"] == "it is damaged"
         registry.start()
         server.wait_until_ready()
 
@@ -161,7 +161,7 @@ def test_cache_that_cannot_be_written_is_told_and_stops_nothing(serve: Serve, tm
         server.wait_until_ready()
         assert send(server) == 200
         assert "Not a directory" in schema_ids(server)[0]["cache"]
-        assert logged(server, "schema_ids_not_kept")[0]["see"] == "registry.cache_folder"
+        assert logged(server, "schema_id_cache_unwritable")[0]["see"] == "registry.cache_folder"
 
 
 def test_registry_away_while_running_changes_nothing(serve: Serve, registry: EmbeddedRegistry) -> None:

@@ -95,7 +95,7 @@ def test_workers_are_replaced_while_kafka_is_away_and_callbacks_wait_in_the_spoo
             spooled = metric(url, "connector_spooled_callbacks_total")
             eventually(lambda: metric(url, "connector_spooled_callbacks_total") > spooled + 20, 30)
             broker.start()
-            eventually(lambda: bool(server.events("spool_empty")), 60, server.log)
+            eventually(lambda: bool(server.events("spool_drained")), 60, server.log)
         assert {answer.status for answer in running.answers} == {200}
         eventually(lambda: running.ids(200) <= message_ids(server.addresses), 30)
         assert server.stop().exit_code == 0

@@ -68,7 +68,7 @@ class Account:
 
     def _left_out(self) -> int:
         named = ("contacts_without_profile", "contacts_without_key")
-        return sum(int(counted(self._metrics, "connector_left_out", what=what)) for what in named)
+        return sum(int(counted(self._metrics, "connector_adjusted_values", kind=what)) for what in named)
 
     def _add_up(self, one: RawCallback, records: list[KafkaMessage], left_out: int) -> None:
         letters = [value for record in records if "reason" in (value := decoded(record)) and record.place is None]

@@ -150,4 +150,4 @@ def bridge(served_bridge: Bridge) -> Iterator[Bridge]:
     yield served_bridge
     served_bridge.hang_up()
     assert served_bridge.is_well()
-    assert "defect" not in served_bridge.server.log(), "an attacker found a fault of ours"
+    assert "internal_error" not in served_bridge.server.log(), "an attacker found a fault of ours"

@@ -62,7 +62,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             server.wait_until_ready()
             yield Secured(server, authority, ours, client)
             assert server.stop().exit_code == 0
-            assert "defect" not in server.log()
+            assert "internal_error" not in server.log()
 
 
 def trusting(secured: Secured, client: Files | None) -> ssl.SSLContext:

@@ -374,7 +374,7 @@ def outcome(records: Iterable[KafkaMessage]) -> list[str]:
 
 def counted(metrics: Metrics, name: str, **labels: str) -> float:
     """Return the value of a counter, 0 where it never counted."""
-    metrics.tell()
+    metrics.flush()
     return metrics.registry.get_sample_value(f"{name}_total", labels) or 0.0
 
 

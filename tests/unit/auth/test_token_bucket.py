@@ -29,5 +29,5 @@ def test_callers_over_their_limit_are_counted_by_name() -> None:
     assert [limited.admit() for _ in range(3)] == [True, True, False]
     assert all(free.admit() for _ in range(100))
     assert counted(metrics, "connector_callbacks_by_credential", credential="one") == 3
-    assert counted(metrics, "connector_limited_callbacks", credential="one") == 1
+    assert counted(metrics, "connector_rate_limited_callbacks", credential="one") == 1
     assert counted(metrics, "connector_callbacks_by_credential", credential="two") == 100

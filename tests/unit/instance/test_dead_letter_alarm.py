@@ -1,4 +1,4 @@
-"""The alarm on the share of dead letters: when it goes on, when off, and that it is told once."""
+"""The alarm on the share of dead letters: when it turns on, when off, and that each change is reported once."""
 
 from connector.instance.dead_letter_alarm import DeadLetterAlarm
 from connector.settings.tables import DeadLetters
@@ -8,7 +8,7 @@ def alarm(share: float = 0.1, at_least: int = 10) -> DeadLetterAlarm:
     return DeadLetterAlarm(DeadLetters(alarm_share=share, alarm_at_least=at_least))
 
 
-def test_goes_on_above_the_share_and_is_told_once() -> None:
+def test_turns_on_above_the_share_and_reports_it_once() -> None:
     watched = alarm()
     assert not watched.read(90, 10)
     assert watched.read(100, 30)
@@ -26,9 +26,9 @@ def test_few_dead_letters_are_no_alarm_whatever_their_share() -> None:
 def test_goes_off_when_the_last_minute_is_clean() -> None:
     watched = alarm()
     watched.read(0, 50)
-    told = [watched.read(second * 10, 50) for second in range(1, 62)]
-    assert told.index(True) < 60, "the share of the minute falls"
-    assert told.count(True) == 1
+    changes = [watched.read(second * 10, 50) for second in range(1, 62)]
+    assert changes.index(True) < 60, "the share of the minute falls"
+    assert changes.count(True) == 1
     assert (watched.is_on, watched.share) == (False, 0.0)
 
 
@@ -46,13 +46,13 @@ def test_share_of_one_switches_it_off() -> None:
 
 def test_does_not_flap_while_the_share_swings_around_its_bound() -> None:
     watched = alarm()
-    told, records, letters = 0, 0, 0
+    changes, records, letters = 0, 0, 0
     for second in range(300):
         # Of a hundred a second, between 6 and 14 dead letters a minute long.
         bad = 14 if second // 60 % 2 == 0 else 6
         records, letters = records + 100 - bad, letters + bad
-        told += watched.read(records, letters)
-    assert (told, watched.is_on) == (1, True)
+        changes += watched.read(records, letters)
+    assert (changes, watched.is_on) == (1, True)
 
 
 def test_goes_off_below_half_of_the_share() -> None:

@@ -153,7 +153,7 @@ def test_kafka_timestamp_is_the_events_time_within_the_window(event_ms: Any, tim
     record = encode(document_at(event_ms), encoder)
 
     assert record.timestamp_ms == timestamp_ms
-    assert counted(metrics, "connector_left_out", what="clamped_times") == clamped
+    assert counted(metrics, "connector_adjusted_values", kind="clamped_times") == clamped
 
 
 def test_time_outside_the_window_stays_in_the_record_and_in_ce_time() -> None:
@@ -171,7 +171,7 @@ def test_time_that_does_not_fit_is_null_and_counted_and_received_at_stands_in() 
 
     assert decoded(record)["sent_at"] is None
     assert header(record, "ce_time") == "2025-11-21T10:30:00.000Z"
-    assert counted(metrics, "connector_left_out", what="unfit_times") == 1
+    assert counted(metrics, "connector_adjusted_values", kind="unfit_times") == 1
 
 
 def test_item_with_a_fault_keeps_it() -> None:

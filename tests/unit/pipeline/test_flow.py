@@ -159,7 +159,7 @@ def test_callback_with_nothing_to_send_is_acknowledged() -> None:
 
     assert answer.status == 200
     assert sink.messages == []
-    assert counted(metrics, "connector_left_out", what="contacts_without_profile") == 1
+    assert counted(metrics, "connector_adjusted_values", kind="contacts_without_profile") == 1
 
 
 def test_what_is_left_out_or_mended_is_counted() -> None:
@@ -171,10 +171,10 @@ def test_what_is_left_out_or_mended_is_counted() -> None:
 
     translator(metrics=metrics).translate(raw(body))
 
-    assert counted(metrics, "connector_left_out", what="lone_surrogates") == 1
-    assert counted(metrics, "connector_left_out", what="contacts_without_profile") == 1
-    assert counted(metrics, "connector_left_out", what="contacts_without_key") == 2
-    assert counted(metrics, "connector_left_out", what="ambiguous_extra_info") == 5
+    assert counted(metrics, "connector_adjusted_values", kind="lone_surrogates") == 1
+    assert counted(metrics, "connector_adjusted_values", kind="contacts_without_profile") == 1
+    assert counted(metrics, "connector_adjusted_values", kind="contacts_without_key") == 2
+    assert counted(metrics, "connector_adjusted_values", kind="ambiguous_extra_info") == 5
 
 
 @pytest.mark.parametrize(("count", "expected"), [(MAX_ITEMS, MAX_ITEMS), (MAX_ITEMS + 1, 1)])
@@ -215,7 +215,7 @@ def test_defect_of_ours_loses_no_callback_and_is_named(monkeypatch: pytest.Monke
     assert decoded(letter)["reason"] == "internal_error"
     assert decoded(letter)["detail"] == "LookupError"
     assert decoded(letter)["body"] == GOOD
-    assert [name for name, _ in said] == ["defect"]
+    assert [name for name, _ in said] == ["internal_error"]
     assert NUMBER not in str(said)
     assert counted(metrics, "connector_dead_letters", reason="internal_error") == 1
 

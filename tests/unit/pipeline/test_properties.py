@@ -149,7 +149,8 @@ def test_whatever_comes_in_goes_out_or_is_counted(parts: Parts) -> None:
     records = translator(metrics=metrics).translate(raw(parts.body()))
 
     left_out = sum(
-        counted(metrics, "connector_left_out", what=what) for what in ("contacts_without_profile", "contacts_without_key")
+        counted(metrics, "connector_adjusted_values", kind=what)
+        for what in ("contacts_without_profile", "contacts_without_key")
     )
     assert len(records) + left_out == parts.count()
     rejections = Counter(decoded(record)["reason"] for record in records if is_dead_letter(record))

@@ -70,7 +70,7 @@ def test_any_changed_byte_is_noticed_and_told(tmp_path: Path) -> None:
         keeper.file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         with capture_logs() as told:
             assert keeper.read() is None, place
-        assert [line["event"] for line in told] == ["schema_ids_not_read"]
+        assert [line["event"] for line in told] == ["schema_id_cache_unreadable"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"{}", b"\0" * 4096, b"\xff\xfe"])
@@ -79,7 +79,7 @@ def test_file_of_something_else_is_told_and_replaced(tmp_path: Path, content: by
     keeper.file.write_bytes(content)
     with capture_logs() as told:
         assert keeper.read() is None
-    assert [(line["event"], line["reason"]) for line in told] == [("schema_ids_not_read", "it is damaged")]
+    assert [(line["event"], line["reason"]) for line in told] == [("schema_id_cache_unreadable", "it is damaged")]
     keeper.write(IDS, WHEN)
     assert keeper.read() == CachedIds(IDS, WHEN)
 
@@ -102,7 +102,7 @@ def test_folder_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path: 
         keeper.write(IDS, WHEN)
         keeper.forget()
         assert keeper.read() is None
-    assert [line["event"] for line in told] == ["schema_ids_not_kept", "schema_ids_not_read"]
+    assert [line["event"] for line in told] == ["schema_id_cache_unwritable", "schema_id_cache_unreadable"]
     assert "Not a directory" in keeper.problem
     in_the_way.unlink()
     keeper.write(IDS, WHEN)

@@ -335,7 +335,7 @@ def test_damaged_file_is_set_aside_and_the_rest_is_taken_over(disk: Disk, harm: 
 
     aside = [path.name for path in disk.folder.glob("damaged-*") if path.name.endswith(NAME)]
     assert len(aside) == 1
-    assert [(line["event"], line["set_aside"], line["callbacks_taken_over"]) for line in told] == [
+    assert [(line["event"], line["quarantined"], line["callbacks_salvaged"]) for line in told] == [
         ("spool_damaged", aside[0], len(waiting))
     ]
     if harm == "no database at all":
@@ -573,7 +573,7 @@ def test_what_kafka_refuses_even_as_a_dead_letter_is_set_aside_and_tried_at_the_
             await until(lambda: not spool.is_waiting)
 
     asyncio.run(run())
-    assert counted(metrics, "connector_spool_set_aside_callbacks") == 3
+    assert counted(metrics, "connector_spool_parked_callbacks") == 3
     assert disk.waiting() == []
     assert [one.body for one in disk.again().waiting() if one] == [numbered(number).body for number in range(3)]
 
@@ -622,7 +622,7 @@ def test_row_that_is_not_what_was_written_is_set_aside_and_blocks_nothing(disk: 
         return sink
 
     assert ids(asyncio.run(run())) == [0, 2]
-    assert counted(metrics, "connector_spool_set_aside_callbacks") == 1
+    assert counted(metrics, "connector_spool_parked_callbacks") == 1
 
 
 def test_what_is_taken_out_twice_is_counted_once(disk: Disk) -> None:
@@ -722,7 +722,7 @@ def test_on_a_full_disk_all_is_delivered_once_and_then_taken_out_at_once(disk: D
     metrics = Metrics()
 
     assert ids(asyncio.run(drained(disk, metrics))) == list(range(500))
-    metrics.tell()
+    metrics.flush()
     assert counted(metrics, "connector_spool_delivered_callbacks") == 500
     assert disk.waiting() == []
 
@@ -802,7 +802,7 @@ def test_what_our_keys_do_not_open_is_set_aside_and_delivered_once_the_key_is_ba
     metrics = Metrics()
 
     assert ids(asyncio.run(drained(disk, metrics))) == [1]
-    assert counted(metrics, "connector_spool_set_aside_callbacks") == 1
+    assert counted(metrics, "connector_spool_parked_callbacks") == 1
     assert "sealed with the key old, which is not among privacy.seal_keys" in capsys.readouterr().err
 
     again = disk.again()
