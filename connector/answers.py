@@ -12,7 +12,7 @@ FOR_META: Final = (
     "this is Meta's own webhook, and this bridge takes Kaleyra's callbacks: point Meta's app at Kaleyra, and the number's "
     "callback URL at Kaleyra at this bridge"
 )
-"""What to do about a callback that comes from Meta directly."""
+"""What to do about a callback that Meta sent directly."""
 
 _LATER: Final = ((b"retry-after", b"5"),)
 _CLOSE: Final = ((b"connection", b"close"),)
@@ -27,7 +27,7 @@ WRONG_PATH: Final = Answer(404, _CLOSE)
 WRONG_METHOD: Final = Answer(405, ((b"allow", b"GET, POST"), *_CLOSE))
 ONLY_POST: Final = Answer(405, ((b"allow", b"POST"), *_CLOSE))
 NOT_FOR_META: Final = Answer(400, ((b"content-type", b"text/plain; charset=utf-8"),), f"{FOR_META}\n".encode())
-"""Meta asks whether this is its webhook; nothing was produced. Only an authentic caller is told what to do."""
+"""Meta asks whether this is its webhook; nothing was produced. Only an authentic caller gets this advice."""
 TOO_LARGE: Final = Answer(413, _CLOSE)
 """The body is over the limit; nothing was produced."""
 COMPRESSED: Final = Answer(415, ((b"accept-encoding", b"identity"), *_CLOSE))

@@ -1,13 +1,13 @@
 """Every error this package raises, grouped by what the caller should do.
 
     ConnectorError
-    ├── ConfigurationInvalid       mend the settings, a schema or messages.toml; exit code 2
+    ├── ConfigurationInvalid       fix the settings, a schema or messages.toml; exit code 2
     ├── OtherSideFailed            Kafka, the registry or a bridge did not do its part; exit code 1
     │   ├── KafkaFailed
     │   │   └── KafkaAway          it does not answer: an outage, that passes
     │   └── RegistryFailed
     │       ├── NotRegistered      the registry answers, and does not know our schemas
-    │       └── RegistryRefused    it has something against one subject or schema, and may take others
+    │       └── RegistryRefused    rejects this subject or schema; others may still work
     ├── NotAvro                    a text that is no Avro schema
     ├── NotDecodable               a callback that becomes one dead letter
     ├── Misfit                     a value of the wire that does not fit its field: a rejection
@@ -81,7 +81,7 @@ class NotDecodable(ConnectorError):
 
 
 class Misfit(ConnectorError):
-    """A value that does not fit its field. `path` is the source path; `fault` says what is wrong, without the value."""
+    """A value that does not fit its field. `path` is the source path; `fault` names the error, without the value."""
 
     reason: Reason = "does_not_fit"
 

@@ -31,7 +31,7 @@ Reason = Literal[
     "refused_by_kafka",
     "internal_error",
 ]
-"""Why something became a dead letter. The same list stands in the `doc` of the dead letter's schema (a test compares)."""
+"""Why something became a dead letter. The `doc` of the dead letter's schema has the same list (a test compares)."""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -211,7 +211,7 @@ Headers = list[tuple[str, bytes]]
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
-    """Where an item stands in its callback: the list, and the position in it."""
+    """The position of an item in its callback: the list, and the index in it."""
 
     source: Source
     position: int
@@ -220,7 +220,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 class KafkaMessage(msgspec.Struct, frozen=True, gc=False):
     """A record ready for Kafka: framed Avro in `value`, UTF-8 in `key`, `timestamp_ms` since 1970.
 
-    An empty `value` is a tombstone, which has none on Kafka: compaction takes away what stands under its key.
+    An empty `value` is a tombstone, null on Kafka: compaction removes the records of its key.
     `place` is that of its item, None for dead letters and raw callbacks. The item itself is not kept: what was decoded of
     hundreds of callbacks that wait for Kafka would push the next ones out of the processor's cache.
     """
@@ -260,7 +260,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(NamedTuple):
-    """The HTTP answer: never a body that tells a stranger anything."""
+    """The HTTP answer: never a body that gives a stranger anything."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...] = ()

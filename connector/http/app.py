@@ -30,7 +30,7 @@ def create_app(
     endpoint = CallbackEndpoint(http, flow, metrics, clock)
     paths = (http.path, f"{http.path}/", f"{http.path}/{{token}}", f"{http.path}/{{token}}/")
     # Starlette's router alone: its application adds two layers that answer errors, and the endpoint lets none out.
-    # A redirect would carry the URL's token. What is nowhere closes the connection, as a stranger's: 401 does it, too.
+    # A redirect would carry the URL's token. 404 closes the connection, as 401 does: a stranger sends it.
     routes = [Route(path, endpoint) for path in paths]
     if issuer:
         routes.append(Route(issuer.path, TokenEndpoint(issuer)))

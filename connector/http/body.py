@@ -45,7 +45,7 @@ class BodyReader(msgspec.Struct):
             return refusal
         message = await self.receive()
         if message["type"] == "http.request" and not message.get("more_body") and len(message["body"]) == self.size_bytes:
-            # Nearly always: the whole body, and as long as was told.
+            # Nearly always: the whole body, as long as declared.
             body = message["body"]
         else:
             body = await self._joined(message)
@@ -54,18 +54,18 @@ class BodyReader(msgspec.Struct):
         return _raw_callback(self.scope["method"], self.scope["query_string"], headers, body, self.clock())
 
     def _refusal(self, headers: Mapping[bytes, bytes]) -> Answer | None:
-        """Return the answer to a body that is refused for what is told of it."""
+        """Return the answer to a body that is refused for its headers."""
         if (coding := headers.get(b"content-encoding")) and coding.strip(b" \t").lower() != b"identity":
             return answers.COMPRESSED
         # Blanks behind a value are no part of it, and the parser leaves them.
-        told = headers.get(b"content-length", b"0").strip(b" \t")
-        length = int(told[:20]) if told.isdigit() else -1
+        declared = headers.get(b"content-length", b"0").strip(b" \t")
+        length = int(declared[:20]) if declared.isdigit() else -1
         if not 0 <= length <= self.limit_bytes:
             return answers.TOO_LARGE
         return None if self._take(length) else answers.NO_ROOM
 
     async def _joined(self, message: Message) -> bytes | Answer:
-        """Return the body that begins with a message and may go on in others."""
+        """Return the body that starts with a message and may continue in others."""
         parts, size_bytes = [], 0
         while True:
             if message["type"] != "http.request":
@@ -81,7 +81,7 @@ class BodyReader(msgspec.Struct):
             message = await self.receive()
 
     def _take(self, size_bytes: int) -> bool:
-        """Take room for so many bytes in all; a body whose length is told takes all of it at once."""
+        """Take room for so many bytes in all; a body with a declared length takes all of it at once."""
         more = size_bytes - self.size_bytes
         if more > 0:
             if more > self.room.bytes_left:

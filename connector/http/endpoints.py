@@ -1,4 +1,4 @@
-"""The ASGI endpoints of the data port: callbacks, tokens, and what is nowhere.
+"""The ASGI endpoints of the data port: callbacks, tokens, and 404.
 
 A request becomes a `Request` and, once it is known to be authentic, a `RawCallback`; `Flow` does the rest. Nothing here
 logs a URL, a header or a body.
@@ -102,12 +102,12 @@ class TokenEndpoint:
 
 
 async def not_found(_scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer 404: what is nowhere closes the connection, as 401 does, since a stranger sends it."""
+    """Answer 404 and close the connection, as 401 does: a stranger sends it."""
     await _send(answers.WRONG_PATH, send)
 
 
 def _refusal_of_request(scope: Scope) -> Answer | None:
-    """Return the answer to what is refused whoever it comes from, and whatever its body is."""
+    """Return the answer to a request that is refused from any caller and with any body."""
     method = scope["method"]
     if method not in _LONGEST_QUERY:
         return answers.WRONG_METHOD

@@ -65,31 +65,31 @@ class TokenIssuer:
         return TOO_OFTEN
 
     def answer(self, request: Request, asked: RawCallback) -> Answer:
-        """Return the answer with a token, or with what is wrong."""
+        """Return the answer with a token, or with the error."""
         answer = self._answer(request, asked.body)
         self._outcomes["issued" if answer.status == 200 else "refused"].inc()
         return answer
 
     def _answer(self, request: Request, body: bytes) -> Answer:
         try:
-            told = _pairs(body)
+            given = _pairs(body)
         except NotDecodable:
             return INVALID_REQUEST
-        if told.get("grant_type", "client_credentials") != "client_credentials":
+        if given.get("grant_type", "client_credentials") != "client_credentials":
             return UNSUPPORTED_GRANT
         shown = [value for name, value in request.headers if name == b"authorization"]
-        pairs = _of_basic(shown) if shown else [(_first(told, _ID_NAMES), _first(told, _SECRET_NAMES))]
+        pairs = _of_basic(shown) if shown else [(_first(given, _ID_NAMES), _first(given, _SECRET_NAMES))]
         for client_id, secret in pairs:
             if way := self._client(client_id, secret, request):
                 token, lifetime_seconds = self._tokens.issue(way.name)
-                given = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime_seconds}
-                return Answer(200, _JSON, msgspec.json.encode(given))
+                issued = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime_seconds}
+                return Answer(200, _JSON, msgspec.json.encode(issued))
         return INVALID_CLIENT
 
     def _client(self, client_id: bytes, secret: bytes, request: Request) -> Way | None:
         found = None
         for known_id, way in self._clients:
-            # Both are compared, whatever the first says: how long it takes tells nothing.
+            # Both are compared, even if the first differs: the time it takes reveals nothing.
             is_right = hmac.compare_digest(client_id, known_id) & hmac.compare_digest(secret, way.secret)
             if is_right and way.is_open_to(request, self._proxies):
                 found = found or way
@@ -97,7 +97,7 @@ class TokenIssuer:
 
 
 def _subscriber(source: Address | None) -> Hashable:
-    """Return what stands for a caller: an IPv4 address, or the network that an IPv6 subscriber has."""
+    """Return what identifies a caller: an IPv4 address, or the /64 network of an IPv6 subscriber."""
     return ipaddress.ip_network((source, 64), strict=False) if isinstance(source, ipaddress.IPv6Address) else source
 
 
@@ -109,8 +109,8 @@ def _pairs(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _first(told: dict[str, Any], names: tuple[str, ...]) -> bytes:
-    values = [told[name] for name in names if isinstance(told.get(name), str)]
+def _first(given: dict[str, Any], names: tuple[str, ...]) -> bytes:
+    values = [given[name] for name in names if isinstance(given.get(name), str)]
     return values[0].encode("utf-8", "replace") if values else b""
 
 

@@ -17,8 +17,8 @@ _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 _NOBODY: Final[Json] = {"value": None, "source": None}
 _DETAIL_CHARACTERS: Final = 1000
 _LONGER_BYTES: Final = 4096
-"""What a body written anew may have beyond the one received (numbers and texts have longer forms): the dead letter of a body
-that was not too large must not be too large either."""
+"""How much longer a rewritten body may be than the one received (numbers and texts have longer forms): the dead letter of a
+body that was not too large must not be too large either."""
 _ID_CHARACTERS: Final = 200
 
 
@@ -47,8 +47,8 @@ class DeadLetters:
         item = item_of_request("dead_letters", raw, body, ce_id, metadata, extra)
         detail = fault.detail[:_DETAIL_CHARACTERS]
         tried = {"attempts": raw.attempts, "replayed_at": raw.replayed_at}
-        told = {"id": ce_id, "reason": fault.reason, "step": fault.step, "detail": detail, **tried}
-        letter = self._encoder.write(item, told, ce_id, raw)
+        about = {"id": ce_id, "reason": fault.reason, "step": fault.step, "detail": detail, **tried}
+        letter = self._encoder.write(item, about, ce_id, raw)
         letter.headers.extend(
             (
                 ("__connect.errors.stage", fault.step.encode()),
@@ -78,7 +78,7 @@ def item_of_request(source: Source, raw: RawCallback, body: bytes, ce_id: str, m
         status=EMPTY,
         contact=EMPTY,
         event=EMPTY,
-        # What is no id is left out: such a record never becomes a dead letter itself, and fits where its body fits.
+        # Anything but an id is left out: such a record never becomes a dead letter itself, and fits where its body fits.
         metadata={"phone_number_id": phone_number_id},
         extra={name: _short(extra.get(name)) for name in ("waba_id", "trace_id")},
         callback=facts,
@@ -113,7 +113,7 @@ def _body_of(callback: Callback, item: Item) -> bytes:
         value[item.source] = [getattr(callback, item.source)[item.index]]
     if item.source != "contacts" and item.contact is not EMPTY:
         value["contacts"] = [item.contact]
-    # What stands beside the envelope is the only status's own id, if it has none; of several, split has taken it out.
+    # Keys beside the envelope can be the id of the only status; with several statuses, split has removed them.
     beside = {name: part for name, part in callback.root.items() if name in item.callback}
     try:
         return _JSON.encode({**beside, "meta_object": {"value": value, "field": field}, "extra_info": item.extra})

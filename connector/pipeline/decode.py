@@ -1,4 +1,4 @@
-"""One HTTP request in, one `Callback` out, whatever dialect it came in, or `NotDecodable` with a reason.
+"""One HTTP request in, in any dialect, one `Callback` out, or `NotDecodable` with a reason.
 
 The body is JSON, or a form that says so; without a body the query is what was sent. `reading` makes keys of it,
 `dialects.recognise` holds the table of shapes.
@@ -37,7 +37,7 @@ def decode(raw: RawCallback, renamed_keys: Mapping[str, str] = EMPTY) -> Callbac
 
 
 def _from_pairs(raw: RawCallback, renamed_keys: Mapping[str, str], refused: NotDecodable) -> Received:
-    """Return the keys of a form, or of a query that came without a body; else what was wrong with the body stands."""
+    """Return the keys of a form, or of a query without a body; otherwise raise the body's own error."""
     if raw.query and not raw.body.strip():
         # The listener has percent-encoded what was no ASCII; other servers read the request line as Latin-1.
         return Received("query", _renamed(read_pairs(raw.query.encode("latin-1", "replace"), "the query"), renamed_keys), 0)

@@ -42,7 +42,7 @@ class Deliverer:
             self._acknowledged[message.topic].count += 1
 
     async def _send_dead_letters(self, raw: RawCallback, outcome: Outcome) -> Outcome:
-        # A dead letter or raw copy has no place: what is refused of these becomes one dead letter of the whole callback.
+        # A dead letter or raw copy has no place: if one is refused, the dead letter is of the whole callback.
         letters = [
             self.translator.dead_letter(raw, failure.message.place, Fault("refused_by_kafka", "produce", failure.error))
             for failure in outcome.refused

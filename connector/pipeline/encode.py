@@ -26,14 +26,14 @@ _AHEAD_MS: Final = 5 * 60 * 1000
 more than an hour ahead (`message.timestamp.after.max.ms`), and with it the whole batch."""
 
 _BESIDE_VALUE_BYTES: Final = 65536
-"""More than key, headers and overhead of a record have: what is smaller by this need not be measured."""
+"""More than key, headers and overhead of a record take: a record smaller by this need not be measured."""
 
 _LONGEST_SOURCE: Final = 64
 _IDENTITY: Final = msgspec.json.Encoder(decimal_format="number")
 
 
 class Encoder:
-    """Encodes items as one record type; counts the times that it mended on the way."""
+    """Encodes items as one record type; counts the times that it repaired."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Encoder:
         )
 
     def tombstone(self, key: str, identity: tuple[Any, ...], at_ms: int, item: Item | None = None) -> KafkaMessage:
-        """Return the record without a value that takes what stands under a key off a compacted topic."""
+        """Return the tombstone of a key: compaction removes the key's records."""
         source = _source(item.metadata if item else EMPTY)
         headers = [
             *self._headers[:2],
@@ -151,7 +151,7 @@ def encoders(
 ) -> dict[str, Encoder]:
     """Return an encoder per record type; `schema_ids` holds the registry's id per record type.
 
-    `more_headers` stand in every record beside those of the event.
+    `more_headers` are added to every record.
     """
     return {
         one.name: Encoder(one, schema_ids[one.name], registry_url, max_message_bytes, metrics, more_headers)
@@ -172,7 +172,7 @@ def _text_of(parts: tuple[Any, ...]) -> bytes:
 
 
 def _flattened(parts: tuple[Any, ...]) -> list[Any]:
-    """Return all values of what is nested too deep to be written, and where objects and lists begin."""
+    """Return all values of a structure that is nested too deep to be written, with a marker for each object and list."""
     flat: list[Any] = []
     pending: list[Any] = [parts]
     while pending:

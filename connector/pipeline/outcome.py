@@ -14,7 +14,7 @@ OPERATORS_FAULTS: Final = frozenset(
         "_UNKNOWN_PARTITION",
     }
 )
-"""Errors of one topic that an operator mends; Kafka itself is there. Kept back, such callbacks would hold up all others."""
+"""Per-topic errors that need an operator; spooling these would block every other callback."""
 
 
 class Failure(NamedTuple):
@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
 
     @property
     def may_pass_later(self) -> bool:
-        """Whether Kafka did not confirm, and for no reason that an operator has to mend."""
+        """Whether Kafka did not confirm, and no operator is needed to fix it."""
         return bool(self.unconfirmed) and all(failure.error not in OPERATORS_FAULTS for failure in self.unconfirmed)
 
     def acknowledged(self, messages: Sequence[KafkaMessage]) -> Sequence[KafkaMessage]:

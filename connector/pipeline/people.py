@@ -13,7 +13,7 @@ from connector.records import EMPTY, Json
 
 
 def text_of(value: Any) -> str | None:
-    """Return an id as text; `None` for no value and for what is no id at all."""
+    """Return an id as text; `None` for no value and for a value that cannot be an id."""
     if value.__class__ is str:
         return value or None
     if value is None:
@@ -33,7 +33,7 @@ def comparable(value: Any) -> str | None:
 
 
 def readable(event: Json) -> Json:
-    """Return what a profile takes of the message that it came with, for whose odd parts the profile is not refused."""
+    """Return what a profile takes from its message, so that odd parts of the message do not sink the profile."""
     identity = event.get("identity")
     hashed = identity.get("hash") if identity.__class__ is dict else None
     return {**event, "id": text_of(event.get("id")), "identity": {"hash": text_of(hashed)}}
@@ -74,7 +74,7 @@ class People:
         return index
 
     def body_digest(self) -> str:
-        """Return a digest of the whole body, made once: what tells contacts apart that belong to no event."""
+        """Return a digest of the whole body, made once: it identifies contacts that belong to no event."""
         if self._body_digest is None:
             self._body_digest = hashlib.sha256(self._body).hexdigest()
         return self._body_digest

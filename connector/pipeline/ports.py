@@ -37,7 +37,7 @@ class Spool(Protocol):
 
 
 class NoSpool:
-    """What stands in for the spool while none is set: it has room for nothing."""
+    """The spool of an instance without one: it stores nothing."""
 
     is_waiting = False
 

@@ -1,8 +1,8 @@
 """Bytes in, decoded JSON or the pairs of a form out, or `NotDecodable` with a reason.
 
-msgspec reads what is clean JSON. What it refuses may still be a real callback (a name cut in the middle of an emoji), so
+msgspec reads clean JSON. What it refuses may still be a real callback (a name cut in the middle of an emoji), so
 it is read a second time, tolerantly: a byte order mark is passed over, lone surrogates become U+FFFD and are counted,
-numbers of any length are kept. What is no JSON even so is refused; nothing is guessed.
+numbers of any length are kept. What is still not JSON is refused; nothing is guessed.
 """
 
 import json
@@ -43,7 +43,7 @@ def read_pairs(text: bytes, what: str) -> Json:
     """Return the pairs of a query string or a form as an object of texts; of two equal keys the last wins, as in JSON.
 
     Raises:
-        NotDecodable: when what is percent-encoded is not UTF-8, or there are too many pairs.
+        NotDecodable: when a percent-encoded part is not UTF-8, or there are too many pairs.
     """
     pairs = [pair.partition(b"=") for pair in text.split(b"&") if pair]
     if len(pairs) > _MOST_PAIRS:

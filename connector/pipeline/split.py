@@ -1,6 +1,6 @@
 """A `Callback` in, one `Item` per message, status, contact and event out, each with its key and its view of the callback.
 
-People are matched by id, never by position: nobody gets somebody else's name or key. Nothing is converted here.
+People are matched by id, so that no one gets the name or key of another person. Nothing is converted here.
 The rules are those of the contract's keys and identities; see README, "Keys".
 """
 
@@ -26,7 +26,7 @@ _OF_ONE_ITEM: Final = (
     "enable_url_tracking_body",
     "enable_url_tracking_button",
 )
-"""Keys of `extra_info` that belong to one message or status: with several, nobody knows to which."""
+"""Keys of `extra_info` that belong to one message or status: with several, it is unknown to which."""
 
 _OF_ONE_STATUS: Final = ("status", "message_id")
 """Root keys that belong to one status, likewise."""
@@ -66,7 +66,7 @@ def split(callback: Callback, raw: RawCallback) -> Split:
     for index, other in enumerate(callback.others, len(callback.messages)):
         items.append(_other(index, other.message, context))
     if callback.statuses:
-        # What stands beside the only status, where its record looks too.
+        # The keys beside the only status, which its record uses too.
         beside = {"id": extra.get("message_id") or facts.get("message_id"), "status": facts.get("status")}
         for index, status in enumerate(callback.statuses):
             items.append(_status(index, status, context, beside))
@@ -238,7 +238,7 @@ def _contact(index: int, contact: Json, context: _CallbackContext) -> Item | Non
 
 
 def _event(index: int, callback: Callback, raw: RawCallback, context: _CallbackContext) -> Item:
-    """Return the item of an account event: nobody's, so it is told apart by the request that brought it."""
+    """Return the item of an account event. No person identifies it, so the request that brought it does."""
     event, metadata = callback.events[index].content, callback.metadata
     key = first_key(
         (

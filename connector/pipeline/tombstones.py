@@ -1,6 +1,6 @@
 """The items of a callback in, tombstones out for the profiles of people who have another number now.
 
-The old number may become somebody else's: what is known of it must not stay. In `contacts` a tombstone takes it away.
+The old number may get another owner, so its profile must not stay: in `contacts` a tombstone removes it.
 """
 
 from collections.abc import Iterable

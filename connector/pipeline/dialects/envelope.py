@@ -24,7 +24,7 @@ def read_envelope(root: Json, envelope: Json, surrogates: int) -> Callback:
         NotDecodable: when one of its parts is of another kind, or there is nothing in it.
     """
     value, field = envelope["value"], envelope.get("field")
-    # Nearly all are of this field. Only what is not, errors of the account, and keys not known there need a closer look.
+    # Nearly all callbacks are of this field. Other fields, errors of the account, and unknown keys need a closer look.
     is_usual = field == "messages" and not value.get("errors") and KNOWN.issuperset(value)
     other = NO_OTHER_FIELD if is_usual else read_other_field(value, field)
     extra = root.get(EXTRA)
@@ -40,7 +40,7 @@ def read_envelope(root: Json, envelope: Json, surrogates: int) -> Callback:
 
 
 def _joined(value: Json, beside: Json) -> tuple[Json, Json]:
-    """Return a value with the messages, statuses and contacts that stand beside its envelope, and what is left there."""
+    """Return a value joined with the messages, statuses and contacts beside its envelope, and the other keys there."""
     lists = {name: beside[name] for name in _LISTS if beside.get(name).__class__ in (list, dict)}
     try:
         joined = {name: _list(value, name) + _list(lists, name) for name in lists}
@@ -65,7 +65,7 @@ def _out_of_quotes(extra: str) -> tuple[Any, int]:
     text = extra.strip()
     if not text or (text[0] == "<" and text[-1] == ">"):
         return None, 0
-    # What is no JSON stays text, which is refused as every extra_info that is no object.
+    # Text that is not JSON stays text, and is refused like every extra_info that is not an object.
     return read_json(text.encode("utf-8", "surrogatepass"), EXTRA) if text[0] in "{[" else (extra, 0)
 
 
@@ -86,8 +86,8 @@ def _callback(value: Json, extra: Any, root: Json, other: OtherField, surrogates
     except Misfit as misfit:
         raise NotDecodable("unknown_shape", str(misfit)) from None
     if not (callback.messages or callback.statuses or callback.contacts or callback.others or callback.events):
-        told = "there are no messages, statuses or contacts"
-        raise NotDecodable("nothing_in_it", told, callback.metadata, callback.extra)
+        detail = "there are no messages, statuses or contacts"
+        raise NotDecodable("nothing_in_it", detail, callback.metadata, callback.extra)
     return callback
 
 

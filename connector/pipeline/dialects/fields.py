@@ -29,13 +29,13 @@ _BUSINESS: Final = ("phone_number_id", "display_phone_number")
 
 _NUMBERS: Final = ("wa_id", "from", "recipient_id", "to", "input", "sender", "recipient", "participant")
 _NUMBERS_OF_ECHOES: Final = ("wa_id", "to", "recipient_id", "from", "input", "sender", "recipient", "participant")
-"""The business writes, and whoever else wrote is not whom it is about."""
+"""In an echo the business writes, so the recipient comes first."""
 _USER_IDS: Final = ("user_id", "from_user_id", "recipient_user_id", "to_user_id")
-_SOMEBODY: Final = ("contact", "sender", "recipient", "user", "customer", "person", "participant")
-"""Objects that stand for the person of the object around them; only there a `phone_number` is a person's."""
+_PERSON_KEYS: Final = ("contact", "sender", "recipient", "user", "customer", "person", "participant")
+"""Objects that name the person of the object around them; only in these does `phone_number` name a person."""
 _PEOPLE: Final = frozenset({"wa_ids", "user_ids", "participants", "users", "members", "recipients", "customers"})
 """Lists of such objects, or of plain numbers and user ids."""
-_OF_SOMEBODY: Final = ("phone_number", "phone")
+_OF_PERSON_KEYS: Final = ("phone_number", "phone")
 _TIMES: Final = frozenset({"period", "time_range", "date_range"})
 """`from` and `to` are times in these."""
 
@@ -51,7 +51,7 @@ _MOST_PEOPLE: Final = 10_000
 """More than a callback may have items."""
 _MOST_FACTS: Final = 32
 _LONGEST_FACT: Final = 256
-"""What is told with each of many people must be small."""
+"""Facts are repeated with each of many people, so they must be small."""
 
 
 class OtherField(NamedTuple):
@@ -106,7 +106,7 @@ def _of_field(kind: str, value: Json) -> OtherField:
 
 
 def _business(value: Json) -> Json:
-    """Return the business's own number as far as it is told; a hand-over tells it as the recipient."""
+    """Return the business's own number as far as it is given; a hand-over gives it as the recipient."""
     places = (value.get("recipient"), value, value.get("metadata"))
     return {name: place[name] for place in places if place.__class__ is dict for name in _BUSINESS if name in place}
 
@@ -139,9 +139,9 @@ class _Search:
     `found` holds each; `is_cut_off` says that something was nested too deep.
     """
 
-    def __init__(self, numbers: tuple[str, ...], nobody: set[str | None]) -> None:
+    def __init__(self, numbers: tuple[str, ...], own_numbers: set[str | None]) -> None:
         self._numbers = numbers
-        self._nobody = nobody
+        self._own_numbers = own_numbers
         self.found: list[_Found] = []
         self.is_cut_off = False
 
@@ -204,10 +204,10 @@ class _Search:
         return {**facts, **kept} if kept else None
 
     def _person(self, part: Json, name: str) -> _Person | None:
-        person = self._named(part, (*self._numbers, *_OF_SOMEBODY) if name in _PEOPLE else self._numbers)
-        for somebody in _SOMEBODY:
-            if person is None and part.get(somebody).__class__ is dict:
-                person = self._named(part[somebody], (*self._numbers, *_OF_SOMEBODY))
+        person = self._named(part, (*self._numbers, *_OF_PERSON_KEYS) if name in _PEOPLE else self._numbers)
+        for key in _PERSON_KEYS:
+            if person is None and part.get(key).__class__ is dict:
+                person = self._named(part[key], (*self._numbers, *_OF_PERSON_KEYS))
         if person is None and part.get("messages") == [] and (number := self._number(part.get("id"))):
             person = _Person(number, None)
         return person
@@ -219,11 +219,11 @@ class _Search:
 
     def _number(self, value: Any) -> str | None:
         digits = _digits(value)
-        return None if digits is None or digits in self._nobody else text_of(value)
+        return None if digits is None or digits in self._own_numbers else text_of(value)
 
 
 def _digits(value: Any) -> str | None:
-    """Return the digits of what looks like a number of somebody's, however it is printed; None for what does not."""
+    """Return the digits of what looks like a person's number, however it is printed; None otherwise."""
     if value.__class__ is int:
         return str(value) if _SMALLEST_NUMBER <= value < 10**20 else None
     if value.__class__ is not str or _DATE.match(value):

@@ -1,7 +1,7 @@
 """The flat shapes of Kaleyra's callback profiles: an object of texts in, a `Callback` out.
 
 A profile's body is a template that the customer writes: keys may be missing or renamed, values are texts, and a placeholder
-that was not filled (`<body>`) is no value. It comes as JSON, as a form, or as the query of a GET.
+that was not filled (`<body>`) is no value. The keys arrive as JSON, as a form, or as the query of a GET.
 https://developers.kaleyra.io/docs/callback-profiles-in-accountssettings
 """
 
@@ -20,7 +20,7 @@ _WRITTEN_BY_PEOPLE: Final = frozenset({"body", "name", "message", "reason", "err
 """Here a person may write `<3>`: only a placeholder that Kaleyra documents is taken for one."""
 _NUMBERS: Final = frozenset({"from", "mobile", "wanumber", "phone_number", "display_phone_number"})
 _OF_DELIVERY: Final = frozenset({"name", "trace_id", "callback_profile_id", "company_id"})
-"""What may differ when the same message comes again; all else makes a message itself, for one without an id."""
+"""Keys that may differ in a second delivery; all others identify a message without an id."""
 OF_A_PERSON: Final = ("from", "mobile", "phone_number", "body", "name", "media_url", "location", "contacts")
 """No notice of the account has these."""
 _NOT_FAILED_CODE: Final = "0"
@@ -62,7 +62,7 @@ def read_message(keys: Json, surrogates: int) -> Callback:
 def _content(kind: str, said: Json) -> Json:
     """Take what a message says and return it where a message of its type has it.
 
-    Only for the types that v1 documents. Of any other nothing is invented: what was said stands beside its type, as it came.
+    Only for the types that v1 documents. For any other type nothing is invented: its keys are kept as received.
     """
     content: Json = {name: _json_or_text(said.pop(name)) for name in ("location", "contacts") if name in said}
     body, mime_type = said.pop("body", None), said.pop("mime_type", None)

@@ -138,7 +138,7 @@ DIALECTS: Final = (
     ),
     # It has no key, and its dead letter says so.
     Dialect(
-        "v1 message of nobody",
+        "v1 message without a person",
         _is_message_of_nobody,
         lambda got: profiles.read_message(got.keys, got.replaced_surrogates),
     ),

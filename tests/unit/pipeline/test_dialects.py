@@ -51,7 +51,7 @@ ROWS: list[tuple[str, list[RawCallback]]] = [
     ("v1 status", [carry(v1_status()) for carry in FLAT]),
     ("quality notice", [by_query(quality_notice()), raw(body_of(quality_notice()))]),
     ("template status", [carry(template_status()) for carry in FLAT]),
-    ("v1 message of nobody", [carry(v1_message(**{"from": "", "mobile": ""})) for carry in FLAT]),
+    ("v1 message without a person", [carry(v1_message(**{"from": "", "mobile": ""})) for carry in FLAT]),
     ("on-premises, contacts alone or nothing", [raw(body_of({"contacts": [contact()]}))]),
 ]
 
