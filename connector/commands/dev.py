@@ -13,13 +13,17 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import httpx2
+import typer
 import uvloop
 
 from connector import logs
-from connector.commands import show, tail
-from connector.commands.send import send
+from connector.commands import show
+from connector.commands.options import AsJson, Config
+from connector.commands.send import post_callback
+from connector.commands.tail import print_record
 from connector.dev.embedded.broker import EmbeddedBroker
 from connector.dev.embedded.registry import create_registry
 from connector.dev.invented.callbacks import TYPES, callback
@@ -38,10 +42,20 @@ _HOST = "127.0.0.1"
 _QUIET_SECONDS = 0.5
 _SAMPLE = "tests/samples/document/full.json"
 
+app = typer.Typer()
 
-def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
-    """Run the embedded stack until Ctrl-C or SIGTERM."""
-    given = load_settings_for_tools(file)
+
+@app.command()
+def dev(
+    *,
+    config: Config = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the callback URL. 0 picks a free port.")] = 8080,
+    ready_file: Annotated[Path | None, typer.Option(help="Write the addresses to this file, as JSON, when ready.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Send one invented callback of every type.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run an embedded broker, registry and bridge, and show each record as it arrives."""
+    given = load_settings_for_tools(config)
     if ready_file and not ready_file.parent.is_dir():
         raise ConfigurationInvalid([f"{ready_file}: there is no such folder; give --ready-file one that exists"])
     listening = bind(_HOST, port, "--port")
@@ -141,14 +155,14 @@ class _Stack:
         await asyncio.to_thread(reader.assign, topics, from_beginning=True)
         while not stopping.is_set():
             for record in await asyncio.to_thread(list, reader.records(0.1)):
-                tail.print_record(record, as_json=as_json)
+                print_record(record, as_json=as_json)
                 self._last_shown = asyncio.get_running_loop().time()
         await asyncio.to_thread(reader.close)
 
     async def _send_one_of_each(self) -> None:
         async with httpx2.AsyncClient(trust_env=False) as client:
             for number, kind in enumerate(TYPES):
-                await send(client, self._addresses["callback_url"], callback(kind, number))
+                await post_callback(client, self._addresses["callback_url"], callback(kind, number))
 
     async def _wait_until_quiet(self, stopping: asyncio.Event) -> None:
         """Wait until no record was shown for a moment: what is printed then stays in sight."""
