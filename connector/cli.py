@@ -26,7 +26,8 @@ def _version(*, version: Annotated[bool, typer.Option("--version", help="Print t
 
 def main() -> None:
     """Run a command."""
-    exit_codes.run(app)
+    # Named here: completion asks by this name, and `python -m connector` would be another.
+    exit_codes.run(lambda: app(prog_name="connector"))
 
 
 if __name__ == "__main__":

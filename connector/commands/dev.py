@@ -58,8 +58,14 @@ def dev(
     given = load_settings_for_tools(config)
     if ready_file and not ready_file.parent.is_dir():
         raise ConfigurationInvalid([f"{ready_file}: there is no such folder; give --ready-file one that exists"])
-    listening = bind(_HOST, port, "--port")
-    registry_socket, management_socket = bind(_HOST, 0), bind(_HOST, 0)
+    with bind(_HOST, port, "--port") as listening, bind(_HOST, 0) as for_registry, bind(_HOST, 0) as for_management:
+        stack = _prepared(given, listening, for_registry, for_management)
+        uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))
+
+
+def _prepared(
+    given: Settings, listening: socket.socket, registry_socket: socket.socket, management_socket: socket.socket
+) -> "_Stack":
     broker = EmbeddedBroker()
     registry_url = f"http://{_HOST}:{registry_socket.getsockname()[1]}"
     loaded = _with_embedded(given, broker.bootstrap_servers, registry_url)
@@ -67,8 +73,7 @@ def dev(
     if problems:
         raise ConfigurationInvalid([in_its_table(loaded, problem) for problem in problems])
     logs.configure(Logs(level="warning", format=loaded.logs.format))
-    stack = _Stack(loaded, broker, listening, registry_socket, management_socket)
-    uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))
+    return _Stack(loaded, broker, listening, registry_socket, management_socket)
 
 
 def _with_embedded(loaded: Settings, bootstrap_servers: str, registry_url: str) -> Settings:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.support import servers
 from tests.support.callbacks import body_of, contact, envelope, message
-from tests.support.servers import Addresses, Done, ReadRecord, TopicsReader, post
+from tests.support.commands import Done
+from tests.support.servers import Addresses, ReadRecord, TopicsReader, post
 
 OWN_KEYS = {"sender": "from", "words": "body"}
 
