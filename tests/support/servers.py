@@ -320,6 +320,8 @@ def prepare(environment: Mapping[str, str]) -> None:
     """Make topics and register schemas, as a deployment does."""
     run(environment, "topics", "create")
     run(environment, "schemas", "register")
+    # Kafka acknowledges a new topic a moment before its brokers show it.
+    eventually(lambda: all(one["found"] for one in json.loads(run(environment, "topics", "list", "--json"))), 20)
 
 
 @contextmanager
