@@ -213,7 +213,7 @@ def test_tokens_spool_replay_and_doctor_write_nothing_of_it(tmp_path: Path) -> N
         written: list[str] = []
 
         def command(*arguments: str) -> int:
-            done = servers.done(environment, *arguments)
+            done = servers.done_as_process(environment, *arguments)
             written.append(done.stdout + done.stderr)
             return done.exit_code
 
@@ -555,7 +555,7 @@ def test_commands_of_privacy_show_nothing_of_a_person(tmp_path: Path) -> None:
         (["privacy", "--all"], 0),
         (["doctor"], 1),
     ):
-        done = servers.done(environment, *arguments)
+        done = servers.done_as_process(environment, *arguments)
         assert done.exit_code == code, (arguments, done)
         shown_there = done.stdout + done.stderr
         assert not marks_in(shown_there)

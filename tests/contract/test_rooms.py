@@ -56,7 +56,7 @@ ROOMS = {
         "schemas seals settings topics",
         "typer",
     ),
-    "cli": Room("catalogue commands errors instance logs privacy records registry replay seals settings dev", "typer"),
+    "cli": Room("commands", "typer"),
     "__main__": Room("cli"),
 }
 """Every room, lowest first. A room is a folder or a single module of the package."""
@@ -98,7 +98,6 @@ INPUT_AND_OUTPUT = frozenset(
 """What a pure room has no use for."""
 
 LONG_FOR_A_REASON = {
-    "cli.py": "a function for each command, which only hands its options on",
     "settings/tables.py": "every setting with its rule stands in one place, as in config/connector.toml",
 }
 NAMES_THAT_SAY_NOTHING = ("util", "helper", "manager", "common", "misc", "handler", "service")

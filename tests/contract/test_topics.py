@@ -18,7 +18,7 @@ from tests.stack.java import find_java
 from tests.stack.kafka import KafkaBroker
 from tests.stack.versions import KAFKA_JAVA
 from tests.support import servers
-from tests.support.servers import Done, Environment
+from tests.support.commands import Done
 
 WRONG: Final = {
     "dead-letters": {
@@ -39,7 +39,7 @@ class Topics:
     """The topics of a bridge on a broker: the command, and an administrator beside it."""
 
     def __init__(self, kafka: KafkaBroker) -> None:
-        self.environment: Environment = servers.environment(kafka.bootstrap_servers, "http://127.0.0.1:1")
+        self.environment: servers.Environment = servers.environment(kafka.bootstrap_servers, "http://127.0.0.1:1")
         self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
         self._prefix = self.environment["CONNECTOR_TOPICS__PREFIX"]
 
@@ -72,6 +72,7 @@ class Topics:
         resource = ConfigResource(ConfigResource.Type.TOPIC, self.topic(name), incremental_configs=entries)
         for done in self._admin.incremental_alter_configs([resource]).values():
             done.result(timeout=10)
+        servers.eventually(lambda: config.items() <= self.config(name).items())
 
     def config(self, name: str) -> dict[str, str]:
         """Return the settings of a topic."""
@@ -87,6 +88,10 @@ class Topics:
         """Delete a topic."""
         self._admin.delete_topics([self.topic(name)])[self.topic(name)].result(timeout=10)
         servers.eventually(lambda: self.topic(name) not in self._admin.list_topics(timeout=10).topics)
+
+    def wait_until_well(self) -> None:
+        """Wait until `check` finds nothing wrong: Kafka acknowledges a change a moment before it shows it."""
+        servers.eventually(lambda: {one["state"] for one in self.check().values()} == {"ok"}, 30, self.rules)
 
     def raise_partitions(self, name: str, count: int) -> None:
         """Give a topic more partitions."""
@@ -112,6 +117,7 @@ def empty(kafka: KafkaBroker) -> Topics:
 @pytest.fixture
 def made(empty: Topics) -> Topics:
     assert empty.connector("create").exit_code == 0
+    empty.wait_until_well()
     return empty
 
 
@@ -122,7 +128,7 @@ def test_topics_are_missing_then_made_then_left_alone(empty: Topics) -> None:
     assert {one["state"] for one in empty.connector("create", "--dry-run", "--json").json()} == {"would be made"}
     assert {one["state"] for one in empty.check().values()} == {"missing"}
     assert {one["state"] for one in empty.connector("create", "--json").json()} == {"made"}
-    assert {one["state"] for one in empty.check().values()} == {"ok"}
+    empty.wait_until_well()
     assert {one["state"] for one in empty.connector("create", "--json").json()} == {"unchanged"}
     assert empty.connector("check").exit_code == 0
 
@@ -163,6 +169,7 @@ def test_every_deviation_is_found_and_altered_only_when_asked(made: Topics) -> N
     for name, config in WRONG.items():
         assert altered[made.topic(name)]["state"] == "altered"
         assert set(altered[made.topic(name)]["config"]) == set(config)
+    made.wait_until_well()
     assert made.rules() == {}
     assert made.config("dead-letters")["segment.bytes"] == "1048576", "what an operator has set stays"
     assert {one["state"] for one in made.connector("create", "--alter", "--json").json()} == {"unchanged"}
@@ -199,6 +206,7 @@ def test_new_topic_has_as_many_partitions_as_those_that_it_is_joined_with(made: 
     for name in ("orders", "dead-letters"):
         made.delete(name)
     steps = {one["topic"]: one for one in made.connector("create", "--json", TOPICS__PARTITIONS="2").json()}
+    made.wait_until_well()
     assert steps[made.topic("orders")]["partitions"] == made.partitions("orders") == 6
     assert steps[made.topic("dead-letters")]["partitions"] == made.partitions("dead-letters") == 2
     assert made.rules() == {}
@@ -212,6 +220,7 @@ def test_more_copies_than_brokers_are_told_for_each_topic(empty: Topics) -> None
     assert len(problems) == len(done.json())
     assert "only 1 broker(s)" in problems[0]
     assert empty.connector("create").exit_code == 0
+    empty.wait_until_well()
     told = empty.connector("check", "--json", TOPICS__REPLICATION_FACTOR="3")
     assert told.exit_code == 0
     assert {deviation["rule"] for one in told.json() for deviation in one["deviations"]} == {"replication_factor"}

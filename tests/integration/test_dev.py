@@ -19,6 +19,7 @@ import pytest
 
 from connector.dev.invented.callbacks import TYPES
 from tests.support.callbacks import catalogue, envelope, message
+from tests.support.commands import Done, run_here
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 30
@@ -113,18 +114,8 @@ class Dev(Command):
             "CONNECTOR_REGISTRY__URL": self.addresses["registry_url"],
         }
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        done = subprocess.run(
-            [sys.executable, "-m", "connector", *arguments],
-            cwd=ROOT,
-            env=environment(self.settings()),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert "Traceback" not in done.stdout + done.stderr
-        return done
+    def run(self, *arguments: str) -> Done:
+        return run_here(self.settings(), *arguments)
 
     def records(self) -> list[dict[str, Any]]:
         return [document for document in self.documents() if "topic" in document]
@@ -200,10 +191,10 @@ def test_bridge_says_that_it_is_ready(dev: Dev) -> None:
 
 def test_send_sends_every_type(dev: Dev) -> None:
     done = dev.run("send", "--all", "--url", dev.addresses["callback_url"], "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["sent"], told["answers"]) == (len(TYPES), {"200": len(TYPES)})
-    assert dev.run("send", "text", "--count", "20", "--rate", "100", "--url", dev.addresses["callback_url"]).returncode == 0
+    assert dev.run("send", "text", "--count", "20", "--rate", "100", "--url", dev.addresses["callback_url"]).exit_code == 0
 
 
 def test_send_mixes_in_what_goes_wrong_and_the_seed_says_what(dev: Dev) -> None:
@@ -223,7 +214,7 @@ def sent_of_seed(dev: Dev, seed: int) -> list[dict[str, Any]]:
 
 def test_tail_reads_so_many_records_and_ends(dev: Dev) -> None:
     done = dev.run("tail", "--from-beginning", "--count", "3", "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 3
     done = dev.run("tail", "orders", "--from-beginning", "--count", "1", "--json")
     (record,) = [json.loads(line) for line in done.stdout.splitlines()]
@@ -245,7 +236,7 @@ def test_tail_ends_by_ctrl_c(dev: Dev, tmp_path: Path) -> None:
 
 def test_schemas_are_registered(dev: Dev) -> None:
     done = dev.run("schemas", "list", "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {row["record_type"] for row in rows} == {record_type.name for record_type in catalogue()}
     assert {row["state"] for row in rows} == {"registered"}
@@ -255,14 +246,14 @@ def test_schemas_are_registered(dev: Dev) -> None:
 
 def test_topics_are_there(dev: Dev) -> None:
     done = dev.run("topics", "create", "--dry-run", "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert {row["state"] for row in json.loads(done.stdout)} == {"unchanged"}
 
 
 def test_doctor_finds_no_error(dev: Dev) -> None:
     done = dev.run("doctor", "--json")
     # Nothing says who may call: that is for `serve`. What the embedded broker does not tell is not called well.
-    assert done.returncode == 2, done.stderr
+    assert done.exit_code == 2, done.stderr
     findings = json.loads(done.stdout)
     assert {finding["what"] for finding in findings if finding["state"] == "error"} == {"configuration"}
     assert {"rights", "topics", "clock"} <= {finding["what"] for finding in findings if finding["state"] == "unknown"}
