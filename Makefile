@@ -29,9 +29,16 @@ PORT = 8080
 run: $(INSTALLED) ## broker, registry and bridge in one process; Ctrl-C ends it; on another port: make run PORT=18080
 	$(BIN)/connector dev --demo --port $(PORT)
 
+# A module's tests share servers, so a module stays in one process; the slow ones come first.
+IN_PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
-test: $(INSTALLED) ## all tests; those on the real Kafka and registry need Maven (make stack)
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## what to run before a commit: unit, contract, docs and integration tests; needs Python alone
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not (real or slow)"
+
+.PHONY: test-real
+test-real: $(INSTALLED) ## all other tests: real Kafka and registry, other runtimes, faults, pressure; needs Maven and npm
+	$(BIN)/python -m pytest -m "real or slow"
 
 FUZZ_SECONDS ?= 60
 
@@ -59,7 +66,7 @@ docs: $(INSTALLED) ## docs/topics.md anew, from the schemas
 	$(BIN)/connector schemas docs > docs/topics.md
 
 .PHONY: cover
-cover: $(INSTALLED) ## all tests, with branch coverage
+cover: $(INSTALLED) ## all tests of both runs, with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 .PHONY: stack
