@@ -19,6 +19,7 @@ import pytest
 
 from connector.dev.invented.callbacks import TYPES
 from tests.support.callbacks import catalogue, envelope, message
+from tests.support.commands import Done, run_here
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 30
@@ -113,16 +114,9 @@ class Dev(Command):
             "CONNECTOR_REGISTRY__URL": self.addresses["registry_url"],
         }
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        done = subprocess.run(
-            [sys.executable, "-m", "connector", *arguments],
-            cwd=ROOT,
-            env=environment(self.settings()),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def run(self, *arguments: str) -> Done:
+        """Run another command against this one, in this process."""
+        done = run_here(self.settings(), *arguments)
         assert "Traceback" not in done.stdout + done.stderr
         return done
 
@@ -176,20 +170,20 @@ def test_demo_shows_a_record_of_every_type(dev: Dev) -> None:
         assert record["headers"]["ce_id"]
 
 
-def test_posted_callback_is_answered_200_without_a_body_and_shown(dev: Dev) -> None:
+def test_posted_callback_is_answered_200_and_shown(dev: Dev) -> None:
     body = envelope([message(id="wamid.POSTED")])
     with request(dev.addresses["callback_url"], body) as answer:
         assert (answer.status, answer.read()) == (200, b"")
     until(lambda: any(record["value"].get("message_id") == "wamid.POSTED" for record in dev.records()))
 
 
-def test_what_is_no_callback_is_shown_as_a_dead_letter(dev: Dev) -> None:
+def test_unreadable_body_is_shown_as_a_dead_letter(dev: Dev) -> None:
     with request(dev.addresses["callback_url"], b"not a callback") as answer:
         assert answer.status == 200
     until(lambda: any(record["value"].get("reason") == "unknown_shape" for record in dev.records()))
 
 
-def test_bridge_says_that_it_is_ready(dev: Dev) -> None:
+def test_bridge_reports_that_it_is_ready(dev: Dev) -> None:
     with request(f"{dev.addresses['management_url']}/readyz") as answer:
         assert (answer.status, json.load(answer)["ready"]) == (200, True)
     with request(f"{dev.addresses['management_url']}/healthz") as answer:
@@ -200,13 +194,13 @@ def test_bridge_says_that_it_is_ready(dev: Dev) -> None:
 
 def test_send_sends_every_type(dev: Dev) -> None:
     done = dev.run("send", "--all", "--url", dev.addresses["callback_url"], "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["sent"], told["answers"]) == (len(TYPES), {"200": len(TYPES)})
-    assert dev.run("send", "text", "--count", "20", "--rate", "100", "--url", dev.addresses["callback_url"]).returncode == 0
+    assert dev.run("send", "text", "--count", "20", "--rate", "100", "--url", dev.addresses["callback_url"]).exit_code == 0
 
 
-def test_send_mixes_in_what_goes_wrong_and_the_seed_says_what(dev: Dev) -> None:
+def test_send_mixes_in_bad_callbacks_by_its_seed(dev: Dev) -> None:
     mixed = ["--malformed", "--duplicates", "--shuffle", "--seed", "1900"]
     done = dev.run("send", "text", "--count", "50", *mixed, "--url", dev.addresses["callback_url"], "--json")
     assert json.loads(done.stdout) == {"sent": 72, "seed": 1900, "answers": {"200": 72}}
@@ -221,9 +215,9 @@ def sent_of_seed(dev: Dev, seed: int) -> list[dict[str, Any]]:
     return [record for record in dev.records() if str(record["value"].get("message_id")).startswith(start)]
 
 
-def test_tail_reads_so_many_records_and_ends(dev: Dev) -> None:
+def test_tail_ends_after_count_records(dev: Dev) -> None:
     done = dev.run("tail", "--from-beginning", "--count", "3", "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 3
     done = dev.run("tail", "orders", "--from-beginning", "--count", "1", "--json")
     (record,) = [json.loads(line) for line in done.stdout.splitlines()]
@@ -245,7 +239,7 @@ def test_tail_ends_by_ctrl_c(dev: Dev, tmp_path: Path) -> None:
 
 def test_schemas_are_registered(dev: Dev) -> None:
     done = dev.run("schemas", "list", "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {row["record_type"] for row in rows} == {record_type.name for record_type in catalogue()}
     assert {row["state"] for row in rows} == {"registered"}
@@ -253,23 +247,23 @@ def test_schemas_are_registered(dev: Dev) -> None:
     assert "kaleyra.whatsapp.orders-value" in dev.run("schemas", "list").stdout
 
 
-def test_topics_are_there(dev: Dev) -> None:
+def test_topics_are_created(dev: Dev) -> None:
     done = dev.run("topics", "create", "--dry-run", "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert {row["state"] for row in json.loads(done.stdout)} == {"unchanged"}
 
 
 def test_doctor_finds_no_error(dev: Dev) -> None:
     done = dev.run("doctor", "--json")
     # Nothing says who may call: that is for `serve`. What the embedded broker does not tell is not called well.
-    assert done.returncode == 2, done.stderr
+    assert done.exit_code == 2, done.stderr
     findings = json.loads(done.stdout)
     assert {finding["what"] for finding in findings if finding["state"] == "error"} == {"configuration"}
     assert {"rights", "topics", "clock"} <= {finding["what"] for finding in findings if finding["state"] == "unknown"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
+def test_signal_stops_dev(number: signal.Signals, tmp_path: Path) -> None:
     dev = Dev(tmp_path)
     try:
         # For people: the addresses in a table, and what to type next.
@@ -285,7 +279,7 @@ def test_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
         dev.end()
 
 
-def test_addresses_stand_below_the_demo_and_what_they_say_to_type_works(tmp_path: Path) -> None:
+def test_addresses_are_printed_below_the_demo_and_can_be_pasted(tmp_path: Path) -> None:
     dev = Dev(tmp_path, "--demo")
     try:
         until(lambda: dev.stdout.count("tail orders") == 2, 60)
@@ -302,7 +296,7 @@ def test_addresses_stand_below_the_demo_and_what_they_say_to_type_works(tmp_path
         dev.end()
 
 
-def test_port_in_use_is_told_in_a_line(tmp_path: Path) -> None:
+def test_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         dev = Command(tmp_path, "dev", "--port", str(port), "--ready-file", str(tmp_path / "ready.json"))
