@@ -13,13 +13,17 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import httpx2
+import typer
 import uvloop
 
 from connector import logs
-from connector.commands import show, tail
-from connector.commands.send import send
+from connector.commands import show
+from connector.commands.options import AsJson, Config
+from connector.commands.send import post_callback
+from connector.commands.tail import print_record
 from connector.dev.embedded.broker import EmbeddedBroker
 from connector.dev.embedded.registry import create_registry
 from connector.dev.invented.callbacks import TYPES, callback
@@ -38,14 +42,30 @@ _HOST = "127.0.0.1"
 _QUIET_SECONDS = 0.5
 _SAMPLE = "tests/samples/document/full.json"
 
+app = typer.Typer()
 
-def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
-    """Run the embedded stack until Ctrl-C or SIGTERM."""
-    given = load_settings_for_tools(file)
+
+@app.command()
+def dev(
+    *,
+    config: Config = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the callback URL. 0 picks a free port.")] = 8080,
+    ready_file: Annotated[Path | None, typer.Option(help="Write the addresses to this file, as JSON, when ready.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Send one invented callback of every type.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run an embedded broker, registry and bridge, and show each record as it arrives."""
+    given = load_settings_for_tools(config)
     if ready_file and not ready_file.parent.is_dir():
         raise ConfigurationInvalid([f"{ready_file}: there is no such folder; give --ready-file one that exists"])
-    listening = bind(_HOST, port, "--port")
-    registry_socket, management_socket = bind(_HOST, 0), bind(_HOST, 0)
+    with bind(_HOST, port, "--port") as listening, bind(_HOST, 0) as for_registry, bind(_HOST, 0) as for_management:
+        stack = _prepared(given, listening, for_registry, for_management)
+        uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))
+
+
+def _prepared(
+    given: Settings, listening: socket.socket, registry_socket: socket.socket, management_socket: socket.socket
+) -> "_Stack":
     broker = EmbeddedBroker()
     registry_url = f"http://{_HOST}:{registry_socket.getsockname()[1]}"
     loaded = _with_embedded(given, broker.bootstrap_servers, registry_url)
@@ -53,8 +73,7 @@ def run(file: Path | None, port: int, ready_file: Path | None, *, demo: bool, as
     if problems:
         raise ConfigurationInvalid([in_its_table(loaded, problem) for problem in problems])
     logs.configure(Logs(level="warning", format=loaded.logs.format))
-    stack = _Stack(loaded, broker, listening, registry_socket, management_socket)
-    uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))
+    return _Stack(loaded, broker, listening, registry_socket, management_socket)
 
 
 def _with_embedded(loaded: Settings, bootstrap_servers: str, registry_url: str) -> Settings:
@@ -141,14 +160,14 @@ class _Stack:
         await asyncio.to_thread(reader.assign, topics, from_beginning=True)
         while not stopping.is_set():
             for record in await asyncio.to_thread(list, reader.records(0.1)):
-                tail.print_record(record, as_json=as_json)
+                print_record(record, as_json=as_json)
                 self._last_shown = asyncio.get_running_loop().time()
         await asyncio.to_thread(reader.close)
 
     async def _send_one_of_each(self) -> None:
         async with httpx2.AsyncClient(trust_env=False) as client:
             for number, kind in enumerate(TYPES):
-                await send(client, self._addresses["callback_url"], callback(kind, number))
+                await post_callback(client, self._addresses["callback_url"], callback(kind, number))
 
     async def _wait_until_quiet(self, stopping: asyncio.Event) -> None:
         """Wait until no record was shown for a moment: what is printed then stays in sight."""

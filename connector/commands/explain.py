@@ -4,14 +4,17 @@ import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import fastavro
+import typer
 
 from connector.answers import FOR_META
 from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
 from connector.commands import show
+from connector.commands.options import AsJson, Config
+from connector.commands.resources import catalogue_without_raw, open_settings
 from connector.commands.unmapped import unmapped
 from connector.errors import ConfigurationInvalid, NotOpened
 from connector.metrics import Metrics
@@ -19,6 +22,7 @@ from connector.pipeline.dialects.recognise import is_verification
 from connector.pipeline.encode import encoders
 from connector.pipeline.flow import Flow
 from connector.pipeline.outcome import Outcome
+from connector.privacy.policy import Policy
 from connector.records import EMPTY, KafkaMessage, RawCallback
 from connector.seals import NO_KEYS, Seals
 from connector.settings.tables import Settings
@@ -139,3 +143,21 @@ def _decoded(catalogue: Catalogue, message: KafkaMessage) -> dict[str, Any]:
     record = fastavro.schemaless_reader(io.BytesIO(message.value[5:]), record_type.parsed, None)
     assert isinstance(record, dict)
     return record
+
+
+app = typer.Typer()
+
+
+@app.command("explain")
+def explain_command(
+    file: Annotated[Path | None, typer.Argument(help="File with the body of a callback, or - for stdin.")] = None,
+    *,
+    query: Annotated[str | None, typer.Option(help="Explain a GET with this query, as 'a=b&c=d', instead of a body.")] = None,
+    form: Annotated[bool, typer.Option("--form", help="The body is a form.")] = False,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which records a callback becomes, without any server."""
+    settings = open_settings(config)
+    raw = callback_of(file, query, Policy.of(settings.privacy).seals, is_form=form)
+    run(catalogue_without_raw(settings), raw, settings, as_json=as_json)

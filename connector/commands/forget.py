@@ -10,10 +10,14 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from connector.catalogue import Catalogue, RecordType
+import typer
+
+from connector.catalogue import Catalogue, RecordType, load_catalogue
 from connector.commands import show
+from connector.commands.options import AsJson, Config, DryRun
+from connector.commands.resources import open_settings
 from connector.errors import ConfigurationInvalid, KafkaFailed
 from connector.kafka.producers import check_properties
 from connector.kafka.sink import KafkaSink
@@ -34,6 +38,33 @@ _BEYOND: Final = (
     "what reads the topics has copies: state stores, changelogs, tables, files; they hold keys too, and a tombstone ends "
     "only what is kept there under this key"
 )
+
+app = typer.Typer()
+
+
+@app.command("forget")
+def forget_command(
+    person: Annotated[
+        str, typer.Argument(help="WhatsApp id or user id of the person, or - to read it from stdin.", metavar="WA_ID|USER_ID")
+    ],
+    *,
+    config: Config = None,
+    old_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also delete the profile under an earlier hash key, given as ID=FILE. Can be repeated.", metavar="ID=FILE"
+        ),
+    ] = None,
+    also_plain: Annotated[
+        bool, typer.Option("--also-plain", help="Also delete the profile under the id in clear, from before keys were hashed.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a person's profile from the contacts topic, and list what else may hold their data, and until when."""
+    settings = open_settings(config)
+    whom = person_of(person, old_key or (), also_plain=also_plain)
+    forget(settings, load_catalogue(settings), whom, dry_run=dry_run, as_json=as_json)
 
 
 class Person(NamedTuple):
@@ -63,7 +94,7 @@ def person_of(given: str, old_keys: Iterable[str], *, also_plain: bool) -> Perso
     return Person(person, tuple(key for key in keys if key), also_plain)
 
 
-def run(loaded: Settings, catalogue: Catalogue, person: Person, *, dry_run: bool, as_json: bool) -> None:
+def forget(loaded: Settings, catalogue: Catalogue, person: Person, *, dry_run: bool, as_json: bool) -> None:
     """Write the tombstones, unless it is a dry run, and tell what else may hold data of the person, and until when.
 
     Raises:

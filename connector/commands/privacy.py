@@ -1,17 +1,30 @@
-"""`connector privacy`: every field of every record, its class of personal data, and what the settings make of it."""
+"""`connector privacy`: every field of every record, its class of personal data, and what the settings do with it."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
-from connector.catalogue import Catalogue
+import typer
+
+from connector.catalogue import Catalogue, load_catalogue
 from connector.commands import show
+from connector.commands.options import AsJson, Config
+from connector.commands.resources import open_settings
 from connector.mapping.places import NOT_PERSONAL
 
 _COLUMNS: Final = ("record_type", "field", "personal", "becomes", "by")
 
+app = typer.Typer()
 
-def run(catalogue: Catalogue, *, every: bool, as_json: bool) -> None:
-    """Show the fields that are personal or treated; with `every` all of them."""
+
+@app.command()
+def privacy(
+    *,
+    config: Config = None,
+    every: Annotated[bool, typer.Option("--all", help="Also show fields that are neither personal nor changed.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show every personal field, its class, and what the settings do with it."""
+    catalogue = load_catalogue(open_settings(config))
     rows = [row for row in _rows(catalogue) if every or row[2] or row[3] != "keep"]
     show.rows("Fields", _COLUMNS, rows, as_json=as_json)
 

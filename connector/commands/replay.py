@@ -1,24 +1,31 @@
 """`connector replay dead-letters · raw`: callbacks that are in Kafka already, through the pipeline again."""
 
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import uvloop
 from rich.progress import Progress
 
 from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue
 from connector.commands import show
+from connector.commands.options import AsJson, Config, DryRun, Rate
+from connector.commands.resources import catalogue_without_privacy, catalogue_without_raw, open_settings
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 from connector.kafka.producers import check_properties
 from connector.kafka.sink import KafkaSink
 from connector.metrics import Metrics
 from connector.pipeline.encode import encoders, iso
 from connector.pipeline.flow import Flow
+from connector.privacy.policy import Policy
+from connector.records import REASONS
 from connector.registry.client import RegistryClient
 from connector.replay.backlog import Backlog
 from connector.replay.replay import Counting, Nowhere, Replay, Report
-from connector.replay.selection import Selection
+from connector.replay.selection import MAX_ATTEMPTS, Selection, require_reasons, time_of
+from connector.seals import NO_KEYS, Seals
 from connector.settings.producer import in_its_table, max_message_bytes, producer_properties
 from connector.settings.tables import Settings
 
@@ -131,3 +138,88 @@ def _show(one: _Run, *, dry_run: bool, as_json: bool) -> None:
     rows += [("passed over", why.replace("_", " "), count) for why, count in told["skipped"].items()]
     title = f"{'Would be replayed' if dry_run else 'Replayed'} from {one.topic} by the consumer group {one.group}"
     show.table(title, ("what", "which", "count"), rows)
+
+
+app = typer.Typer(
+    name="replay", help="Send callbacks that are already in Kafka through the pipeline again.", no_args_is_help=True
+)
+
+_Contacts = Annotated[bool, typer.Option("--contacts", help="Also recreate contact records; may overwrite newer profiles.")]
+_FromBeginning = Annotated[
+    bool, typer.Option("--from-beginning", help="Start with the oldest record, also if it was replayed before.")
+]
+_Group = Annotated[
+    str | None, typer.Option(help="Consumer group that stores the position of the replay. Default: one for each selection.")
+]
+
+
+@app.command("dead-letters")
+def dead_letters_command(  # noqa: PLR0913 - one argument for each option
+    *,
+    config: Config = None,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Only dead letters with this reason. Can be repeated. Reasons: {', '.join(REASONS)}.",
+            autocompletion=lambda: REASONS,
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only callbacks first received at or after this time, as 2025-11-21T10:30:00Z.")
+    ] = None,
+    max_attempts: Annotated[
+        int, typer.Option(min=2, help="Skip dead letters already attempted this many times.")
+    ] = MAX_ATTEMPTS,
+    rate: Rate = 0,
+    contacts: _Contacts = False,
+    from_beginning: _FromBeginning = False,
+    group: _Group = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Replay dead letters after their cause is fixed. A callback that fails again becomes a dead letter again."""
+    settings = open_settings(config)
+    from_time = time_of(since, "--since") if since is not None else None
+    reasons = require_reasons(reason or ())
+    selection = Selection("dead-letters", from_time, None, reasons, max_attempts, contacts, _seals(settings))
+    way = Way(rate, dry_run, from_beginning, group)
+    catalogue = catalogue_without_raw(settings)
+    run(settings, catalogue, catalogue.dead_letter.topic, selection, way, _now_ms(), as_json=as_json)
+
+
+@app.command("raw")
+def raw_command(  # noqa: PLR0913 - one argument for each option
+    *,
+    config: Config = None,
+    from_: Annotated[
+        str, typer.Option("--from", help="Only callbacks first received at or after this time, as 2025-11-21T10:30:00Z.")
+    ],
+    to: Annotated[str, typer.Option(help="Only callbacks first received before this time.")],
+    rate: Rate = 0,
+    contacts: _Contacts = False,
+    from_beginning: _FromBeginning = False,
+    group: _Group = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Replay every callback of a span of time from the raw topic. Needs topics.raw = true."""
+    settings = open_settings(config)
+    since, until = time_of(from_, "--from"), time_of(to, "--to")
+    if since >= until:
+        raise ConfigurationInvalid(["--from must be before --to"])
+    if not settings.topics.raw:
+        advice = "if it was true before, give CONNECTOR_TOPICS__RAW=true to this command"
+        raise ConfigurationInvalid([f"topics.raw is false, so callbacks are not kept as received; {advice}"])
+    selection = Selection("raw", since, until, (), MAX_ATTEMPTS, contacts, _seals(settings))
+    way = Way(rate, dry_run, from_beginning, group)
+    archive = catalogue_without_privacy(settings).raw
+    assert archive is not None
+    run(settings, catalogue_without_raw(settings), archive.topic, selection, way, _now_ms(), as_json=as_json)
+
+
+def _seals(settings: Settings) -> Seals:
+    return Policy.of(settings.privacy).seals or NO_KEYS
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

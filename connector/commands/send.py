@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Final
 
 import httpx2
+import typer
 from rich.progress import Progress
 
 from connector.commands import show
+from connector.commands.options import AsJson, Rate
 from connector.dev.invented.callbacks import TYPES, callbacks, shuffled, with_duplicates, with_malformed
 from connector.dev.invented.event import Invented
 from connector.errors import ConfigurationInvalid, OtherSideFailed
@@ -20,6 +22,51 @@ from connector.errors import ConfigurationInvalid, OtherSideFailed
 _CONCURRENCY = 32
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+app = typer.Typer()
+
+
+@app.command("send")
+def send_command(  # noqa: PLR0913 - one argument for each option
+    types: Annotated[
+        list[str] | None,
+        typer.Argument(help=f"Types to send: {', '.join(TYPES)}.", metavar="TYPE", autocompletion=lambda: TYPES),
+    ] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Send every type.")] = False,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of callbacks, without malformed ones and duplicates. With --all, each type is sent at least once.",
+        ),
+    ] = None,
+    rate: Rate = 0,
+    url: Annotated[str, typer.Option(help="Callback URL of the bridge.")] = "http://127.0.0.1:8080/callbacks/kaleyra",
+    header: Annotated[list[str] | None, typer.Option(help="Header to send, as 'Name: value'. Can be repeated.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed sends the same callbacks. Default: taken from the clock.")
+    ] = None,
+    malformed: Annotated[bool, typer.Option("--malformed", help="Add malformed bodies, on top of the count.")] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="Send some callbacks twice, on top of the count.")] = False,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Send the callbacks out of order.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send invented callbacks to a running bridge."""
+    if not types and not every:
+        raise ConfigurationInvalid([f"name the types to send ({', '.join(TYPES)}), or use --all"])
+    kinds = TYPES if every else tuple(types or ())
+    headers = headers_of(header or ())
+    load = Load(
+        kinds=kinds,
+        count=max(count or 0, len(kinds)) if every or not count else count,
+        rate=rate,
+        seed=seed if seed is not None else int(time.time()) & 0xFFFF,
+        malformed=malformed,
+        duplicates=duplicates,
+        shuffle=shuffle,
+    )
+    send_load(load, url, headers, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +91,8 @@ class Load:
         return shuffled(given, self.seed) if self.shuffle else given
 
 
-def run(load: Load, url: str, headers: Mapping[str, str], *, as_json: bool) -> None:
-    """Send callbacks, and tell what was answered.
+def send_load(load: Load, url: str, headers: Mapping[str, str], *, as_json: bool) -> None:
+    """Send callbacks, and print how often each answer came.
 
     Raises:
         OtherSideFailed: when the bridge cannot be reached or answered anything but 200.
@@ -71,7 +118,7 @@ def run(load: Load, url: str, headers: Mapping[str, str], *, as_json: bool) -> N
         raise OtherSideFailed(f"{url} did not answer 200 to all of them")
 
 
-async def send(
+async def post_callback(
     client: httpx2.AsyncClient, url: str, callback: Invented, headers: Mapping[str, str] = _NO_HEADERS
 ) -> httpx2.Response:
     """Send one callback as Kaleyra would."""
@@ -116,7 +163,7 @@ async def _send_all(load: Load, url: str, headers: Mapping[str, str], done: Call
             if load.rate:
                 await asyncio.sleep(max(0.0, started + sent / load.rate - time.perf_counter()))
             try:
-                response = await send(client, url, callback, headers)
+                response = await post_callback(client, url, callback, headers)
                 answers[str(response.status_code)] += 1
             except httpx2.HTTPError as error:
                 answers[type(error).__name__] += 1

@@ -1,32 +1,39 @@
 """`connector tail`: decoded records as they arrive."""
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 
 from connector.catalogue import Catalogue
 from connector.commands import show
+from connector.commands.options import AsJson, Config
+from connector.commands.resources import catalogue_without_privacy, open_registry, open_settings
 from connector.errors import ConfigurationInvalid
 from connector.kafka.reader import Reader, Record
-from connector.registry.client import RegistryClient
-from connector.settings.tables import Settings
+
+app = typer.Typer()
 
 
-def run(
-    settings: Settings, catalogue: Catalogue, topics: Sequence[str], *, from_beginning: bool, count: int, as_json: bool
+@app.command()
+def tail(
+    topic: Annotated[list[str] | None, typer.Argument(help="Topics, with or without the prefix. Default: all.")] = None,
+    *,
+    config: Config = None,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Start with the oldest record.")] = False,
+    count: Annotated[int, typer.Option(min=0, help="Stop after this many records. 0 runs until Ctrl-C.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """Print records until `count` are shown (0: for ever) or Ctrl-C."""
-    registry = RegistryClient(settings.registry.url, settings.registry.client)
-    reader = Reader({**settings.kafka.client, **settings.kafka.consumer}, registry.schema_text)
-    try:
-        reader.assign(_full_names(catalogue, settings.topics.prefix, topics), from_beginning=from_beginning)
-        left = count or -1
-        while left:
-            for record in reader.records(0.5):
-                print_record(record, as_json=as_json)
-                left -= 1
-                if not left:
-                    break
-    finally:
-        reader.close()
+    """Show decoded records as they arrive."""
+    settings = open_settings(config)
+    topics = _full_names(catalogue_without_privacy(settings), settings.topics.prefix, topic or ())
+    with open_registry(settings) as registry:
+        reader = Reader({**settings.kafka.client, **settings.kafka.consumer}, registry.schema_text)
+        try:
+            reader.assign(topics, from_beginning=from_beginning)
+            _print_records(reader, count, as_json=as_json)
+        finally:
+            reader.close()
 
 
 def print_record(record: Record, *, as_json: bool) -> None:
@@ -35,6 +42,17 @@ def print_record(record: Record, *, as_json: bool) -> None:
         show.as_json(record._asdict())
     else:
         show.record(record.topic, record.key, record.value)
+
+
+def _print_records(reader: Reader, count: int, *, as_json: bool) -> None:
+    """Print `count` records; 0 goes on until Ctrl-C."""
+    left = count or -1
+    while left:
+        for record in reader.records(0.5):
+            print_record(record, as_json=as_json)
+            left -= 1
+            if not left:
+                break
 
 
 def _full_names(catalogue: Catalogue, prefix: str, topics: Sequence[str]) -> list[str]:

@@ -1,10 +1,14 @@
 """`connector topics`: the catalogue's topics against the broker."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+import typer
 
 from connector.catalogue import Catalogue, RecordType
 from connector.commands import show
+from connector.commands.options import AsJson, Config, DryRun
+from connector.commands.resources import catalogue_without_privacy, open_settings
 from connector.errors import KafkaFailed, OtherSideFailed
 from connector.kafka.diagnosis import hidden
 from connector.settings.tables import Settings
@@ -12,6 +16,41 @@ from connector.topics import broker
 from connector.topics.broker import Broker, NewOne
 from connector.topics.deviations import Deviation, Seen, deviations, worst
 from connector.topics.wanted import Wanted
+
+app = typer.Typer(name="topics", help="Check and create our topics in Kafka.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_command(*, config: Config = None, as_json: AsJson = False) -> None:
+    """List our topics: the settings we want, and what Kafka has."""
+    settings = open_settings(config)
+    list_topics(settings, catalogue_without_privacy(settings), as_json=as_json)
+
+
+@app.command("check")
+def check_command(*, config: Config = None, as_json: AsJson = False) -> None:
+    """Compare the topics in Kafka with the catalogue."""
+    settings = open_settings(config)
+    check(settings, catalogue_without_privacy(settings), as_json=as_json)
+
+
+@app.command("create")
+def create_command(
+    *,
+    config: Config = None,
+    dry_run: DryRun = False,
+    alter: Annotated[
+        bool,
+        typer.Option(
+            "--alter",
+            help="Also correct the settings of existing topics. Never adds partitions: that would break the order of keys.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Create missing topics. Changes existing topics only with --alter."""
+    settings = open_settings(config)
+    create(settings, catalogue_without_privacy(settings), dry_run=dry_run, alter=alter, as_json=as_json)
 
 
 def list_topics(settings: Settings, catalogue: Catalogue, *, as_json: bool) -> None:

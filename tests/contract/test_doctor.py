@@ -19,7 +19,8 @@ from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
 from tests.stack.ports import free_ports
 from tests.support import servers
-from tests.support.servers import Done, Environment
+from tests.support.commands import Done
+from tests.support.servers import Environment
 
 ALL = (
     "configuration",
@@ -254,13 +255,13 @@ def test_wrong_password_is_told_at_once_by_every_command(guarded: Guarded) -> No
     wrong = guarded.settings(credentials("bridge", WRONG_PASSWORD))
     for arguments in (["topics", "list"], ["topics", "check"], ["topics", "create"], ["tail"]):
         began = time.monotonic()
-        done = servers.done(wrong, *arguments)
+        done = servers.done_as_process(wrong, *arguments)
         assert time.monotonic() - began < 6
         assert done.exit_code == 1
         assert "does not let us in" in done.stderr
         assert "sasl.password" in done.stderr
         assert not shown(done)
-    done = ask(wrong, "--json")
+    done = servers.done_as_process(wrong, "doctor", "--json")
     kafka = of(done.json(), "kafka")
     assert (kafka["state"], kafka["found"]) == ("error", "Kafka does not let us in (_AUTHENTICATION)")
     assert not shown(done)

@@ -19,7 +19,7 @@ from tests.stack.kafka import KafkaBroker
 from tests.stack.ports import free_ports
 from tests.support import servers
 from tests.support.callbacks import contact, envelope, message
-from tests.support.commands import Runner, runner
+from tests.support.commands import Runner
 from tests.support.servers import Environment, post
 
 NUMBER = "393339998877"
@@ -75,8 +75,8 @@ def profile(number: str = NUMBER, **more: Any) -> bytes:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
-    return runner(monkeypatch, capsys)
+def run() -> Runner:
+    return Runner()
 
 
 # With the embedded broker

@@ -203,7 +203,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_tokens_spool_replay_and_doctor_write_no_secret(tmp_path: Path) -> None:
+def test_tokens_spool_replay_and_doctor_write_no_secret(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with servers.developing({"CONNECTOR_TOPICS__PREFIX": "kaleyra.whatsapp."}, tmp_path) as (dev, addresses):
         client = {"kind": "oauth", "client_id": "kaleyra", "secret": HEADER_SECRET}
         spool = tmp_path / "spool"
@@ -222,7 +222,8 @@ def test_tokens_spool_replay_and_doctor_write_no_secret(tmp_path: Path) -> None:
 
         def command(*arguments: str) -> int:
             done = run_here(environment, *arguments)
-            written.append(done.stdout + done.stderr)
+            # What librdkafka writes itself goes to the file descriptor.
+            written.append(done.stdout + done.stderr + "".join(capfd.readouterr()))
             assert "Traceback" not in written[-1]
             return done.exit_code
 
@@ -552,7 +553,7 @@ def test_hidden_callbacks_of_other_shapes_have_no_personal_data(shape: str) -> N
 
 
 @pytest.mark.usefixtures("impatient")
-def test_privacy_commands_show_no_personal_data(tmp_path: Path) -> None:
+def test_privacy_commands_show_no_personal_data(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     sealed = printable(Seals({"other": b"k" * 32}).seal(GOOD)) or ""
     file = tmp_path / "sealed"
     file.write_text(sealed, encoding="utf-8")
@@ -573,7 +574,7 @@ def test_privacy_commands_show_no_personal_data(tmp_path: Path) -> None:
     ):
         done = run_here(environment, *arguments)
         assert done.exit_code == code, (arguments, done)
-        shown_there = done.stdout + done.stderr
+        shown_there = done.stdout + done.stderr + "".join(capfd.readouterr())
         assert "Traceback" not in shown_there
         assert not marks_in(shown_there)
         assert SEAL_KEY not in shown_there

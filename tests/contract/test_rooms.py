@@ -55,7 +55,7 @@ ROOMS = {
         "schemas seals settings topics",
         "typer",
     ),
-    "cli": Room("catalogue commands errors instance logs privacy records registry replay seals settings dev", "typer"),
+    "cli": Room("commands", "typer"),
     "__main__": Room("cli"),
 }
 """Every room, lowest first. A room is a folder or a single module of the package."""
@@ -97,7 +97,6 @@ INPUT_AND_OUTPUT = frozenset(
 """What a pure room has no use for."""
 
 LONG_FOR_A_REASON = {
-    "cli.py": "a function for each command, which only hands its options on",
     "http/listener.py": "one connection's bounds stand in one class, and read together",
     "settings/tables.py": "every setting with its rule stands in one place, as in config/connector.toml",
 }

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 
 from connector.catalogue import data_folder
 from tests.stack.ports import free_ports
-from tests.support.commands import Done, Runner, Settings, runner
+from tests.support.commands import Done, Runner, Settings
 from tests.support.scripted_registry import HANG, Mood, Moody, error, moody_registry
 
 RECORD_TYPES = 14
@@ -28,8 +28,8 @@ SECRET = "an-invented-secret"
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
-    return runner(monkeypatch, capsys)
+def run() -> Runner:
+    return Runner()
 
 
 @pytest.fixture

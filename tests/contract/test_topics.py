@@ -18,7 +18,7 @@ from tests.stack.java import find_java
 from tests.stack.kafka import KafkaBroker
 from tests.stack.versions import KAFKA_JAVA
 from tests.support import servers
-from tests.support.servers import Done, Environment
+from tests.support.commands import Done
 
 WRONG: Final = {
     "dead-letters": {
@@ -39,7 +39,7 @@ class Topics:
     """The topics of a bridge on a broker: the command, and an administrator beside it."""
 
     def __init__(self, kafka: KafkaBroker) -> None:
-        self.environment: Environment = servers.environment(kafka.bootstrap_servers, "http://127.0.0.1:1")
+        self.environment: servers.Environment = servers.environment(kafka.bootstrap_servers, "http://127.0.0.1:1")
         self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
         self._prefix = self.environment["CONNECTOR_TOPICS__PREFIX"]
 

@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from connector.catalogue import read_catalogue
 from connector.cli import app, main
-from connector.commands.docs import page
+from connector.commands.schemas.docs import page
 from connector.mapping.places import fields_within
 from connector.privacy.policy import Policy
 from connector.settings.tables import Privacy

@@ -98,7 +98,8 @@ def test_fixed_dead_letters_are_replayed_once(bridge: Bridge) -> None:
     assert {one.value["received_at"] for one in texts} <= set(received.values())
     # It is remembered, by this selection alone.
     assert bridge.replay("dead-letters", "--reason", "unknown_shape", mended=True)["read"] == 0
-    assert bridge.replay("dead-letters", "--anew", "--reason", "unknown_shape", "--dry-run", mended=True)["replayed"] == 20
+    again = ("--from-beginning", "--dry-run")
+    assert bridge.replay("dead-letters", *again, "--reason", "unknown_shape", mended=True)["replayed"] == 20
     assert bridge.replay("dead-letters", "--group", "another", "--dry-run", mended=True)["replayed"] == 21
     bridge.send(own_keys(20))
     assert bridge.replay("dead-letters", "--reason", "unknown_shape", mended=True)["replayed"] == 1

@@ -15,7 +15,7 @@ import pytest
 
 from connector.catalogue import data_folder
 from tests.stack.apicurio import ApicurioRegistry
-from tests.support.commands import Done, Runner, runner
+from tests.support.commands import Done, Runner
 from tests.support.servers import new_prefix
 
 CHECK_SECONDS = 2.0
@@ -61,12 +61,10 @@ class Deployment(NamedTuple):
 
 
 @pytest.fixture
-def deployment(
-    apicurio: ApicurioRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Deployment:
+def deployment(apicurio: ApicurioRegistry, tmp_path: Path) -> Deployment:
     for name in ("avro", "config"):
         shutil.copytree(data_folder() / name, tmp_path / name)
-    return Deployment(tmp_path, new_prefix(), apicurio.url, runner(monkeypatch, capsys))
+    return Deployment(tmp_path, new_prefix(), apicurio.url, Runner())
 
 
 def named(fields: list[Schema], name: str) -> Schema:

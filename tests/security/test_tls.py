@@ -195,7 +195,7 @@ def test_wrong_certificate_is_one_line_and_exit_code_2(files: Files, tmp_path: P
     environment = servers.environment(
         "127.0.0.1:1", "http://127.0.0.1:1", TLS__CERTIFICATE_PATH=str(files.certificate), TLS__KEY_PATH=str(other.key)
     )
-    ended = servers.done(environment, *command)
+    ended = servers.done_as_process(environment, *command)
     assert ended.exit_code == 2
     if command == ("serve",):
         (line,) = ended.stderr.splitlines()

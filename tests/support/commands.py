@@ -1,14 +1,14 @@
-"""The command line in this process, where an error that nobody told in words fails the test."""
+"""The command line in this process, where an error that has no message of its own fails the test."""
 
 import io
 import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import pytest
 import structlog
@@ -35,54 +35,52 @@ class Done(NamedTuple):
         return [line.removeprefix("connector: ") for line in self.stderr.splitlines() if line.startswith("connector: ")]
 
 
-class Runner(Protocol):
-    """Runs the command line here."""
+class Runner:
+    """Runs the command line here. Settings are variables without `CONNECTOR_`; those of one call apply to the next as well."""
 
-    def __call__(self, *arguments: str, settings: Settings | None = None) -> Done: ...
+    def __init__(self) -> None:
+        self._environment: dict[str, str] = {}
 
-
-def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
-    """Return what runs commands with no settings but those given."""
-    for name in [name for name in os.environ if name.startswith("CONNECTOR_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(ROOT)
-    # The loggers belong to pytest.
-    monkeypatch.setattr("connector.logs.configure", lambda _settings: None)
-
-    def in_this_process(*arguments: str, settings: Settings | None = None) -> Done:
-        for name, value in (settings or {}).items():
-            monkeypatch.setenv(f"CONNECTOR_{name}", value)
-        monkeypatch.setattr(sys, "argv", ["connector", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code is None or isinstance(ended.value.code, int)
-        return Done(ended.value.code or 0, *capsys.readouterr())
-
-    return in_this_process
+    def __call__(self, *arguments: str, settings: Settings | None = None) -> Done:
+        self._environment |= {f"CONNECTOR_{name}": value for name, value in (settings or {}).items()}
+        return run_here(self._environment, *arguments)
 
 
 def run_here(environment: Mapping[str, str], *arguments: str) -> Done:
     """Run the command line to its end in this process, which saves the second that a new one takes to import.
 
-    `environment` are whole variables; ours from outside do not count. Logs are part of stderr, as they are for its users.
+    `environment` holds whole variables; those of the test run that a bridge would read do not apply. Logs are part of stderr,
+    as they are for users. What librdkafka's C code writes to stderr itself is not: see `servers.done_as_process`.
     """
-    root, structured = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
     stdout, stderr = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patched, redirect_stdout(stdout), redirect_stderr(stderr):
-        for name in [name for name in os.environ if name.startswith("CONNECTOR_")]:
+    with pytest.MonkeyPatch.context() as patched, _logging_restored(), redirect_stdout(stdout), redirect_stderr(stderr):
+        for name in [name for name in os.environ if name.startswith(("CONNECTOR_", "PROMETHEUS_"))]:
             patched.delenv(name)
         for name, value in environment.items():
             patched.setenv(name, value)
         patched.chdir(ROOT)
         patched.setattr(sys, "argv", ["connector", *arguments])
-        try:
-            with pytest.raises(SystemExit) as ended:
-                main()
-        finally:
-            root.handlers[:] = handlers
-            root.setLevel(level)
-            structlog.configure(**structured)
+        with pytest.raises(SystemExit) as ended:
+            main()
     assert ended.value.code is None or isinstance(ended.value.code, int)
     return Done(ended.value.code or 0, stdout.getvalue(), stderr.getvalue())
+
+
+@contextmanager
+def _logging_restored() -> Iterator[None]:
+    """Undo what a command configures: the loggers belong to pytest."""
+    structured = structlog.get_config()
+    before = {logger: (logger.level, logger.handlers[:], logger.filters[:]) for logger in _loggers()}
+    try:
+        yield
+    finally:
+        structlog.configure(**structured)
+        for logger in _loggers():
+            level, handlers, filters = before.get(logger, (logging.NOTSET, [], []))
+            logger.setLevel(level)
+            logger.handlers[:], logger.filters[:] = handlers, filters
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.Logger.manager.loggerDict.values()
+    return [logging.getLogger(), *(logger for logger in known if isinstance(logger, logging.Logger))]

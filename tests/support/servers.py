@@ -24,6 +24,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from connector.catalogue import Catalogue, read_catalogue
 from tests.stack.ports import free_ports
+from tests.support.commands import Done, run_here
 
 TOKEN: Final = "invented-token-0123456789"
 READY_SECONDS: Final = 30.0
@@ -41,18 +42,6 @@ class Ended(NamedTuple):
 
     exit_code: int
     stderr: str
-
-
-class Done(NamedTuple):
-    """A command that has ended by itself."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    def json(self) -> Any:
-        """Return what it printed for scripts."""
-        return json.loads(self.stdout)
 
 
 class Readiness(NamedTuple):
@@ -307,7 +296,12 @@ def new_prefix() -> str:
 
 
 def done(environment: Mapping[str, str], *arguments: str) -> Done:
-    """Run a command to its end, whatever that is."""
+    """Run a command to its end in this process, whatever that end is. An error without a message of ours fails the test."""
+    return run_here(environment, *arguments)
+
+
+def done_as_process(environment: Mapping[str, str], *arguments: str) -> Done:
+    """Run a command to its end as a process: for tests on the exit code itself, or on every byte that it writes."""
     ended = subprocess.run(
         _command(*arguments), env=_whole(environment), cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False
     )

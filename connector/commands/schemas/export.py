@@ -6,15 +6,50 @@ avro/released/ and compared with from then on.
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from connector.catalogue import Catalogue, data_folder
+import typer
+
+from connector.catalogue import Catalogue, data_folder, folder_of
 from connector.commands import show
+from connector.commands.options import AsJson, Config
+from connector.commands.resources import complete_catalogue, open_registry, open_settings
+from connector.commands.schemas import compare
 from connector.errors import ConfigurationInvalid
 from connector.registry.client import RegistryClient
 from connector.schemas.versions import decoded, fingerprint, laid_out, read_released, release_of, write_release
 
 _INDEX = "index.json"
+
+app = typer.Typer()
+
+
+@app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    *,
+    config: Config = None,
+    released: Annotated[bool, typer.Option("--released", help="Export the released versions. Needs no registry.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write every registered version of our schemas to a folder, with an index of ids and fingerprints."""
+    settings = open_settings(config)
+    with open_registry(settings) as registry:
+        source = None if released else registry
+        export(complete_catalogue(settings), folder_of(settings), source, folder, as_json=as_json)
+
+
+@app.command("release")
+def release_command(
+    version: Annotated[str, typer.Argument(help="Version of three numbers, such as 1.4.0.")],
+    *,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check our schemas, then store those that changed in avro/released/ under a version. A release is permanent."""
+    settings = open_settings(config)
+    compare.check(folder_of(settings), settings.topics.prefix, as_json=False)
+    release(complete_catalogue(settings), folder_of(settings), version, as_json=as_json)
 
 
 class _Exported(NamedTuple):

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from connector.catalogue import Catalogue, RecordType
+import typer
+
+from connector.catalogue import Catalogue, RecordType, folder_of
 from connector.commands import show
+from connector.commands.options import AsJson, Config
+from connector.commands.resources import catalogue_without_privacy, open_registry, open_settings
 from connector.errors import ConfigurationInvalid
 from connector.mapping.compiler import published
 from connector.registry.client import RegisteredVersion, RegistryClient
@@ -16,6 +20,47 @@ from connector.schemas.versions import Version, decoded, fingerprint, read_relea
 from connector.schemas.violation import Violation
 
 _LISTED = ("record_type", "subject", "fingerprint", "release", "version", "id", "latest_version", "state")
+
+app = typer.Typer()
+
+
+@app.command("list")
+def list_command(*, config: Config = None, as_json: AsJson = False) -> None:
+    """List our schemas: the release of each, and its state in the registry."""
+    settings = open_settings(config)
+    with open_registry(settings) as registry:
+        list_schemas(catalogue_without_privacy(settings), folder_of(settings), registry, as_json=as_json)
+
+
+@app.command("check")
+def check_command(
+    *,
+    config: Config = None,
+    registry: Annotated[bool, typer.Option("--registry", help="Also check against every version in the registry.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check our schemas without a server: valid Avro, our rules, compatible with every released version."""
+    settings = open_settings(config)
+    checked = check(folder_of(settings), settings.topics.prefix, as_json=as_json)
+    registered = None
+    if registry:
+        with open_registry(settings) as client:
+            registered = check_registered(catalogue_without_privacy(settings), client, as_json=as_json)
+    report_success(checked, registered, as_json=as_json)
+
+
+@app.command("diff")
+def diff_command(
+    record_type: Annotated[list[str] | None, typer.Argument(help="Record types. Default: all.")] = None,
+    *,
+    config: Config = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Version of the subject. Default: the latest.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the registered schemas with ours, field by field."""
+    settings = open_settings(config)
+    with open_registry(settings) as registry:
+        diff(catalogue_without_privacy(settings), registry, record_type or (), version, as_json=as_json)
 
 
 def list_schemas(catalogue: Catalogue, folder: Path, registry: RegistryClient, *, as_json: bool) -> None:
@@ -55,8 +100,8 @@ def check_registered(catalogue: Catalogue, registry: RegistryClient, *, as_json:
     return sum(len(versions) for _, versions in pairs)
 
 
-def say_all_is_well(checked: Checked, registered: int | None, *, as_json: bool) -> None:
-    """Say what was looked at, when nothing is wrong."""
+def report_success(checked: Checked, registered: int | None, *, as_json: bool) -> None:
+    """Print what was checked, when there is no violation."""
     if as_json:
         show.as_json({"schemas": checked.schemas, "released": checked.released, "registered": registered, "violations": []})
         return

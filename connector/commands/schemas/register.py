@@ -7,13 +7,20 @@ it is registered.
 from pathlib import Path
 from typing import NamedTuple
 
-from connector.catalogue import Catalogue, RecordType
-from connector.commands import schemas, show
+import typer
+
+from connector.catalogue import Catalogue, RecordType, folder_of
+from connector.commands import show
+from connector.commands.options import AsJson, Config, DryRun
+from connector.commands.resources import catalogue_without_privacy, open_registry, open_settings
+from connector.commands.schemas import compare
 from connector.errors import ConfigurationInvalid, OtherSideFailed, RegistryFailed, RegistryRefused
 from connector.registry.client import LEVEL, Registered, RegistryClient
 from connector.schemas.check import against_registered
 
 _COLUMNS = ("record_type", "subject", "id", "version", "state", "level")
+
+app = typer.Typer()
 
 
 class _Done(NamedTuple):
@@ -31,6 +38,15 @@ class _Done(NamedTuple):
 _NOTHING = "nothing was registered or changed"
 
 
+@app.command("register")
+def register_command(*, config: Config = None, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Check our schemas, set their compatibility level and register them. Changes only what differs."""
+    settings = open_settings(config)
+    check_first(folder_of(settings), settings.topics.prefix)
+    with open_registry(settings) as registry:
+        register(catalogue_without_privacy(settings), registry, dry_run=dry_run, as_json=as_json)
+
+
 def check_first(folder: Path, prefix: str) -> None:
     """Check the files before anything is asked of a registry.
 
@@ -38,7 +54,7 @@ def check_first(folder: Path, prefix: str) -> None:
         ConfigurationInvalid: with every violation.
     """
     try:
-        schemas.check(folder, prefix, as_json=False)
+        compare.check(folder, prefix, as_json=False)
     except ConfigurationInvalid as invalid:
         raise ConfigurationInvalid([*invalid.problems, _NOTHING]) from None
 
@@ -53,7 +69,7 @@ def register(catalogue: Catalogue, registry: RegistryClient, *, dry_run: bool, a
     try:
         known = [(record_type, registry.look_up(record_type)) for record_type in catalogue]
         missing = [record_type for record_type, there in known if there.schema_id is None]
-        pairs = [(record_type, schemas.registered_versions(registry, record_type)) for record_type in missing]
+        pairs = [(record_type, compare.registered_versions(registry, record_type)) for record_type in missing]
         levels = {record_type.name: registry.level(record_type.subject) for record_type in catalogue}
     except RegistryFailed as failed:
         raise type(failed)(f"{failed}; {_NOTHING}") from None

@@ -7,7 +7,11 @@ from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from typing import Any, Final
 
+import typer
+
 from connector.catalogue import ANY_TYPE, Catalogue, RecordType
+from connector.commands.options import Config
+from connector.commands.resources import complete_catalogue, open_settings
 from connector.mapping.places import NOT_PERSONAL
 from connector.records import Json
 
@@ -23,6 +27,14 @@ account, `key` the record's key, `fault` what went wrong, `item` one element of 
 paths the first that has a value counts. *Personal* says what a field can give away: a `phone` number or an id that holds or
 stands for one, a `name`, `content` that a person wrote or chose, a `location`, a `link` to something of theirs.
 """
+
+app = typer.Typer()
+
+
+@app.command("docs")
+def docs_command(*, config: Config = None) -> None:
+    """Print the page of topics: every field, its source and its meaning."""
+    typer.echo(page(complete_catalogue(open_settings(config))), nl=False)
 
 
 def page(catalogue: Catalogue) -> str:

@@ -1,0 +1,42 @@
+"""What commands open before they work: the settings and their logs, a catalogue, and a client of the registry."""
+
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+
+from connector import logs
+from connector.catalogue import Catalogue, folder_of, read_catalogue
+from connector.privacy.policy import Policy
+from connector.registry.client import RegistryClient
+from connector.settings.load import load_settings_for_tools
+from connector.settings.tables import Settings
+
+
+def open_settings(file: Path | None) -> Settings:
+    """Read the settings of a command that serves nobody, and log as they say.
+
+    Raises:
+        ConfigurationInvalid: with every problem found.
+    """
+    settings = load_settings_for_tools(file)
+    logs.configure(settings.logs)
+    return settings
+
+
+def open_registry(settings: Settings) -> AbstractContextManager[RegistryClient]:
+    """Return a client of the registry, for a `with` statement that closes it."""
+    return closing(RegistryClient(settings.registry.url, settings.registry.client))
+
+
+def catalogue_without_privacy(settings: Settings) -> Catalogue:
+    """Return the catalogue for commands that make no records: privacy does not apply, so no key is needed."""
+    return read_catalogue(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw)
+
+
+def complete_catalogue(settings: Settings) -> Catalogue:
+    """Return the catalogue with every record type, also raw callbacks where the settings turn them off."""
+    return read_catalogue(folder_of(settings), settings.topics.prefix, raw=True)
+
+
+def catalogue_without_raw(settings: Settings) -> Catalogue:
+    """Return the catalogue for callbacks that are not stored as received again; privacy applies."""
+    return read_catalogue(folder_of(settings), settings.topics.prefix, policy=Policy.of(settings.privacy))
