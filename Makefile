@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 
+# Where bytecode may not be written, every process of the tests compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
