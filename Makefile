@@ -33,15 +33,16 @@ run: $(INSTALLED) ## broker, registry and bridge in one process; Ctrl-C ends it;
 	$(BIN)/connector dev --demo --port $(PORT)
 
 # A module's tests share servers, so a module stays in one process; the slow ones come first.
-IN_PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+IN_PARALLEL := --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: $(INSTALLED) ## what to run before a commit: unit, contract, docs and integration tests; needs Python alone
-	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not (real or slow)"
+	$(BIN)/python -m pytest -n auto $(IN_PARALLEL) -m "not (real or slow)"
 
 .PHONY: test-real
 test-real: $(INSTALLED) ## all other tests: real Kafka and registry, other runtimes, faults, pressure; needs Maven and npm
-	$(BIN)/python -m pytest -m "real or slow"
+	# Two processes, whatever the machine has: each starts its own Kafka and registry, and most tests wait for those.
+	$(BIN)/python -m pytest -n 2 $(IN_PARALLEL) -m "real or slow"
 
 FUZZ_SECONDS ?= 60
 
