@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 
+# Where bytecode may not be written, every process of the tests compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,9 +32,17 @@ PORT = 8080
 run: $(INSTALLED) ## broker, registry and bridge in one process; Ctrl-C ends it; on another port: make run PORT=18080
 	$(BIN)/connector dev --demo --port $(PORT)
 
+# A module's tests share servers, so a module stays in one process; the slow ones come first.
+IN_PARALLEL := --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
-test: $(INSTALLED) ## all tests; those on the real Kafka and registry need Maven (make stack)
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## what to run before a commit: unit, contract, docs and integration tests; needs Python alone
+	$(BIN)/python -m pytest -n auto $(IN_PARALLEL) -m "not (real or slow)"
+
+.PHONY: test-real
+test-real: $(INSTALLED) ## all other tests: real Kafka and registry, other runtimes, faults, pressure; needs Maven and npm
+	# Two processes, whatever the machine has: each starts its own Kafka and registry, and most tests wait for those.
+	$(BIN)/python -m pytest -n 2 $(IN_PARALLEL) -m "real or slow"
 
 FUZZ_SECONDS ?= 60
 
@@ -59,7 +70,7 @@ docs: $(INSTALLED) ## docs/topics.md anew, from the schemas
 	$(BIN)/connector schemas docs > docs/topics.md
 
 .PHONY: cover
-cover: $(INSTALLED) ## all tests, with branch coverage
+cover: $(INSTALLED) ## all tests of both runs, with branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 .PHONY: stack

@@ -48,8 +48,13 @@ def write(folder: Path) -> Path:
     """Write the bill into a folder, beside the wheel and named as it."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"kaleyra_whatsapp_connector-{__version__}.cdx.json"
-    file.write_text(json.dumps(bill_of_materials(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    file.write_text(text_of(bill_of_materials()), encoding="utf-8")
     return file
+
+
+def text_of(bill: dict[str, Any]) -> str:
+    """Return a bill as its file has it."""
+    return json.dumps(bill, indent=2, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The real Kafka and registry as fixtures: one of each for the whole run, started when the first test asks.
 
-Tests that use them are marked `real`. Where the stack, or a reader's own packages, cannot be had they are skipped, in CI
-they fail. A failed test shows the end of the servers' logs.
+Tests that use them are marked `real`, those of tests/faults `slow`: `make test` runs the tests without either marker,
+`make test-real` those with one. Where the stack, or a reader's packages, are not available, the tests are skipped; in CI they
+fail. A failed test shows the end of the servers' logs.
 """
 
 import os
@@ -21,7 +22,20 @@ from tests.stack.process import JavaServer
 from tests.support.certificates import Authority
 from tests.support.readers import kafkajs, revenue
 
-_REAL_FIXTURES = frozenset({"kafka", "guarded_kafka", "tls_kafka", "apicurio", "own_kafka", "own_apicurio", "kafka_cluster"})
+_REAL_FIXTURES = frozenset(
+    {
+        "kafka",
+        "guarded_kafka",
+        "tls_kafka",
+        "apicurio",
+        "own_kafka",
+        "own_apicurio",
+        "kafka_cluster",
+        "node_modules",
+        "revenue_venv",
+    }
+)
+_FAULTS = Path(__file__).with_name("faults")
 # Servers by the name of the fixture that started them: those of the run, and those of one test.
 _SHARED = pytest.StashKey[dict[str, JavaServer]]()
 _OWN = pytest.StashKey[list[JavaServer]]()
@@ -118,12 +132,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SHARED] = {}
 
 
-# First, so that `-m real` sees the marks.
+# First, so that `-m` sees the markers.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not _REAL_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.real)
+        if _FAULTS in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,9 +9,8 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jsonschema
 import pytest
 import yaml
 from typer.core import TyperGroup
@@ -22,6 +21,9 @@ from connector.instance.supervisor import longest_stop_seconds
 from connector.settings.load import PASS_THROUGH, environment_names, load_settings
 from connector.settings.tables import PREFIX, Settings
 from tests.stack.versions import APICURIO_VERSION, KAFKA_VERSION
+
+if TYPE_CHECKING:
+    import jsonschema
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_SCHEMA = ROOT / "tests" / "data" / "compose-spec.json"
@@ -78,7 +80,10 @@ def service(name: str) -> dict[str, Any]:
     return found
 
 
-def compose_validator() -> jsonschema.Draft7Validator:
+def compose_validator() -> "jsonschema.Draft7Validator":
+    # Compiles 38 grammars, which takes five seconds: not for a process that runs other tests.
+    import jsonschema  # noqa: PLC0415
+
     return jsonschema.Draft7Validator(json.loads(COMPOSE_SCHEMA.read_text(encoding="utf-8")))
 
 

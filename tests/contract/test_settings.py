@@ -128,7 +128,7 @@ def test_values_of_the_file_have_the_types_of_the_code() -> None:
     assert {name: type(value) for name, value in documented().items() if not is_pass_through(name)} == code
 
 
-def test_file_loads_as_it_stands() -> None:
+def test_file_changes_no_default() -> None:
     assert load_settings(FILE, ANYBODY) == load_settings(None, ANYBODY)
 
 
@@ -152,7 +152,7 @@ def test_every_table_of_client_properties_is_explained() -> None:
         assert re.search(rf"^\[{re.escape(name)}\]\n# \S", text, re.MULTILINE), name
 
 
-def test_reserved_names_stand_in_the_file() -> None:
+def test_file_lists_the_reserved_names() -> None:
     words = set(re.findall(r"[a-z.]+[a-z]", FILE.read_text(encoding="utf-8")))
     aliases = {"request.required.acks"}
     assert set(RESERVED) - aliases <= words
@@ -162,33 +162,36 @@ def test_variables_are_those_of_the_settings() -> None:
     assert environment_names() == {variable_of(name) for name, _, _ in PLAIN}
 
 
-@pytest.mark.parametrize(("name", "kind", "default"), PLAIN, ids=[name for name, _, _ in PLAIN])
-def test_variable_sets_its_setting(name: str, kind: Any, default: Any, tmp_path: Path) -> None:
-    wanted = another(name, kind, default)
-    assert wanted != default
-    text = json.dumps(wanted) if isinstance(wanted, bool | dict | list) else str(wanted)
-    beside = {**ANYBODY, **COMPANIONS.get(name, {})}
-    assert value_in(load_settings(FILE, {**beside, variable_of(name): text}), name) == wanted
-    beside.pop(variable_of(name), None)
-    secret = tmp_path / "secret"
-    secret.write_text(f"{text}\n", encoding="utf-8")
-    assert value_in(load_settings(FILE, {**beside, f"{variable_of(name)}_FILE": str(secret)}), name) == wanted
+def test_variable_sets_its_setting(tmp_path: Path) -> None:
+    unset = []
+    for name, kind, default in PLAIN:
+        wanted = another(name, kind, default)
+        assert wanted != default, name
+        text = json.dumps(wanted) if isinstance(wanted, bool | dict | list) else str(wanted)
+        secret = tmp_path / name
+        secret.write_text(f"{text}\n", encoding="utf-8")
+        beside = {**ANYBODY, **COMPANIONS.get(name, {})}
+        by_value = {**beside, variable_of(name): text}
+        beside.pop(variable_of(name), None)
+        by_file = {**beside, f"{variable_of(name)}_FILE": str(secret)}
+        unset += [(name, by) for by in (by_value, by_file) if value_in(load_settings(FILE, by), name) != wanted]
+    assert unset == []
 
 
-@pytest.mark.parametrize("table", PASS_THROUGH)
-def test_variable_sets_a_client_property(table: str) -> None:
-    outer, inner = table.lower().removesuffix("__").split("__")
-    loaded = load_settings(FILE, {**ANYBODY, f"{PREFIX}{table}SOME_OWN_NAME": "value"})
-    assert getattr(getattr(loaded, outer), inner)["some.own.name"] == "value"
+def test_variable_sets_a_client_property() -> None:
+    for table in PASS_THROUGH:
+        outer, inner = table.lower().removesuffix("__").split("__")
+        loaded = load_settings(FILE, {**ANYBODY, f"{PREFIX}{table}SOME_OWN_NAME": "value"})
+        assert getattr(getattr(loaded, outer), inner)["some.own.name"] == "value", table
 
 
-def test_variables_named_in_words_exist() -> None:
+def test_variables_named_in_file_and_readme_exist() -> None:
     for file in (FILE, ROOT / "README.md"):
         for name in re.findall(rf"\b{PREFIX}[A-Z_]+[A-Z]\b", file.read_text(encoding="utf-8")):
             assert is_variable(name) or is_variable(name.removesuffix("_FILE")), f"{file.name}: {name}"
 
 
-def test_serve_tells_every_problem_on_a_line_of_its_own(tmp_path: Path) -> None:
+def test_serve_reports_every_problem_on_a_separate_line(tmp_path: Path) -> None:
     file = tmp_path / "connector.toml"
     file.write_text('[http]\nport = "eighty"\nprot = 80\n[authentication]\nurl_token = "marked-secret"\n', encoding="utf-8")
     done = run_here({"CONNECTOR_HTTP__PATHS": "x", "CONNECTOR_LOGS__LEVEL": "loud"}, "serve", "--config", str(file))
@@ -202,13 +205,13 @@ def test_serve_tells_every_problem_on_a_line_of_its_own(tmp_path: Path) -> None:
     assert not done.stdout
 
 
-def test_serve_does_not_start_when_nothing_says_who_may_call() -> None:
+def test_serve_does_not_start_without_authentication() -> None:
     done = run_here({}, "serve")
     assert done.exit_code == 2
     assert "nothing says who may call" in done.stderr
 
 
-def test_serve_tells_every_wrong_client_property(tmp_path: Path) -> None:
+def test_serve_reports_every_wrong_client_property(tmp_path: Path) -> None:
     file = tmp_path / "connector.toml"
     file.write_text(
         '[kafka.client]\n"sasl.pasword" = "marked-secret"\n[kafka.producer]\n"linger.ns" = 3\n"linger.ms" = "soon"\n'
@@ -222,7 +225,7 @@ def test_serve_tells_every_wrong_client_property(tmp_path: Path) -> None:
         assert len([line for line in done.stderr.splitlines() if named in line]) == 1, (named, done.stderr)
 
 
-def test_serve_tells_what_privacy_cannot_be_with_all_that_is_wrong() -> None:
+def test_serve_reports_wrong_privacy_with_all_other_problems() -> None:
     wrong = {"PRIVACY__PHONE": "mask", "PRIVACY__FIELDS": '{"order.textt": "hash"}', "KAFKA__PRODUCER__LINGER_NS": "1"}
     done = run_here({**ANYBODY, **{f"CONNECTOR_{name}": value for name, value in wrong.items()}}, "serve")
     assert done.exit_code == 2
@@ -230,7 +233,7 @@ def test_serve_tells_what_privacy_cannot_be_with_all_that_is_wrong() -> None:
     assert sorted(begins) == ["kafka.producer", 'privacy.fields."order.textt"', 'privacy.phone = "mask"']
 
 
-def test_serve_says_which_port_cannot_be_had(tmp_path: Path) -> None:
+def test_serve_names_the_address_that_it_cannot_bind(tmp_path: Path) -> None:
     file = tmp_path / "connector.toml"
     file.write_text('[http]\nhost = "192.0.2.1"\nport = 1\n', encoding="utf-8")
     done = done_as_process(ANYBODY, "serve", "--config", str(file))
@@ -240,13 +243,13 @@ def test_serve_says_which_port_cannot_be_had(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "192.0.2.1"])
-def test_host_that_cannot_be_had_is_told_by_its_setting(host: str) -> None:
+def test_host_that_cannot_be_bound_is_named_with_its_setting(host: str) -> None:
     with pytest.raises(ConfigurationInvalid, match=r"by management\.host, as") as caught:
         bind(host, 0, "management.port", "management.host")
     assert "port by" not in str(caught.value)
 
 
-def test_port_that_is_taken_is_told_by_its_setting() -> None:
+def test_port_in_use_is_named_with_its_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigurationInvalid, match=rf"^127\.0\.0\.1:{port} .* choose another port by http\.port$"):

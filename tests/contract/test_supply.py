@@ -13,7 +13,7 @@ import pytest
 
 from connector import __version__
 from supply.audit import judge
-from supply.sbom import bill_of_materials, write
+from supply.sbom import bill_of_materials, text_of, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def test_bill_holds_every_locked_package_with_its_hashes(bill: dict[str, Any]) -
     assert found == locked()
 
 
-def test_bill_holds_all_that_the_wheel_depends_on_at_any_depth(bill: dict[str, Any]) -> None:
+def test_bill_holds_all_dependencies_of_the_wheel(bill: dict[str, Any]) -> None:
     named = {one["name"] for one in bill["components"]}
     pending, seen = ["kaleyra-whatsapp-connector"], set()
     while pending:
@@ -54,7 +54,7 @@ def test_bill_holds_all_that_the_wheel_depends_on_at_any_depth(bill: dict[str, A
     assert len(seen) > 20
 
 
-def test_bill_is_of_this_version_and_says_what_it_asks_for(bill: dict[str, Any]) -> None:
+def test_bill_has_this_version_and_its_direct_dependencies(bill: dict[str, Any]) -> None:
     ours = bill["metadata"]["component"]
     assert (ours["name"], ours["version"]) == ("kaleyra-whatsapp-connector", __version__)
     assert ours["licenses"][0]["license"]["id"] == "Apache-2.0"
@@ -63,11 +63,11 @@ def test_bill_is_of_this_version_and_says_what_it_asks_for(bill: dict[str, Any])
     assert {"starlette", "confluent-kafka", "cryptography"} <= {names[ref] for ref in asked_for}
 
 
-def test_same_lock_file_gives_the_same_bytes(tmp_path: Path) -> None:
-    first, second = write(tmp_path / "a"), write(tmp_path / "b")
-    assert first.name == f"kaleyra_whatsapp_connector-{__version__}.cdx.json"
-    assert first.read_bytes() == second.read_bytes()
-    written = json.loads(first.read_text(encoding="utf-8"))
+def test_same_lock_file_gives_the_same_bytes(bill: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path)
+    assert file.name == f"kaleyra_whatsapp_connector-{__version__}.cdx.json"
+    assert file.read_text(encoding="utf-8") == text_of(bill), "one is made as the other, a moment later"
+    written = json.loads(file.read_text(encoding="utf-8"))
     assert {"serialNumber", "timestamp"}.isdisjoint({*written, *written["metadata"]})
 
 
@@ -85,11 +85,11 @@ UNKNOWN = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
         ([], 2, "0 of 0 packages could not be looked up"),
     ],
 )
-def test_package_that_is_not_looked_up_is_not_called_sound(packages: list[dict[str, Any]], exit_code: int, line: str) -> None:
+def test_package_that_is_not_looked_up_is_not_called_safe(packages: list[dict[str, Any]], exit_code: int, line: str) -> None:
     assert judge({"dependencies": packages}) == (exit_code, (line,))
 
 
-def test_audit_that_reaches_nobody_says_so(tmp_path: Path) -> None:
+def test_audit_without_an_advisory_service_fails(tmp_path: Path) -> None:
     # A proxy that is not there, and no cache of earlier answers.
     away = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), "http://127.0.0.1:1")
     done = subprocess.run(

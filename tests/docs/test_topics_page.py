@@ -9,7 +9,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from connector.catalogue import RecordType, read_catalogue
+from connector.catalogue import read_catalogue
 from connector.cli import app, main
 from connector.commands.schemas.docs import page
 from connector.mapping.places import fields_within
@@ -26,27 +26,26 @@ def sections() -> dict[str, str]:
     return {part.partition("\n")[0]: part for part in FILE.read_text(encoding="utf-8").split("\n## ")[1:]}
 
 
-def test_page_is_the_one_that_the_schemas_make() -> None:
+def test_page_matches_the_schemas() -> None:
     assert page(whole_catalogue()) == FILE.read_text(encoding="utf-8"), "make docs"
 
 
-@pytest.mark.parametrize("record_type", list(whole_catalogue()), ids=lambda record_type: record_type.name)
-def test_every_field_of_a_record_stands_on_the_page_once(record_type: RecordType) -> None:
-    own, common = sections()[record_type.schema["name"]], sections()["What every message has"]
-    told = own + common if record_type.source == "messages" else own
+def test_every_field_of_a_record_is_on_the_page_once() -> None:
+    for record_type in whole_catalogue():
+        own, common = sections()[record_type.schema["name"]], sections()["What every message has"]
+        text = own + common if record_type.source == "messages" else own
+        fields = record_type.schema["fields"]
+        wrong = [one["name"] for one in fields if text.count(f"| `{one['name']}` |") != 1 or one["doc"] not in text]
+        assert wrong == [], record_type.name
+        assert f"`{record_type.topic}`" in own
 
-    for field in record_type.schema["fields"]:
-        assert told.count(f"| `{field['name']}` |") == 1
-        assert field["doc"] in told
-    assert f"`{record_type.topic}`" in own
 
-
-def test_fields_within_lists_are_named_by_their_list() -> None:
+def test_fields_in_a_list_are_named_after_the_list() -> None:
     assert "| `cards[].phones[].wa_id` | string | `item.wa_id` | phone |" in sections()["ContactCard"]
     assert "| `product_items[].item_price` | decimal(18, 6) | `item.item_price` |" in sections()["Order"]
 
 
-def test_page_of_privacy_names_commands_settings_and_fields_that_there_are() -> None:
+def test_commands_settings_and_fields_on_the_privacy_page_exist() -> None:
     text = PRIVACY.read_text(encoding="utf-8")
     commands = re.findall(r"`connector ([a-z]+)", text)
     assert {"forget", "privacy", "explain", "doctor", "schemas"} <= set(commands)
@@ -62,7 +61,7 @@ def test_page_of_privacy_names_commands_settings_and_fields_that_there_are() -> 
         assert named in fields
 
 
-def test_settings_on_the_page_of_privacy_are_taken() -> None:
+def test_settings_on_the_privacy_page_are_valid() -> None:
     (block,) = re.findall(r"^```toml\n(.*?)^```", PRIVACY.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     given = tomllib.loads(block)["privacy"]
     policy = Policy.of(Privacy.model_validate({**given, "hash_key": "an invented key of 32 characters"}))
@@ -70,7 +69,7 @@ def test_settings_on_the_page_of_privacy_are_taken() -> None:
     assert read_catalogue(policy=policy).policy is policy
 
 
-def test_command_shows_what_the_settings_make_of_every_field(
+def test_privacy_command_lists_every_field_and_its_rule(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONNECTOR_PRIVACY__CONTENT", "mask")

@@ -115,6 +115,7 @@ class Dev(Command):
         }
 
     def run(self, *arguments: str) -> Done:
+        """Run another command against this one, in this process."""
         return run_here(self.settings(), *arguments)
 
     def records(self) -> list[dict[str, Any]]:
@@ -167,20 +168,20 @@ def test_demo_shows_a_record_of_every_type(dev: Dev) -> None:
         assert record["headers"]["ce_id"]
 
 
-def test_posted_callback_is_answered_200_without_a_body_and_shown(dev: Dev) -> None:
+def test_posted_callback_is_answered_200_and_shown(dev: Dev) -> None:
     body = envelope([message(id="wamid.POSTED")])
     with request(dev.addresses["callback_url"], body) as answer:
         assert (answer.status, answer.read()) == (200, b"")
     until(lambda: any(record["value"].get("message_id") == "wamid.POSTED" for record in dev.records()))
 
 
-def test_what_is_no_callback_is_shown_as_a_dead_letter(dev: Dev) -> None:
+def test_unreadable_body_is_shown_as_a_dead_letter(dev: Dev) -> None:
     with request(dev.addresses["callback_url"], b"not a callback") as answer:
         assert answer.status == 200
     until(lambda: any(record["value"].get("reason") == "unknown_shape" for record in dev.records()))
 
 
-def test_bridge_says_that_it_is_ready(dev: Dev) -> None:
+def test_bridge_reports_that_it_is_ready(dev: Dev) -> None:
     with request(f"{dev.addresses['management_url']}/readyz") as answer:
         assert (answer.status, json.load(answer)["ready"]) == (200, True)
     with request(f"{dev.addresses['management_url']}/healthz") as answer:
@@ -197,7 +198,7 @@ def test_send_sends_every_type(dev: Dev) -> None:
     assert dev.run("send", "text", "--count", "20", "--rate", "100", "--url", dev.addresses["callback_url"]).exit_code == 0
 
 
-def test_send_mixes_in_what_goes_wrong_and_the_seed_says_what(dev: Dev) -> None:
+def test_send_mixes_in_bad_callbacks_by_its_seed(dev: Dev) -> None:
     mixed = ["--malformed", "--duplicates", "--shuffle", "--seed", "1900"]
     done = dev.run("send", "text", "--count", "50", *mixed, "--url", dev.addresses["callback_url"], "--json")
     assert json.loads(done.stdout) == {"sent": 72, "seed": 1900, "answers": {"200": 72}}
@@ -212,7 +213,7 @@ def sent_of_seed(dev: Dev, seed: int) -> list[dict[str, Any]]:
     return [record for record in dev.records() if str(record["value"].get("message_id")).startswith(start)]
 
 
-def test_tail_reads_so_many_records_and_ends(dev: Dev) -> None:
+def test_tail_ends_after_count_records(dev: Dev) -> None:
     done = dev.run("tail", "--from-beginning", "--count", "3", "--json")
     assert done.exit_code == 0, done.stderr
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 3
@@ -244,7 +245,7 @@ def test_schemas_are_registered(dev: Dev) -> None:
     assert "kaleyra.whatsapp.orders-value" in dev.run("schemas", "list").stdout
 
 
-def test_topics_are_there(dev: Dev) -> None:
+def test_topics_are_created(dev: Dev) -> None:
     done = dev.run("topics", "create", "--dry-run", "--json")
     assert done.exit_code == 0, done.stderr
     assert {row["state"] for row in json.loads(done.stdout)} == {"unchanged"}
@@ -260,7 +261,7 @@ def test_doctor_finds_no_error(dev: Dev) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
+def test_signal_stops_dev(number: signal.Signals, tmp_path: Path) -> None:
     dev = Dev(tmp_path)
     try:
         # For people: the addresses in a table, and what to type next.
@@ -276,7 +277,7 @@ def test_signal_ends_it(number: signal.Signals, tmp_path: Path) -> None:
         dev.end()
 
 
-def test_addresses_stand_below_the_demo_and_what_they_say_to_type_works(tmp_path: Path) -> None:
+def test_addresses_are_printed_below_the_demo_and_can_be_pasted(tmp_path: Path) -> None:
     dev = Dev(tmp_path, "--demo")
     try:
         until(lambda: dev.stdout.count("tail orders") == 2, 60)
@@ -293,7 +294,7 @@ def test_addresses_stand_below_the_demo_and_what_they_say_to_type_works(tmp_path
         dev.end()
 
 
-def test_port_in_use_is_told_in_a_line(tmp_path: Path) -> None:
+def test_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         dev = Command(tmp_path, "dev", "--port", str(port), "--ready-file", str(tmp_path / "ready.json"))

@@ -1,4 +1,4 @@
-"""Callbacks in by HTTP, records out by a plain consumer: what arrives is what the pure part of the way says.
+"""Callbacks in by HTTP, records out by a plain consumer: what arrives is what the pipeline makes of them.
 
 The same tests run against `connector serve` with a real Kafka and registry, and against `connector dev`.
 """
@@ -7,7 +7,7 @@ import json
 import random
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,8 +51,25 @@ class Bridge:
         assert (answer.status_code, answer.content) == (200, b"")
         return self.reader.read(len(expected))
 
-    def expected(self, body: bytes, received_at: int) -> list[KafkaMessage]:
-        return list(self._translator.translate(raw(body, received_at=received_at)))
+    def carry_in_turn(self, bodies: Sequence[bytes]) -> list[ReadRecord]:
+        """Send callbacks one after the other, then return the records of them all, in the order of each partition."""
+        headers = {"content-type": "application/json"}
+        with httpx.Client(trust_env=False, timeout=30) as client:
+            for number, body in enumerate(bodies):
+                with_trace = {**headers, "traceparent": trace_of(number)}
+                answer = client.post(self.addresses.callback_url, content=body, headers=with_trace)
+                assert (answer.status_code, answer.content) == (200, b""), body
+        return self.reader.read(sum(len(self._translator.translate(raw(body))) for body in bodies))
+
+    def carry_all(self, bodies: Mapping[str, bytes]) -> dict[str, list[ReadRecord]]:
+        """Send callbacks one after the other and return the records of each."""
+        by_trace: dict[str, list[ReadRecord]] = {trace_of(number): [] for number in range(len(bodies))}
+        for record in self.carry_in_turn(list(bodies.values())):
+            by_trace[record.header("traceparent")].append(record)
+        return dict(zip(bodies, by_trace.values(), strict=True))
+
+    def expected(self, body: bytes, received_at: int, trace: str) -> list[KafkaMessage]:
+        return list(self._translator.translate(raw(body, received_at=received_at, traceparent=trace)))
 
 
 @pytest.fixture(scope="module", params=[pytest.param("serve", marks=pytest.mark.real), "dev"])
@@ -76,34 +93,49 @@ def bridge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         running.reader.close()
 
 
-@pytest.mark.parametrize("sample", SAMPLES + REJECTED, ids=sample_name)
-def test_sample_arrives_as_the_pure_part_says(bridge: Bridge, sample: Path) -> None:
-    body = sample.read_bytes()
-    found = sorted(bridge.carry(body), key=in_order)
-    expected = sorted(bridge.expected(body, received_at(found[0]) if found else 0), key=in_order)
-    assert [record.topic for record in found] == [one.topic for one in expected]
-    for record, one in zip(found, expected, strict=True):
-        assert record.value == decoded(one, bridge.catalogue)
-        assert record.key == one.key
-        assert record.timestamp_ms == one.timestamp_ms
-        assert without_schema(record.headers) == without_schema(one.headers)
+BODIES = {sample_name(path): path.read_bytes() for path in SAMPLES + REJECTED}
 
 
-@pytest.mark.parametrize("sample", SAMPLES + REJECTED, ids=sample_name)
-def test_sample_arrives_as_explain_tells(bridge: Bridge, sample: Path) -> None:
-    body = sample.read_bytes()
-    told = explain(bridge.catalogue, posted(body))
-    found = bridge.carry(body)
-    letters = [record for record in found if record.topic == bridge.catalogue.dead_letter.topic]
-    records = [record for record in found if record.topic != bridge.catalogue.dead_letter.topic]
-    reasons = [{name: letter.value[name] for name in ("reason", "step", "detail")} for letter in letters]
-    assert by_text(reasons) == by_text(told["dead_letters"])
-    assert by_text(without_receipt(record.topic, record.key, record.value) for record in records) == by_text(
-        without_receipt(one["topic"], one["key"].encode(), one["value"]) for one in told["records"]
-    )
+@pytest.fixture(scope="module")
+def arrived(bridge: Bridge) -> dict[str, list[ReadRecord]]:
+    """Send all samples and return the records of each."""
+    return bridge.carry_all(BODIES)
 
 
-def test_value_is_framed_with_the_id_under_which_the_registry_has_our_schema(bridge: Bridge) -> None:
+def test_samples_arrive_as_the_pipeline_makes_them(bridge: Bridge, arrived: dict[str, list[ReadRecord]]) -> None:
+    differing = {}
+    for number, (name, body) in enumerate(BODIES.items()):
+        found = sorted(arrived[name], key=in_order)
+        made = sorted(bridge.expected(body, received_at(found[0]) if found else 0, trace_of(number)), key=in_order)
+        facts = [(one.topic, one.value, one.key, one.timestamp_ms, without_schema(one.headers)) for one in found]
+        expected = [
+            (one.topic, decoded(one, bridge.catalogue), one.key, one.timestamp_ms, without_schema(one.headers)) for one in made
+        ]
+        if facts != expected:
+            differing[name] = (facts, expected)
+    assert differing == {}, f"these samples differ: {', '.join(differing)}"
+
+
+def test_samples_arrive_as_explain_shows_them(bridge: Bridge, arrived: dict[str, list[ReadRecord]]) -> None:
+    differing = {}
+    for name, body in BODIES.items():
+        shown = explain(bridge.catalogue, posted(body))
+        letters = [record for record in arrived[name] if record.topic == bridge.catalogue.dead_letter.topic]
+        records = [record for record in arrived[name] if record.topic != bridge.catalogue.dead_letter.topic]
+        facts = (
+            by_text({key: letter.value[key] for key in ("reason", "step", "detail")} for letter in letters),
+            by_text(without_receipt(record.topic, record.key, record.value) for record in records),
+        )
+        expected = (
+            by_text(shown["dead_letters"]),
+            by_text(without_receipt(one["topic"], one["key"].encode(), one["value"]) for one in shown["records"]),
+        )
+        if facts != expected:
+            differing[name] = (facts, expected)
+    assert differing == {}, f"these samples differ: {', '.join(differing)}"
+
+
+def test_value_is_framed_with_its_schema_id_of_the_registry(bridge: Bridge) -> None:
     (record,) = [one for one in bridge.carry(envelope([message()])) if one.topic.endswith("texts")]
     found = httpx.get(record.header("ce_dataschema"), trust_env=False)
     assert record.header("ce_dataschema") == f"{bridge.addresses.registry_url}/schemas/ids/{record.schema_id}"
@@ -113,7 +145,7 @@ def test_value_is_framed_with_the_id_under_which_the_registry_has_our_schema(bri
     assert latest.json()["id"] == record.schema_id
 
 
-def test_record_bears_the_headers_of_a_cloud_event(bridge: Bridge) -> None:
+def test_record_has_the_headers_of_a_cloud_event(bridge: Bridge) -> None:
     now = int(time.time())
     (record,) = bridge.carry(envelope([message(message_type="document", timestamp=str(now))]))
     names = [name for name, _ in record.headers]
@@ -135,17 +167,15 @@ def test_same_callback_twice_has_the_same_ids(bridge: Bridge) -> None:
     assert first.header("ce_id") == second.header("ce_id")
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_record_lies_in_the_partition_where_java_would_put_it(bridge: Bridge, key: str) -> None:
-    (record,) = bridge.carry(envelope([message(key)]))
-    assert record.key == key.encode()
-    assert record.partition == (murmur2(record.key) & 0x7FFFFFFF) % bridge.reader.partitions[record.topic]
+def test_record_is_in_the_partition_that_java_would_choose(bridge: Bridge) -> None:
+    for key, found in bridge.carry_all({key: envelope([message(key)]) for key in KEYS}).items():
+        (record,) = found
+        assert record.key == key.encode()
+        assert record.partition == (murmur2(record.key) & 0x7FFFFFFF) % bridge.reader.partitions[record.topic], key
 
 
-def test_records_of_a_person_stand_in_the_order_of_their_acknowledgement(bridge: Bridge) -> None:
-    found = []
-    for index in range(20):
-        found += bridge.carry(envelope([message(id=f"wamid.{index}.{part}") for part in range(3)]))
+def test_records_of_a_person_are_in_the_order_of_the_answers(bridge: Bridge) -> None:
+    found = bridge.carry_in_turn([envelope([message(id=f"wamid.{index}.{part}") for part in range(3)]) for index in range(20)])
     assert [record.value["message_id"] for record in found] == [f"wamid.{i}.{part}" for i in range(20) for part in range(3)]
 
 
@@ -168,7 +198,7 @@ def test_two_products_arrive_with_exact_prices(bridge: Bridge) -> None:
     assert [str(item["item_price"]) for item in record.value["product_items"]] == ["7.990000", "7.990000"]
 
 
-def test_sender_that_hangs_up_before_the_answer_changes_nothing(bridge: Bridge) -> None:
+def test_callback_is_produced_though_its_sender_hangs_up(bridge: Bridge) -> None:
     url = httpx.URL(bridge.addresses.callback_url)
     body = envelope([message(id="wamid.R09ORQ")])
     with socket.create_connection((url.host, url.port)) as connection:
@@ -195,9 +225,7 @@ def test_metrics_count_callbacks_and_records(bridge: Bridge) -> None:
     eventually(lambda: counted() == (callbacks + 1, records + 2))
 
 
-def test_two_workers_answer_and_their_metrics_are_added_up(
-    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
-) -> None:
+def test_metrics_of_two_workers_are_added_up(kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
     settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
     servers.prepare(settings)
     with servers.served(settings, tmp_path, workers=2) as server:
@@ -235,12 +263,17 @@ def test_two_workers_answer_and_their_metrics_are_added_up(
         ("abc", 479470107),
     ],
 )
-def test_murmur2_of_these_tests_is_that_of_java(text: str, expected: int) -> None:
+def test_murmur2_is_that_of_java(text: str, expected: int) -> None:
     assert murmur2(text.encode()) == expected % 2**32
 
 
 def test_nothing_else_arrived(bridge: Bridge) -> None:
     assert bridge.reader.rest() == []
+
+
+def trace_of(number: int) -> str:
+    """Return a traceparent that no other callback of a run has."""
+    return f"00-{number + 1:032x}-00000000000000b7-01"
 
 
 def in_order(record: ReadRecord | KafkaMessage) -> tuple[str, bytes]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import servers
 from tests.support.callbacks import body_of, contact, envelope, message
-from tests.support.commands import Done
+from tests.support.commands import Done, run_here
 from tests.support.servers import Addresses, ReadRecord, TopicsReader, post
 
 OWN_KEYS = {"sender": "from", "words": "body"}
@@ -51,7 +51,7 @@ class Bridge:
             TOPICS__RAW="true",
             **more,
         )
-        return servers.done(environment, "replay", *arguments, "--json")
+        return run_here(environment, "replay", *arguments, "--json")
 
     def records(self, *topics: str) -> list[ReadRecord]:
         """Return all that stands in topics, named without the prefix."""
@@ -82,7 +82,7 @@ def bridge(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bridge]:
         yield Bridge(server.addresses)
 
 
-def test_mended_dead_letters_are_replayed_once(bridge: Bridge) -> None:
+def test_fixed_dead_letters_are_replayed_once(bridge: Bridge) -> None:
     bridge.send(*map(own_keys, range(20)), b"no JSON")
     received = {record.header("ce_id"): record.value["received_at"] for record in bridge.records("dead-letters")}
 
@@ -105,7 +105,7 @@ def test_mended_dead_letters_are_replayed_once(bridge: Bridge) -> None:
     assert bridge.replay("dead-letters", "--reason", "unknown_shape", mended=True)["replayed"] == 1
 
 
-def test_dead_letters_that_a_replay_makes_are_for_the_next_one_until_they_are_left_alone(bridge: Bridge) -> None:
+def test_dead_letters_of_a_replay_are_replayed_up_to_a_limit(bridge: Bridge) -> None:
     bridge.send(b"no JSON", b"\xff")
 
     done = [bridge.replay("dead-letters", "--max-attempts", "3") for _ in range(4)]
@@ -119,7 +119,7 @@ def test_dead_letters_that_a_replay_makes_are_for_the_next_one_until_they_are_le
     assert [one.value["attempts"] for one in letters if one.value["replayed_at"] is None] == [1, 1]
 
 
-def test_span_of_time_is_replayed_from_the_callbacks_as_received(bridge: Bridge) -> None:
+def test_time_span_is_replayed_from_raw_callbacks(bridge: Bridge) -> None:
     bridge.send(envelope([message(id="wamid.before")], [contact()]), b"no JSON")
     kept = bridge.records("raw")
     border = max(record.value["received_at"] for record in kept) + timedelta(milliseconds=1)

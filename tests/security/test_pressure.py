@@ -15,6 +15,8 @@ import pytest
 from tests.security.conftest import AUTHENTIC, BODY, DEADLINE_SECONDS, MAX_BODY_BYTES, MAX_CONNECTIONS, PATH, Bridge, post
 from tests.support.servers import eventually
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 CUT_SECONDS = DEADLINE_SECONDS + 5
 """The deadline, a sweep once a second, and a slow machine."""

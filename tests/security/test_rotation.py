@@ -9,11 +9,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests.support import servers
 from tests.support.callbacks import envelope, message
 from tests.support.certificates import Authority
 from tests.support.servers import Served, TopicsReader, eventually
+
+pytestmark = pytest.mark.slow
 
 SECRETS = {name: f"an-invented-secret-of-{name}-0123456789" for name in ("old", "new", "client")}
 KEYS = {name: f"an-invented-key-{name}-of-32-characters-" for name in "ab"}

@@ -1,5 +1,6 @@
 """The catalogue: what is published, what every schema promises, and that a new type needs no Python."""
 
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connector.catalogue import ANY_TYPE, RecordType, data_folder, read_catalogue
+from connector.catalogue import ANY_TYPE, data_folder, read_catalogue
 from connector.errors import ConfigurationInvalid
 from connector.mapping.compiler import ATTRIBUTES, ROOTS
 from connector.records import REASONS, Json
@@ -50,14 +51,6 @@ NOT_REACHED_FROM_HERE = {"refused_by_kafka", "internal_error"}
 """The one is Kafka's word, the other a defect of ours."""
 
 
-def named(record_type: RecordType) -> str:
-    return record_type.name
-
-
-every_record_type = pytest.mark.parametrize("record_type", RECORD_TYPES, ids=named)
-every_message_record_type = pytest.mark.parametrize("record_type", MESSAGE_RECORD_TYPES, ids=named)
-
-
 def records_within(schema: Any) -> Iterator[Json]:
     """Yield every record of a schema, the outermost first."""
     if isinstance(schema, dict):
@@ -70,13 +63,23 @@ def records_within(schema: Any) -> Iterator[Json]:
             yield from records_within(part)
 
 
-def types_within(schema: Any) -> Iterator[Any]:
-    """Yield what stands as a type anywhere in a schema."""
+def fields_within(schema: Any) -> Iterator[Json]:
+    """Yield every field of every record of a schema."""
     for record in records_within(schema):
-        for field in record["fields"]:
-            branches = field["type"] if isinstance(field["type"], list) else [field["type"]]
-            for branch in branches:
-                yield branch["type"] if isinstance(branch, dict) else branch
+        yield from record["fields"]
+
+
+def types_within(schema: Any) -> Iterator[Any]:
+    """Yield every type in a schema."""
+    for field in fields_within(schema):
+        branches = field["type"] if isinstance(field["type"], list) else [field["type"]]
+        for branch in branches:
+            yield branch["type"] if isinstance(branch, dict) else branch
+
+
+RECORDS = [(f"{one.name}: {record['name']}", record) for one in RECORD_TYPES for record in records_within(one.schema)]
+"""Every record of every schema, with a name for messages."""
+FIELDS = [(f"{place}.{field['name']}", field) for place, record in RECORDS for field in record["fields"]]
 
 
 @pytest.fixture
@@ -104,74 +107,69 @@ def problems_of(folder: Path) -> tuple[str, ...]:
     return refused.value.problems
 
 
-@every_message_record_type
-def test_common_block_is_the_same_in_every_message_record(record_type: RecordType) -> None:
-    block = record_type.schema["fields"][: len(COMMON_BLOCK)]
+def test_common_block_is_the_same_in_every_message_record() -> None:
+    blocks = {record_type.name: record_type.schema["fields"][: len(COMMON_BLOCK)] for record_type in MESSAGE_RECORD_TYPES}
 
-    assert [field["name"] for field in block] == list(COMMON_BLOCK)
-    assert block == MESSAGE_RECORD_TYPES[0].schema["fields"][: len(COMMON_BLOCK)]
-
-
-@every_message_record_type
-def test_fields_of_message_records_stand_one_a_line(record_type: RecordType) -> None:
-    lines = (data_folder() / "avro" / f"{record_type.name}.avsc").read_text().splitlines()
-
-    for field in record_type.schema["fields"]:
-        assert sum(f'{{"name": "{field["name"]}", ' in line and line.startswith("    {") for line in lines) == 1
+    assert [field["name"] for field in blocks["text"]] == list(COMMON_BLOCK)
+    assert [name for name, block in blocks.items() if block != blocks["text"]] == []
 
 
-@every_record_type
-def test_every_record_and_field_has_a_doc(record_type: RecordType) -> None:
-    for record in records_within(record_type.schema):
-        assert record["doc"].endswith(".")
-        for field in record["fields"]:
-            assert field["doc"].endswith("."), field["name"]
+def test_fields_of_message_records_are_one_a_line() -> None:
+    for record_type in MESSAGE_RECORD_TYPES:
+        lines = (data_folder() / "avro" / f"{record_type.name}.avsc").read_text().splitlines()
+        starts = [f'    {{"name": "{field["name"]}", ' for field in record_type.schema["fields"]]
+        assert [one for one in starts if sum(line.startswith(one) for line in lines) != 1] == [], record_type.name
 
 
-@every_record_type
-def test_every_field_has_a_source(record_type: RecordType) -> None:
-    for record in records_within(record_type.schema):
-        assert all(field["source"] for field in record["fields"])
+def test_every_record_and_field_has_a_doc() -> None:
+    without = [place for place, record in RECORDS if not record["doc"].endswith(".")]
+    without += [place for place, field in FIELDS if not field["doc"].endswith(".")]
+
+    assert without == []
 
 
-@every_record_type
-def test_no_field_is_an_enum(record_type: RecordType) -> None:
-    assert "enum" not in types_within(record_type.schema)
+def test_every_field_has_a_source() -> None:
+    assert [place for place, field in FIELDS if not field["source"]] == []
 
 
-@every_record_type
-def test_only_what_every_event_has_is_required(record_type: RecordType) -> None:
-    required = {
-        field["name"]
-        for field in record_type.schema["fields"]
-        if not isinstance(field["type"], list) and field["type"] != "array" and "default" not in field
-    }
-
-    allowed = REQUIRED_OF_DEAD_LETTER if record_type.source == "dead_letters" else REQUIRED
-    # The JSON of a message stands where its content has no fields of its own.
-    assert required - {"payload"} <= allowed
+def test_no_field_is_an_enum() -> None:
+    assert [one.name for one in RECORD_TYPES if "enum" in types_within(one.schema)] == []
 
 
-@every_record_type
-def test_optional_field_is_null_or_its_type_and_null_by_default(record_type: RecordType) -> None:
-    for record in records_within(record_type.schema):
-        for field in record["fields"]:
-            if isinstance(field["type"], list):
-                assert field["type"][0] == "null"
-                assert len(field["type"]) == 2
-                assert field["default"] is None
+def test_only_what_every_event_has_is_required() -> None:
+    offenders = {}
+    for record_type in RECORD_TYPES:
+        required = {
+            field["name"]
+            for field in record_type.schema["fields"]
+            if not isinstance(field["type"], list) and field["type"] != "array" and "default" not in field
+        }
+        allowed = REQUIRED_OF_DEAD_LETTER if record_type.source == "dead_letters" else REQUIRED
+        # A message whose content has no fields of its own has its JSON there.
+        if excess := required - {"payload"} - allowed:
+            offenders[record_type.name] = excess
+
+    assert offenders == {}
 
 
-@every_record_type
-def test_names_follow_the_contract(record_type: RecordType) -> None:
-    assert record_type.schema["namespace"] == "kaleyra.whatsapp"
-    assert record_type.schema["name"] == "".join(part.capitalize() for part in record_type.name.split("_"))
-    for record in records_within(record_type.schema):
-        assert all(field["name"] == field["name"].lower() for field in record["fields"])
+def test_optional_field_is_null_or_its_type_and_null_by_default() -> None:
+    optional = [(place, field) for place, field in FIELDS if isinstance(field["type"], list)]
+
+    assert [
+        place
+        for place, field in optional
+        if (field["type"][0], len(field["type"]), field.get("default", "none")) != ("null", 2, None)
+    ] == []
 
 
-@every_record_type
-def test_published_schema_has_none_of_our_own_attributes(record_type: RecordType) -> None:
+def test_names_follow_the_contract() -> None:
+    for record_type in RECORD_TYPES:
+        camel = "".join(part.capitalize() for part in record_type.name.split("_"))
+        assert (record_type.schema["namespace"], record_type.schema["name"]) == ("kaleyra.whatsapp", camel)
+    assert [place for place, field in FIELDS if field["name"] != field["name"].lower()] == []
+
+
+def test_published_schema_has_none_of_our_own_attributes() -> None:
     def keys(schema: Any) -> Iterator[str]:
         if isinstance(schema, dict):
             yield from schema
@@ -181,19 +179,22 @@ def test_published_schema_has_none_of_our_own_attributes(record_type: RecordType
             for part in schema:
                 yield from keys(part)
 
-    assert not ATTRIBUTES & set(keys(json.loads(record_type.published_text)))
+    assert [one.name for one in RECORD_TYPES if ATTRIBUTES & set(keys(json.loads(one.published_text)))] == []
 
 
-@every_record_type
-def test_what_is_of_a_person_says_so(record_type: RecordType) -> None:
-    for record in records_within(record_type.schema):
-        for field in record["fields"]:
-            assert field.get("pii", "none") in {"phone", "name", "content", "location", "link", "none"}
+def test_personal_field_names_its_class() -> None:
+    classes = {"phone", "name", "content", "location", "link", "none"}
+    assert [place for place, field in FIELDS if field.get("pii", "none") not in classes] == []
+    offenders = []
+    for record_type in RECORD_TYPES:
+        for field in fields_within(record_type.schema) if record_type.source != "events" else ():
             sources = [field["source"]] if isinstance(field["source"], str) else field["source"]
             for path in sources:
                 expected = PERSONAL.get(path.rpartition(".")[2])
-                if path not in OF_NOBODY and expected and record_type.source != "events":
-                    assert field.get("pii") == expected, path
+                if path not in OF_NOBODY and expected and field.get("pii") != expected:
+                    offenders.append(f"{record_type.name}: {path} is {expected}")
+
+    assert offenders == []
 
 
 def test_event_of_the_account_names_somebody_in_its_payload_at_most() -> None:
@@ -236,41 +237,46 @@ def test_item_becomes_the_record_type_of_its_list_and_message_type() -> None:
     assert of("events", "document").name == "account_event"
 
 
-@every_record_type
-def test_every_record_type_has_a_sample_that_becomes_one(record_type: RecordType) -> None:
-    becomes = (record_type.topic in [one.topic for one in messages_of(read(path))] for path in [*SAMPLES, *REJECTED])
-
-    assert any(becomes), f"no sample in tests/samples/ becomes a record of {record_type.name}"
-
-
-@pytest.mark.parametrize("kind", [kind for one in RECORD_TYPES for kind in one.message_types if kind != ANY_TYPE])
-def test_every_message_type_of_the_catalogue_has_a_folder_of_samples_that_become_its_record(kind: str) -> None:
-    samples = [path for path in SAMPLES if path.parent.name == kind]
-
-    assert samples, f"tests/samples/{kind}/ is missing"
-    for path in samples:
-        assert catalogue().by_message_type[kind].topic in [one.topic for one in messages_of(read(path))]
+@functools.cache
+def topics_of_samples() -> dict[Path, set[str]]:
+    """Return the topics of each sample's records."""
+    return {path: {one.topic for one in messages_of(read(path))} for path in [*SAMPLES, *REJECTED]}
 
 
-@pytest.mark.parametrize("path", SAMPLES, ids=sample_name)
-def test_sample_becomes_records_that_a_consumer_can_read(path: Path) -> None:
-    records = messages_of(read(path))
+def test_every_record_type_has_a_sample_that_becomes_one() -> None:
+    reached = set().union(*topics_of_samples().values())
 
-    rejections = [one for one in records if one.topic == catalogue().dead_letter.topic]
-    assert len(records) > len(rejections)
-    assert bool(rejections) == ("bad" in path.stem)
-    for record in records:
-        if record not in rejections:
-            value = decoded(record)
-            assert record.key == value["record_key"].encode()
+    assert [one.name for one in RECORD_TYPES if one.topic not in reached] == [], "no sample in tests/samples/ becomes these"
 
 
-@pytest.mark.parametrize("path", REJECTED, ids=sample_name)
-def test_rejected_sample_becomes_one_dead_letter_of_its_reason(path: Path) -> None:
-    (letter,) = on("dead-letters", messages_of(read(path)))
+def test_every_message_type_has_samples_that_become_its_record() -> None:
+    kinds = {kind: one.topic for one in RECORD_TYPES for kind in one.message_types if kind != ANY_TYPE}
+    folders: dict[str, list[Path]] = {kind: [path for path in SAMPLES if path.parent.name == kind] for kind in kinds}
 
-    assert letter["reason"] == path.stem
-    assert letter["body"] == read(path) or path.stem in {"does_not_fit", "missing"}
+    assert [kind for kind, samples in folders.items() if not samples] == [], "tests/samples/ has no folder for these types"
+    assert [
+        sample_name(path)
+        for kind, samples in folders.items()
+        for path in samples
+        if kinds[kind] not in topics_of_samples()[path]
+    ] == []
+
+
+def test_sample_becomes_records_that_a_consumer_can_read() -> None:
+    dead_letters = catalogue().dead_letter.topic
+    for path in SAMPLES:
+        records = messages_of(read(path))
+        good = [one for one in records if one.topic != dead_letters]
+        assert good, sample_name(path)
+        assert (len(records) > len(good)) == ("bad" in path.stem), sample_name(path)
+        assert [one.key for one in good] == [decoded(one)["record_key"].encode() for one in good], sample_name(path)
+
+
+def test_rejected_sample_becomes_one_dead_letter_of_its_reason() -> None:
+    for path in REJECTED:
+        (letter,) = on("dead-letters", messages_of(read(path)))
+        assert letter["reason"] == path.stem
+        assert letter["body"] == read(path) or path.stem in {"does_not_fit", "missing"}, path.stem
 
 
 def test_every_reason_that_a_callback_can_cause_has_a_sample() -> None:

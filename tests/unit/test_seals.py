@@ -17,8 +17,9 @@ from connector.privacy.policy import Policy
 from connector.seals import Seals, open_sealed, printable, read_keys
 from connector.settings.tables import Privacy
 from tests.support.callbacks import NUMBER, by_query, decoded, envelope, message, raw, translator
+from tests.support.examples import examples
 
-modest = settings(max_examples=60, deadline=None, database=None)
+modest = settings(max_examples=examples(60), deadline=None, database=None)
 OLD, NEW = (f"{name}:{base64.b64encode(secrets.token_bytes(32)).decode()}" for name in ("old", "new"))
 
 

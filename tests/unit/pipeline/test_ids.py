@@ -24,6 +24,7 @@ from tests.support.callbacks import (
     messages_of,
     status,
 )
+from tests.support.examples import examples
 
 PEOPLE = (NUMBER, OTHER_NUMBER, USER_ID)
 BY_ID = {"wamid.A": NUMBER, "wamid.B": OTHER_NUMBER, "wamid.C": USER_ID, "wamid.D": NUMBER}
@@ -100,7 +101,7 @@ def what_it_is(item: Item) -> str:
     return json.dumps([item.source, item.message or item.status], sort_keys=True)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(callbacks)
 def test_events_that_are_shuffled_repeated_and_merged_keep_their_ids(drawn: list[tuple[list[Event], list[str], bool]]) -> None:
     ids: dict[str, str] = {}

@@ -33,9 +33,10 @@ from tests.support.callbacks import (
     raw,
     translator,
 )
+from tests.support.examples import examples
 
 # Without the store: what an earlier shape of a strategy drew is no finding.
-modest = settings(max_examples=80, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+modest = settings(max_examples=examples(80), deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 # Lone surrogates too: json escapes them, and the callbacks' senders cut names in the middle of an emoji.
 texts = st.text(max_size=8) | st.text(alphabet="\ud83d\ude02a+ 0", max_size=4)
@@ -286,7 +287,7 @@ def first_sources_only(schema: Json) -> Json:
 
 
 @pytest.mark.parametrize("record_type", list(catalogue()), ids=lambda record_type: record_type.name)
-@settings(modest, max_examples=60)
+@settings(modest, max_examples=examples(60))
 @given(data=st.data())
 def test_what_is_written_is_what_is_read_and_what_fastavro_writes(record_type: RecordType, data: st.DataObject) -> None:
     schema = first_sources_only(record_type.schema)

@@ -39,10 +39,11 @@ from tests.support.callbacks import (
     translator,
     v1_message,
 )
+from tests.support.examples import examples
 
 KEY = "an invented key of 32 characters"
 HASHED: dict[str, Any] = {"phone": "hash", "hash_key": KEY, "hash_key_id": "k1"}
-modest = settings(max_examples=60, deadline=None, database=None)
+modest = settings(max_examples=examples(60), deadline=None, database=None)
 texts = st.text(max_size=40)
 
 

@@ -1,0 +1,8 @@
+"""How many examples a property is tried with: all of them in CI, a third before a commit."""
+
+import os
+
+
+def examples(count: int) -> int:
+    """Return `count` in CI, else a third of it: drawing them is a fifth of the time of `make test`."""
+    return count if "CI" in os.environ else count // 3
