@@ -81,7 +81,7 @@ def service(name: str) -> dict[str, Any]:
 
 
 def compose_validator() -> "jsonschema.Draft7Validator":
-    # Compiles 38 grammars, which takes five seconds: not for a process that runs other tests.
+    # Compiles 38 grammars, which takes seconds: not for a process that runs other tests.
     import jsonschema  # noqa: PLC0415
 
     return jsonschema.Draft7Validator(json.loads(COMPOSE_SCHEMA.read_text(encoding="utf-8")))

@@ -4,5 +4,5 @@ import os
 
 
 def examples(count: int) -> int:
-    """Return `count` in CI, else a third of it: drawing them is a fifth of the time of `make test`."""
+    """Return `count` in CI, else a third of it: drawing them takes long."""
     return count if "CI" in os.environ else count // 3
