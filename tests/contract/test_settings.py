@@ -244,7 +244,7 @@ def test_serve_names_the_address_that_it_cannot_bind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "192.0.2.1"])
 def test_host_that_cannot_be_bound_is_named_with_its_setting(host: str) -> None:
-    with pytest.raises(ConfigurationInvalid, match=r"by management\.host, as") as caught:
+    with pytest.raises(ConfigurationInvalid, match=r"set management\.host to an address of this machine") as caught:
         bind(host, 0, "management.port", "management.host")
     assert "port by" not in str(caught.value)
 

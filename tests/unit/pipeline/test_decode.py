@@ -226,4 +226,4 @@ def test_rejected_sample_is_refused_here_exactly_if_its_reason_is_of_this_step(p
 def test_no_part_of_a_callback_shows_in_a_repr() -> None:
     callback = decode(raw(envelope([message()], [contact()])))
 
-    assert repr(callback) == "Callback(1 contacts, 1 messages, 0 statuses, 0 events)"
+    assert repr(callback) == "Callback(1 contacts, 1 messages, 0 statuses, 0 others, 0 events)"
