@@ -55,8 +55,8 @@ lint: $(INSTALLED) ## ruff, format, mypy strict
 	$(BIN)/mypy
 
 .PHONY: docs
-docs: $(INSTALLED) ## docs/topics.md anew, from the schemas
-	$(BIN)/connector schemas docs > docs/topics.md
+docs: $(INSTALLED) ## the generated pages of docs/reference, from the code
+	$(BIN)/python -m supply.reference
 
 .PHONY: cover
 cover: $(INSTALLED) ## all tests, with branch coverage
