@@ -62,7 +62,7 @@ MEANINGS: Final = {
     "spool_drained": "The spool is empty. New callbacks go to Kafka directly.",
     "spool_draining": "The spool is being delivered. New callbacks queue behind it.",
     "spool_failed": (
-        "The spool's disk fails or is full: callbacks that need it are answered 503. With `where`, delivery failed and is repeated."
+        "The spool's disk fails or is full: callbacks that need it are answered 503. With `where`, delivery failed and repeats."
     ),
     "spool_undecryptable": "A callback of the spool is sealed with a key that is not in `privacy.seal_keys`. It is parked.",
     "worker_died": "A worker crashed. It is restarted after `restart_in_seconds`, with exponential backoff.",
