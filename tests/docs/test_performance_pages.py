@@ -21,7 +21,6 @@ from benchmarks.report import Figures as Run
 from benchmarks.report import ratio, summary
 from benchmarks.where import GROUPS, group_of
 from benchmarks.workloads import WORKLOADS
-from connector.metrics import Metrics, exposition
 from tests.support.callbacks import messages_of, outcome
 
 ROOT = Path(__file__).parents[2]
@@ -46,17 +45,6 @@ def test_every_place_of_a_page_has_a_figure(tmp_path: Path) -> None:
 def test_unknown_name_in_a_page_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         Figures(tmp_path).filled("<!-- figure: no.such -->1<!-- end -->")
-
-
-def test_links_of_the_pages_are_not_broken() -> None:
-    links = [(page, target) for page, text in TEXTS.items() for target in re.findall(r"\]\(([^) #]+)[^)]*\)", text)]
-    files = [ROOT / page.parent / target for page, target in links if not target.startswith("http")]
-    assert [file for file in files if not file.exists()] == []
-
-
-def test_make_targets_of_the_pages_exist() -> None:
-    named = {target for text in TEXTS.values() for target in re.findall(r"`make ([a-z-]+)", text)}
-    assert named - set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)) == set()
 
 
 def test_commands_of_the_pages_exist(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,13 +72,6 @@ def test_benchmarks_of_the_makefile_exist() -> None:
 def test_every_plot_has_its_place_on_the_page() -> None:
     shown = set(re.findall(r"\((\w+)\.svg\)", TEXTS[Path("docs/performance/README.md")]))
     assert shown == set(DIMENSIONS)
-
-
-def test_metrics_of_the_page_on_sizing_exist() -> None:
-    there = exposition(Metrics()).decode()
-    named = re.findall(r"`(connector_\w+)`", TEXTS[Path("docs/sizing.md")])
-    assert len(named) >= 6
-    assert not [name for name in named if name not in there]
 
 
 def test_contenders_of_the_work_loads_can_be_started() -> None:

@@ -1,59 +1,15 @@
-"""What the README says to type, to open and to expect is there."""
+"""What only the README, the Makefile and the CHANGELOG promise; what all pages have in common is in test_pages.py."""
 
 import re
-import shlex
 from pathlib import Path
-from typing import Any
-
-from typer.core import TyperGroup
-from typer.main import get_command
 
 from connector import __version__
-from connector.cli import app
 from tests.support.callbacks import whole_catalogue
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-
-BLOCKS = re.findall(r"^```\w*\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-PROSE = re.sub(r"^```\w*\n.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
-CODE = re.findall(r"`([^`\n]+)`", PROSE)
-LINES = [line for block in BLOCKS for line in block.splitlines()]
-
-
-def words_of(line: str) -> list[str]:
-    return shlex.split(line, comments=True)
-
-
-def commands() -> list[list[str]]:
-    """Every line of `connector …` in blocks and in prose, without what stands before it."""
-    found = []
-    for line in [*LINES, *CODE]:
-        match = re.match(r"(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?connector (?=[a-z-])(.*)", line)
-        if match:
-            found.append(words_of(match.group(1)))
-    return found
-
-
-def make_targets() -> set[str]:
-    return {word for line in [*LINES, *CODE] if line.startswith("make ") for word in words_of(line)[1:] if "=" not in word}
-
-
-def named_files() -> set[str]:
-    """Paths of this repository, in links, in code and behind curl's @."""
-    links = {target for target in re.findall(r"\]\(([^) ]+)[^)]*\)", README) if not re.match(r"[a-z]+:|#", target)}
-    top = {path.name for path in ROOT.iterdir()}
-    plain = {code for code in CODE if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", code) and code.split("/")[0] in top}
-    posted = set(re.findall(r"@([\w./-]+)", "\n".join(LINES)))
-    return links | plain | posted
-
-
-def promised_tests() -> list[tuple[str, str]]:
-    """The tests that the promise names: file and function."""
-    promise = README.partition("## The promise")[2].partition("\n## ")[0]
-    return re.findall(r'\[test\]\(([^ )]+) "(\w+)"\)', promise)
 
 
 def test_every_row_and_sentence_of_the_promise_names_its_test() -> None:
@@ -66,46 +22,11 @@ def test_every_row_and_sentence_of_the_promise_names_its_test() -> None:
     assert all(sentence.count("[test](") == 1 for sentence in sentences)
 
 
-def test_tests_of_the_promise_exist() -> None:
-    missing = [one for one in promised_tests() if f"def {one[1]}(" not in (ROOT / one[0]).read_text(encoding="utf-8")]
-    assert missing == []
-
-
-def test_there_is_something_to_check() -> None:
-    assert len(commands()) >= 8
-    assert {"run", "test"} <= make_targets()
-    assert any(name.startswith("tests/samples/") and name.endswith(".json") for name in named_files())
-
-
-def test_make_targets_exist() -> None:
-    assert make_targets() - set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)) == set()
-
-
 def test_makefile_lists_its_targets_by_default() -> None:
     assert re.search(r"^\.DEFAULT_GOAL := help$", MAKEFILE, re.MULTILINE)
     targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     assert targets == set(re.findall(r"^([a-z-]+):.* ## \S", MAKEFILE, re.MULTILINE)), "a target without a text"
     assert targets == set(re.findall(r"^\.PHONY: ([a-z-]+)$", MAKEFILE, re.MULTILINE))
-
-
-def test_commands_and_their_options_exist() -> None:
-    typed = [words_of(line) for line in LINES]
-    for words in commands():
-        command: Any = get_command(app)
-        left = list(words)
-        while isinstance(command, TyperGroup):
-            assert left, f"{words}: a group alone"
-            if left[0] in {option for one in command.params for option in one.opts}:
-                break
-            assert left[0] in command.commands, words
-            command = command.commands[left.pop(0)]
-        # Parses the words as the command line does, and runs nothing.
-        if not isinstance(command, TyperGroup) and (left or words in typed):
-            command.make_context(words[0], left)
-
-
-def test_named_files_exist() -> None:
-    assert [name for name in sorted(named_files()) if not (ROOT / name.partition("#")[0]).exists()] == []
 
 
 def test_topics_are_those_of_the_catalogue() -> None:
@@ -124,7 +45,3 @@ def test_changelog_starts_with_the_version_of_the_code() -> None:
     versions = re.findall(r"^## (\d+\.\d+\.\d+)", CHANGELOG, re.MULTILINE)
     assert versions[0] == __version__
     assert len(versions) == len(set(versions))
-
-
-def test_readme_has_no_placeholders() -> None:
-    assert not re.search(r"TODO|FIXME|XXX(?!X)|TBD", README)
