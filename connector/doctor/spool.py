@@ -68,7 +68,7 @@ def _content(file: Path) -> Iterator[Finding]:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
             ((waiting,),) = connection.execute("SELECT callbacks FROM totals").fetchall()
             aside = connection.execute(
-                "SELECT why, count(*) FROM set_aside WHERE NOT is_back GROUP BY why ORDER BY why"
+                "SELECT why, count(*) FROM parked WHERE NOT is_unparked GROUP BY why ORDER BY why"
             ).fetchall()
     except (sqlite3.Error, ValueError) as error:
         advice = "start the bridge, which sets a damaged file aside and takes over what can be read"

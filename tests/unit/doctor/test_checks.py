@@ -20,12 +20,12 @@ from connector.doctor.personal import check_personal
 from connector.doctor.registry import difference
 from connector.settings.load import load_settings
 from connector.settings.tables import Http, Settings, Spool, Tls
-from connector.spool.file import Aside
+from connector.spool.file import Parked
 from connector.topics.broker import Cluster
 from connector.topics.deviations import Seen, TopicState
 from tests.support.callbacks import catalogue, raw
 from tests.support.certificates import Authority
-from tests.unit.spool.test_spool import Disk, keep
+from tests.unit.spool.test_spool import Disk, store
 from tests.unit.topics.test_deviations import WANTED, all_as_made, topic
 
 OK: Final = Finding("a", "ok", "fine")
@@ -307,9 +307,9 @@ def test_spool_without_room_for_what_it_may_hold_is_a_warning(tmp_path: Path) ->
 
 def test_what_waits_and_what_cannot_be_delivered_is_told(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
-    keep(disk, raw(b"{}"), raw(b"{}"))
+    store(disk, raw(b"{}"), raw(b"{}"))
     with closing(disk.file()) as file:
-        file.set_aside({1: Aside("refused_by_kafka")})
+        file.park({1: Parked("refused_by_kafka")})
     # Beside the bridge, which has it open.
     told = {finding.state: finding for finding in findings_of(disk.folder)}
     assert "1 callbacks wait" in told["warning"].found
