@@ -11,7 +11,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.kafka.diagnosis import Told, hidden, readable_partitions, unreachable
+from connector.kafka.diagnosis import ClientErrors, hidden, readable_partitions, unreachable
 from connector.kafka.producers import reason_of
 from connector.mapping.avro_reader import AvroReader
 from connector.replay.selection import Kept
@@ -39,12 +39,12 @@ class Backlog:
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
         }
-        self._told = Told()
+        self._client_errors = ClientErrors()
         try:
             # Less is fetched ahead than the client would, since callbacks may be large. A commit waits for the session's
             # time, although there is none.
             defaults = {"queued.max.messages.kbytes": 16384, "session.timeout.ms": int(_SECONDS * 1000)}
-            given = {**defaults, **client, **ours, "error_cb": self._told.note}
+            given = {**defaults, **client, **ours, "error_cb": self._client_errors.record}
             self._consumer = Consumer(given, logger=_log)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None
@@ -67,7 +67,7 @@ class Backlog:
         Raises:
             KafkaFailed: when Kafka is away, lacks the topic, or does not let us read it.
         """
-        numbers = readable_partitions(self._consumer, [self._topic], self._told, _SECONDS)[self._topic]
+        numbers = readable_partitions(self._consumer, [self._topic], self._client_errors, _SECONDS)[self._topic]
         try:
             bounds = {number: self._consumer.get_watermark_offsets(self._place(number), timeout=_SECONDS) for number in numbers}
             committed = {} if anew else self._committed(numbers)
@@ -91,8 +91,8 @@ class Backlog:
         """
         messages = self._consumer.consume(count, timeout_seconds)
         self._silent_seconds = 0.0 if messages else self._silent_seconds + timeout_seconds
-        if self._told.for_good or self._silent_seconds > _SILENT_SECONDS:
-            raise unreachable(KafkaError(KafkaError._TIMED_OUT), self._told.names)  # noqa: SLF001 - the library's own name
+        if self._client_errors.is_permanent or self._silent_seconds > _SILENT_SECONDS:
+            raise unreachable(KafkaError(KafkaError._TIMED_OUT), self._client_errors.names)  # noqa: SLF001 - the library's own name
         return [kept for message in messages if (kept := self._kept(message))]
 
     def commit(self, offsets: Mapping[int, int]) -> None:
@@ -175,7 +175,7 @@ class Backlog:
             )
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             return hidden([self._topic], "READ")
-        return unreachable(error, self._told.names)
+        return unreachable(error, self._client_errors.names)
 
     def _place(self, number: int, offset: int | None = None) -> TopicPartition:
         return TopicPartition(self._topic, number) if offset is None else TopicPartition(self._topic, number, offset)

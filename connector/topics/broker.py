@@ -10,7 +10,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.cimpl import NewTopic
 
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.kafka.diagnosis import Told, awaited, hidden, metadata
+from connector.kafka.diagnosis import ClientErrors, fetch_metadata, hidden, result_of
 from connector.kafka.producers import reason_of
 from connector.topics.deviations import Seen, TopicState
 
@@ -38,9 +38,9 @@ class Broker:
     """An admin client; `client` are its properties, as for every client. Each call takes at most `seconds`."""
 
     def __init__(self, client: Mapping[str, Any], seconds: float = SECONDS) -> None:
-        self._told = Told()
+        self._client_errors = ClientErrors()
         self._seconds = seconds
-        ours: dict[str, Any] = {"socket.timeout.ms": int(seconds * 1000), "error_cb": self._told.note}
+        ours: dict[str, Any] = {"socket.timeout.ms": int(seconds * 1000), "error_cb": self._client_errors.record}
         try:
             self._admin = AdminClient({**client, **ours}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
@@ -52,7 +52,7 @@ class Broker:
         Raises:
             KafkaFailed: when it does not answer or does not let us in.
         """
-        found = metadata(self._admin, self._told, self._seconds)
+        found = fetch_metadata(self._admin, self._client_errors, self._seconds)
         return Cluster(str(found.cluster_id), len(found.brokers))
 
     def see(self, topics: Sequence[str]) -> Seen:
@@ -61,7 +61,7 @@ class Broker:
         Raises:
             KafkaFailed: when Kafka does not answer or does not let us in.
         """
-        listed = metadata(self._admin, self._told, self._seconds)
+        listed = fetch_metadata(self._admin, self._client_errors, self._seconds)
         if listed.controller_id not in listed.brokers:
             # The embedded broker has none, and knows no admin calls: the client would wait for one until its time is over.
             there = {topic: _state(one.partitions.values()) for topic, one in listed.topics.items() if topic in topics}
@@ -136,7 +136,7 @@ class Broker:
         return configs
 
     def _await(self, future: Any) -> Any:
-        return awaited(future, self._admin, self._told, self._seconds)
+        return result_of(future, self._admin, self._client_errors, self._seconds)
 
 
 def _state(
