@@ -33,7 +33,7 @@ class CircuitBreaker:
             self._alive_at = now
         elif not self.is_open and now - self._alive_at > (_SILENT_SECONDS if brokers_up else _SILENT_AND_DOWN_SECONDS):
             self.is_open = True
-            # The next callback is a probe: perhaps only the outstanding records cannot be delivered, as those of a missing topic.
+            # The next callback is a probe: perhaps only the outstanding records fail, as those of a missing topic do.
             self._probe_at = now
 
     def open(self, now: float) -> None:

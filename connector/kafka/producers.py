@@ -66,7 +66,7 @@ class Producers:
             try:
                 self.main = self._make(self._properties)
             except KafkaException as error:
-                # A key file that cannot be read, for example. The old producer refuses every record, and each refusal retries this.
+                # For example, a key file cannot be read. The old producer refuses every record, and each refusal retries this.
                 self._not_replaced.event(error=name_of(error.args[0]))
                 return
         elif failed is self._single_record:
@@ -88,7 +88,7 @@ class Producers:
         return self._single_record
 
     def _make(self, properties: dict[str, Any]) -> Producer:
-        with _as_batch_work():
+        with _batch_scheduling():
             return Producer({**properties, "error_cb": self._on_error, "stats_cb": self._on_statistics}, logger=_log)
 
     def _on_error(self, error: KafkaError) -> None:
@@ -139,22 +139,22 @@ class Producers:
 
 
 @contextmanager
-def _as_batch_work() -> Iterator[None]:
-    """Let the threads that are started here, and those that they start, wait for their turn on the core.
+def _batch_scheduling() -> Iterator[None]:
+    """Give the threads that are started here, and those that they start, the scheduling policy SCHED_BATCH.
 
-    The client's threads wake for each answer of Kafka, thousands of times a second. On the core of the event loop they
-    would interrupt it in the middle of a callback; as batch work (sched(7)) they go on when it waits or its slice ends.
+    The client's threads wake for each answer of Kafka, thousands of times a second. On the event loop's core they would
+    preempt it in the middle of a callback; with SCHED_BATCH (sched(7)) they run when it waits or its time slice ends.
     """
-    is_batch_work = False
+    is_changed = False
     # Only Linux has it, a sandbox may forbid it, and a policy that an operator has set stays.
     with suppress(AttributeError, OSError):
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-            is_batch_work = True
+            is_changed = True
     try:
         yield
     finally:
-        if is_batch_work:
+        if is_changed:
             with suppress(OSError):
                 os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
@@ -167,7 +167,7 @@ def check_properties(properties: dict[str, Any]) -> list[str]:
             Producer({name: value}, logger=_log)
         except (KafkaException, TypeError, ValueError) as error:
             text = reason_of(error)
-            # By itself, a property may lack others that it needs (a mechanism its password): the test of all together finds that.
+            # By itself, a property may lack others that it needs (a mechanism its password): the test of all reports that.
             if not text.startswith("Failed to create"):
                 problems.append(f"kafka: {name}: {text}")
     if not problems:
