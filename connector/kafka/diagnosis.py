@@ -53,9 +53,8 @@ def unreachable(error: KafkaError, reported: Collection[str]) -> KafkaFailed:
     if name.endswith("_AUTHORIZATION_FAILED"):
         return KafkaFailed(f"not authorised ({name}); allow it for the user in kafka.client sasl.username")
     if "_RESOLVE" in reported and "_TRANSPORT" not in reported:
-        return KafkaFailed(
-            f"Kafka does not answer ({name}): its host name cannot be resolved; check kafka.client bootstrap.servers"
-        )
+        found = f"Kafka does not answer ({name}): its host name cannot be resolved"
+        return KafkaFailed(f"{found}; check kafka.client bootstrap.servers")
     return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
 
 
