@@ -14,7 +14,7 @@ from connector.kafka.producers import Producers, check_properties
 from connector.settings.producer import producer_properties
 from connector.settings.tables import Settings
 from connector.topics.broker import Broker, Cluster
-from connector.topics.deviations import Deviation, Seen, deviations
+from connector.topics.deviations import DescribedTopics, Deviation, deviations
 from connector.topics.wanted import Wanted
 
 SECONDS: Final = 5.0
@@ -48,7 +48,7 @@ def reached(cluster: Cluster, copies: int) -> Finding:
     return Finding("kafka", "ok", found)
 
 
-def rights(seen: Seen, wanted: Wanted, prefix: str) -> Finding:
+def rights(seen: DescribedTopics, wanted: Wanted, prefix: str) -> Finding:
     """Judge what we may do with the topics: write, which includes to see them."""
     told = {topic: state.operations for topic, state in seen.present.items() if state.operations is not None}
     lacking = [topic for topic, operations in told.items() if not operations & {"WRITE", "ALL"}]
@@ -61,7 +61,7 @@ def rights(seen: Seen, wanted: Wanted, prefix: str) -> Finding:
     return Finding("rights", "ok", f"authorised to write to {len(told)} topics")
 
 
-def topics(catalogue: Catalogue, wanted: Wanted, seen: Seen) -> Iterator[Finding]:
+def topics(catalogue: Catalogue, wanted: Wanted, seen: DescribedTopics) -> Iterator[Finding]:
     """Judge the topics that we see. Unequal partition counts, a warning of `topics check`, are an error here."""
     found = [deviation for deviation in deviations(catalogue, wanted, seen) if deviation.rule != "hidden"]
     missing = [deviation.topic for deviation in found if deviation.rule == "missing"]
@@ -83,7 +83,7 @@ def topics(catalogue: Catalogue, wanted: Wanted, seen: Seen) -> Iterator[Finding
 def _check_topics(broker: Broker, settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
     wanted = Wanted.of(settings)
     try:
-        seen = broker.see([record_type.topic for record_type in catalogue])
+        seen = broker.describe([record_type.topic for record_type in catalogue])
     except KafkaFailed as failed:
         yield of_failure("topics", failed)
         yield not_checked("rights", "the topics cannot be looked at")

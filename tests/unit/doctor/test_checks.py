@@ -22,11 +22,11 @@ from connector.settings.load import load_settings
 from connector.settings.tables import Http, Settings, Spool, Tls
 from connector.spool.file import Parked
 from connector.topics.broker import Cluster
-from connector.topics.deviations import Seen, TopicState
+from connector.topics.deviations import DescribedTopics, TopicState
 from tests.support.callbacks import catalogue, raw
 from tests.support.certificates import Authority
 from tests.unit.spool.test_spool import Disk, store
-from tests.unit.topics.test_deviations import WANTED, all_as_made, topic
+from tests.unit.topics.test_deviations import WANTED, all_as_created, topic
 
 OK: Final = Finding("a", "ok", "fine")
 MIB: Final = 1024 * 1024
@@ -173,29 +173,31 @@ def test_too_few_brokers_for_the_copies_are_warned_of() -> None:
 
 
 def test_rights_are_those_to_write() -> None:
-    present = all_as_made()
-    assert kafka.rights(Seen(present, frozenset()), WANTED, "p.").state == "ok"
+    present = all_as_created()
+    assert kafka.rights(DescribedTopics(present, frozenset()), WANTED, "p.").state == "ok"
     present[topic("order")] = replace(present[topic("order")], operations=frozenset({"DESCRIBE", "READ"}))
-    finding = kafka.rights(Seen(present, frozenset({"hidden"})), WANTED, "p.")
+    finding = kafka.rights(DescribedTopics(present, frozenset({"hidden"})), WANTED, "p.")
     assert finding.state == "error"
     assert topic("order") in finding.found
     assert "hidden" in finding.found
     assert "--operation Write --topic p. --resource-pattern-type prefixed" in finding.advice
-    assert "--topic hidden" in kafka.rights(Seen(present, frozenset({"hidden"})), WANTED, "").advice
+    assert "--topic hidden" in kafka.rights(DescribedTopics(present, frozenset({"hidden"})), WANTED, "").advice
 
 
 def test_rights_that_kafka_does_not_tell_are_not_taken_for_granted() -> None:
-    present = {name: replace(state, operations=None) for name, state in all_as_made().items()}
-    assert kafka.rights(Seen(present, frozenset()), WANTED, "p.").state == "unknown"
-    assert kafka.rights(Seen({}, frozenset()), WANTED, "p.").state == "unknown"
+    present = {name: replace(state, operations=None) for name, state in all_as_created().items()}
+    assert kafka.rights(DescribedTopics(present, frozenset()), WANTED, "p.").state == "unknown"
+    assert kafka.rights(DescribedTopics({}, frozenset()), WANTED, "p.").state == "unknown"
 
 
 def told_of(present: dict[str, TopicState], hidden: frozenset[str] = frozenset()) -> list[Finding]:
-    return list(kafka.topics(catalogue(), WANTED, Seen(present, hidden)))
+    return list(kafka.topics(catalogue(), WANTED, DescribedTopics(present, hidden)))
 
 
 def test_topics_as_they_are_made_are_one_line() -> None:
-    assert [(finding.state, finding.found) for finding in told_of(all_as_made())] == [("ok", "14 topics are as they should be")]
+    assert [(finding.state, finding.found) for finding in told_of(all_as_created())] == [
+        ("ok", "14 topics are as they should be")
+    ]
 
 
 def test_missing_topics_are_one_line() -> None:
@@ -206,7 +208,7 @@ def test_missing_topics_are_one_line() -> None:
 
 
 def test_unequal_partition_counts_are_an_error() -> None:
-    present = all_as_made()
+    present = all_as_created()
     present[topic("order")] = replace(present[topic("order")], partitions=3)
     (finding,) = told_of(present)
     assert finding.state == "error"
@@ -214,13 +216,13 @@ def test_unequal_partition_counts_are_an_error() -> None:
 
 
 def test_settings_that_may_not_be_read_are_unknown_and_one_line() -> None:
-    (finding,) = told_of({name: replace(state, config=None) for name, state in all_as_made().items()})
+    (finding,) = told_of({name: replace(state, config=None) for name, state in all_as_created().items()})
     assert finding.state == "unknown"
     assert "DESCRIBE_CONFIGS" in finding.advice
 
 
 def test_hidden_topics_are_told_with_the_rights_alone() -> None:
-    present = all_as_made()
+    present = all_as_created()
     del present[topic("order")]
     told = told_of(present, frozenset({topic("order")}))
     assert not [finding for finding in told if topic("order") in finding.found]
