@@ -69,10 +69,7 @@ class Backlog:
         """
         numbers = readable_partitions(self._consumer, [self._topic], self._client_errors, _TIMEOUT_SECONDS)[self._topic]
         try:
-            bounds = {
-                number: self._consumer.get_watermark_offsets(self._place(number), timeout=_TIMEOUT_SECONDS)
-                for number in numbers
-            }
+            bounds = {number: self._bounds(number) for number in numbers}
             committed = {} if from_beginning else self._committed(numbers)
             first = self._first(numbers, since)
         except KafkaException as error:

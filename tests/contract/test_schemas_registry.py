@@ -242,7 +242,7 @@ def test_change_that_the_registry_would_take_is_refused_by_our_rules(registry: M
         assert done.exit_code == 2
         assert done.problems()[0] == (
             "avro/order.avsc, product_items[].item_price: decimal stays: scale is 8, was 6 (against registered version 1); "
-            "give it back, and add a field of another name"
+            "restore it, and add a field with another name"
         )
     assert {method for method, path in registry.seen if not path.startswith("/subjects/")} == {"GET"}
     assert not [path for method, path in registry.seen if method == "POST" and path.endswith("/versions")]
