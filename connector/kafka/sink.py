@@ -161,7 +161,7 @@ class KafkaSink:
         """Flush, and return how many records were not acknowledged within the timeout."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
-        # Not flush() in a thread: reports must be handled on the event loop, which goes on polling here.
+        # Not flush() in a thread: reports must be handled on the event loop, which keeps polling here.
         while self.producers.queued() and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         for timer in (self._polling, self._observing):

@@ -119,7 +119,7 @@ class Drain:
             if self._flags.is_waiting:
                 try:
                     await self._deliver_all()
-                except Exception as error:  # noqa: BLE001 - no other worker can drain while this one lives: it goes on
+                except Exception as error:  # noqa: BLE001 - no other worker can drain while this one lives, so it continues
                     self._disk_failed.event(error=name_of(error), where=fault_location(error))
                     await asyncio.sleep(_RETRY_SECONDS)
             await asyncio.sleep(_POLL_SECONDS)
