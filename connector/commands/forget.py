@@ -30,7 +30,7 @@ from connector.records import KafkaMessage
 from connector.settings.producer import in_its_table, max_message_bytes, producer_properties
 from connector.settings.tables import Settings
 from connector.topics.broker import Broker
-from connector.topics.retention import kept
+from connector.topics.retention import retention_of
 
 _SECONDS: Final = 5.0
 _COLUMNS: Final = ("topic", "holds", "until", "by")
@@ -155,7 +155,7 @@ def _old_key(text: str, problems: list[str]) -> Keyed | None:
 
 
 def _topics(loaded: Settings, catalogue: Catalogue, now_ms: int) -> list[tuple[str, str, str | None, str]]:
-    seen = Broker(loaded.kafka.client, _SECONDS).see([record_type.topic for record_type in catalogue])
+    seen = Broker(loaded.kafka.client, _SECONDS).describe([record_type.topic for record_type in catalogue])
     rows: list[tuple[str, str, str | None, str]] = []
     for record_type in catalogue:
         state = seen.present.get(record_type.topic)
@@ -163,7 +163,7 @@ def _topics(loaded: Settings, catalogue: Catalogue, now_ms: int) -> list[tuple[s
             hidden = record_type.topic in seen.hidden
             rows.append((record_type.topic, _holds(record_type), None, "it may not be seen" if hidden else "it is not there"))
         else:
-            rows.append((record_type.topic, _holds(record_type), *kept(state.config, now_ms)))
+            rows.append((record_type.topic, _holds(record_type), *retention_of(state.config, now_ms)))
     return rows
 
 

@@ -23,7 +23,7 @@ from connector.privacy.policy import Policy
 from connector.records import REASONS
 from connector.registry.client import RegistryClient
 from connector.replay.backlog import Backlog
-from connector.replay.replay import Counting, Replay, Report
+from connector.replay.replay import CountingSink, Replay, Report
 from connector.replay.selection import MAX_ATTEMPTS, Selection, require_reasons, time_of
 from connector.seals import NO_KEYS, Seals
 from connector.settings.producer import in_its_table, max_message_bytes, producer_properties
@@ -35,12 +35,12 @@ _WARM_UP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How a selection is replayed: `rate` in callbacks a second (0: as fast as it goes), from where and as which group."""
+class ReplayOptions:
+    """How a selection is replayed: `rate` in callbacks per second (0: no limit), the start, and the consumer group."""
 
     rate: float
     dry_run: bool
-    anew: bool
+    from_beginning: bool
     group: str | None
 
 
@@ -48,17 +48,23 @@ class _Run:
     """One replay, from settings to what became of it."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, topic: str, selection: Selection, way: Way, replayed_at: int
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        topic: str,
+        selection: Selection,
+        options: ReplayOptions,
+        replayed_at: int,
     ) -> None:
         self.topic = topic
-        self.group = way.group or selection.group()
+        self.group = options.group or selection.group()
         self.report = Report()
         self._settings = settings
         self._catalogue = catalogue
         self._selection = selection
-        self._way = way
+        self._options = options
         self._replayed_at = replayed_at
-        self._kafka = None if way.dry_run else KafkaSink(producer_properties(settings))
+        self._kafka = None if options.dry_run else KafkaSink(producer_properties(settings))
 
     async def carry(self, progress: Progress) -> None:
         """Replay all that there is."""
@@ -66,16 +72,18 @@ class _Run:
         client = {**self._settings.kafka.client, **self._settings.kafka.consumer}
         backlog = Backlog(client, self.topic, self.group, registry.schema_text)
         try:
-            bar = progress.add_task("replaying", total=backlog.open(self._selection.since, anew=self._way.anew))
+            bar = progress.add_task(
+                "replaying", total=backlog.open(self._selection.since, from_beginning=self._options.from_beginning)
+            )
             metrics = Metrics()
             translator = self._translator(registry.schema_ids(self._catalogue), metrics)
             deliverer = None
             if self._kafka:
                 self._kafka.start()
                 await self._kafka.producers.warm_up(translator.topics, _WARM_UP_SECONDS)
-                counting = Counting(self._kafka, self.report, self._catalogue.dead_letter.topic)
+                counting = CountingSink(self._kafka, self.report, self._catalogue.dead_letter.topic)
                 deliverer = Deliverer(translator, counting, metrics)
-            replay = Replay(backlog, self._selection, translator, deliverer, self.report, self._way.rate)
+            replay = Replay(backlog, self._selection, translator, deliverer, self.report, self._options.rate)
             await replay.run(self._replayed_at, lambda count: progress.advance(bar, count))
         finally:
             backlog.close()
@@ -88,12 +96,19 @@ class _Run:
         replayed_at = [(HEADER, iso(self._replayed_at))]
         limit_bytes = max_message_bytes(settings)
         by_name = encoders(self._catalogue, schema_ids, settings.registry.url, limit_bytes, metrics, replayed_at)
-        leave_out = self._selection.left_out()
+        leave_out = self._selection.omitted_sources()
         return Translator(self._catalogue, by_name, metrics, settings.callbacks.renamed_keys, leave_out=leave_out)
 
 
 def run(
-    settings: Settings, catalogue: Catalogue, topic: str, selection: Selection, way: Way, replayed_at: int, *, as_json: bool
+    settings: Settings,
+    catalogue: Catalogue,
+    topic: str,
+    selection: Selection,
+    options: ReplayOptions,
+    replayed_at: int,
+    *,
+    as_json: bool,
 ) -> None:
     """Replay what is selected of a topic, and show what became of it; `catalogue` is the one without raw callbacks.
 
@@ -103,15 +118,15 @@ def run(
     problems = check_properties(producer_properties(settings))
     if problems:
         raise ConfigurationInvalid([in_its_table(settings, problem) for problem in problems])
-    one = _Run(settings, catalogue, topic, selection, way, replayed_at)
+    one = _Run(settings, catalogue, topic, selection, options, replayed_at)
     try:
         with Progress(console=show.err, transient=True, disable=not show.err.is_terminal) as progress:
             uvloop.run(one.carry(progress))
     except OtherSideFailed:
         if one.report.read:
-            _show(one, dry_run=way.dry_run, as_json=as_json)
+            _show(one, dry_run=options.dry_run, as_json=as_json)
         raise
-    _show(one, dry_run=way.dry_run, as_json=as_json)
+    _show(one, dry_run=options.dry_run, as_json=as_json)
 
 
 def _show(one: _Run, *, dry_run: bool, as_json: bool) -> None:
@@ -121,9 +136,9 @@ def _show(one: _Run, *, dry_run: bool, as_json: bool) -> None:
         return
     rows: list[tuple[Any, ...]] = [("read", None, told["read"]), ("replayed", None, told["replayed"])]
     rows += [("records", topic, count) for topic, count in told["records"].items()]
-    rows += [("dead again", reason, count) for reason, count in told["dead_again"].items()]
-    rows += [("became no record", None, told["nothing_made"])] if told["nothing_made"] else []
-    rows += [("passed over", why.replace("_", " "), count) for why, count in told["skipped"].items()]
+    rows += [("dead letters", reason, count) for reason, count in told["dead_letters"].items()]
+    rows += [("without records", None, told["without_records"])] if told["without_records"] else []
+    rows += [("skipped", why.replace("_", " "), count) for why, count in told["skipped"].items()]
     title = f"{'Would be replayed' if dry_run else 'Replayed'} from {one.topic} by the consumer group {one.group}"
     show.table(title, ("what", "which", "count"), rows)
 
@@ -170,9 +185,9 @@ def dead_letters_command(  # noqa: PLR0913 - one argument for each option
     from_time = time_of(since, "--since") if since is not None else None
     reasons = require_reasons(reason or ())
     selection = Selection("dead-letters", from_time, None, reasons, max_attempts, contacts, _seals(settings))
-    way = Way(rate, dry_run, from_beginning, group)
+    options = ReplayOptions(rate, dry_run, from_beginning, group)
     catalogue = catalogue_without_raw(settings)
-    run(settings, catalogue, catalogue.dead_letter.topic, selection, way, _now_ms(), as_json=as_json)
+    run(settings, catalogue, catalogue.dead_letter.topic, selection, options, _now_ms(), as_json=as_json)
 
 
 @app.command("raw")
@@ -199,10 +214,10 @@ def raw_command(  # noqa: PLR0913 - one argument for each option
         advice = "if it was true before, give CONNECTOR_TOPICS__RAW=true to this command"
         raise ConfigurationInvalid([f"topics.raw is false, so callbacks are not kept as received; {advice}"])
     selection = Selection("raw", since, until, (), MAX_ATTEMPTS, contacts, _seals(settings))
-    way = Way(rate, dry_run, from_beginning, group)
+    options = ReplayOptions(rate, dry_run, from_beginning, group)
     archive = catalogue_without_privacy(settings).raw
     assert archive is not None
-    run(settings, catalogue_without_raw(settings), archive.topic, selection, way, _now_ms(), as_json=as_json)
+    run(settings, catalogue_without_raw(settings), archive.topic, selection, options, _now_ms(), as_json=as_json)
 
 
 def _seals(settings: Settings) -> Seals:

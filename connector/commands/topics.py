@@ -13,8 +13,8 @@ from connector.errors import KafkaFailed, OtherSideFailed
 from connector.kafka.diagnosis import hidden
 from connector.settings.tables import Settings
 from connector.topics import broker
-from connector.topics.broker import Broker, NewOne
-from connector.topics.deviations import Deviation, Seen, deviations, worst
+from connector.topics.broker import Broker, TopicToCreate
+from connector.topics.deviations import DescribedTopics, Deviation, deviations, worst
 from connector.topics.wanted import Wanted
 
 app = typer.Typer(name="topics", help="Check and create our topics in Kafka.", no_args_is_help=True)
@@ -119,7 +119,7 @@ def create(settings: Settings, catalogue: Catalogue, *, dry_run: bool, alter: bo
         raise OtherSideFailed("\n".join(failures))
 
 
-def _do(kafka: Broker, new: list[NewOne], altered: list[_Step], steps: dict[str, _Step]) -> list[str]:
+def _do(kafka: Broker, new: list[TopicToCreate], altered: list[_Step], steps: dict[str, _Step]) -> list[str]:
     """Make and alter; return in words what was refused, and mark it in the steps."""
     failures = []
     for one in new:
@@ -137,10 +137,10 @@ def _do(kafka: Broker, new: list[NewOne], altered: list[_Step], steps: dict[str,
     return failures
 
 
-def _new(record_type: RecordType, wanted: Wanted, seen: Seen, catalogue: Catalogue) -> NewOne:
-    copies = wanted.copies_of(record_type)
+def _new(record_type: RecordType, wanted: Wanted, seen: DescribedTopics, catalogue: Catalogue) -> TopicToCreate:
+    replicas = wanted.replicas_of(record_type)
     partitions = wanted.partitions_of(record_type, seen.keyed_partitions(catalogue))
-    return NewOne(record_type.topic, partitions, copies, wanted.config_of(record_type, copies))
+    return TopicToCreate(record_type.topic, partitions, replicas, wanted.config_of(record_type, replicas))
 
 
 def _kept(topic: str, partitions: int, found: list[Deviation], *, alter: bool, dry_run: bool) -> _Step:
@@ -159,13 +159,13 @@ def _show(steps: list[_Step], *, as_json: bool) -> None:
     show.table("Topics", ("topic", "partitions", "state", "config", "left as it is"), rows)
 
 
-def _checked(record_type: RecordType, seen: Seen, found: list[Deviation]) -> dict[str, Any]:
+def _checked(record_type: RecordType, seen: DescribedTopics, found: list[Deviation]) -> dict[str, Any]:
     of_topic = [deviation for deviation in found if deviation.topic == record_type.topic]
     state = seen.present.get(record_type.topic)
     return {
         "topic": record_type.topic,
         "partitions": state.partitions if state else None,
-        "replication_factor": state.copies if state else None,
+        "replication_factor": state.replicas if state else None,
         "state": worst(of_topic),
         "deviations": [
             {"state": one.state, "rule": one.rule, "found": one.found, "advice": one.advice, "config": _as_table(one)}
@@ -184,18 +184,18 @@ def _rows(one: dict[str, Any]) -> list[tuple[Any, ...]]:
     return found or [(*head, one["state"], None)]
 
 
-def _listed(record_type: RecordType, wanted: Wanted, seen: Seen, catalogue: Catalogue) -> dict[str, Any]:
+def _listed(record_type: RecordType, wanted: Wanted, seen: DescribedTopics, catalogue: Catalogue) -> dict[str, Any]:
     new = _new(record_type, wanted, seen, catalogue)
     state = seen.present.get(record_type.topic)
     there = state and {
         "partitions": state.partitions,
-        "replication_factor": state.copies,
+        "replication_factor": state.replicas,
         "config": {name: (state.config or {}).get(name) for name in new.config},
     }
     return {
         "topic": record_type.topic,
         "record_type": record_type.name,
-        "wanted": {"partitions": new.partitions, "replication_factor": new.copies, "config": new.config},
+        "wanted": {"partitions": new.partitions, "replication_factor": new.replication_factor, "config": new.config},
         "found": there,
     }
 
@@ -211,8 +211,8 @@ def _pairs(config: Mapping[str, str | None]) -> str:
     return ", ".join(f"{name}={value if value is not None else '?'}" for name, value in config.items())
 
 
-def _see(kafka: Broker, catalogue: Catalogue) -> Seen:
-    return kafka.see([record_type.topic for record_type in catalogue])
+def _see(kafka: Broker, catalogue: Catalogue) -> DescribedTopics:
+    return kafka.describe([record_type.topic for record_type in catalogue])
 
 
 def _broker(settings: Settings) -> Broker:

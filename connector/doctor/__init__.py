@@ -1,4 +1,4 @@
-"""Every dependency of the bridge tried from here, each check with what to do about what it finds.
+"""Checks every dependency of the bridge from this machine; each finding says what to do about it.
 
-Nothing is changed anywhere, and no record is produced.
+It changes nothing, and produces no record.
 """

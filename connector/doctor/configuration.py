@@ -1,4 +1,4 @@
-"""The configuration: settings, catalogue, schemas, and the properties of every client, each tried as `serve` tries them."""
+"""The configuration: settings, catalogue, schemas, and the properties of every client, each checked as `serve` does."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What could be read of it: settings and catalogue are None where they are too wrong to go on with."""
+    """What could be read: settings or catalogue are None if they are invalid."""
 
     settings: Settings | None
     catalogue: Catalogue | None
@@ -29,24 +29,24 @@ class Configuration:
 
 
 def read(file: Path | None) -> Configuration:
-    """Read and try all of it; every problem is a finding, none is raised."""
+    """Read and check everything; every problem is a finding, none is raised."""
     problems: list[str] = []
-    settings = _tried(lambda: load_settings(file), problems)
+    settings = _collect(lambda: load_settings(file), problems)
     if settings is None:
-        # That nobody may call yet stops `serve`, and none of the other checks.
-        settings = _tried(lambda: _without_callers(file), [])
+        # Missing credentials stop `serve`, but none of the other checks.
+        settings = _collect(lambda: _load_without_credentials(file), [])
     if settings is None:
         return Configuration(None, None, _findings(problems, None))
     loaded = settings
-    catalogue = _tried(lambda: load_catalogue(loaded), problems)
+    catalogue = _collect(lambda: load_catalogue(loaded), problems)
     problems += check_properties(producer_properties(loaded))
-    _tried(lambda: tls.context(loaded.tls), problems)
-    _tried(lambda: RegistryClient(loaded.registry.url, loaded.registry.client).close(), problems)
+    _collect(lambda: tls.context(loaded.tls), problems)
+    _collect(lambda: RegistryClient(loaded.registry.url, loaded.registry.client).close(), problems)
     return Configuration(settings, catalogue, _findings(problems, catalogue))
 
 
 def check_schema_files(settings: Settings) -> Iterator[Finding]:
-    """Tell what is wrong with our schemas by themselves; what keeps the catalogue from being read is told above."""
+    """Check our schemas by themselves; errors that keep the catalogue from being read are in the configuration."""
     checked = check(folder_of(settings), settings.topics.prefix)
     violations = [violation for violation in checked.violations if violation.rule != "catalogue"]
     for violation in violations:
@@ -56,13 +56,13 @@ def check_schema_files(settings: Settings) -> Iterator[Finding]:
         yield Finding(SCHEMA_FILES, "ok", found)
 
 
-def _without_callers(file: Path | None) -> Settings:
+def _load_without_credentials(file: Path | None) -> Settings:
     loaded = load_settings_for_tools(file)
-    # Only the tools let anybody in: it is nobody's setting.
+    # The tools set allow_anyone; the operator has not set it.
     return loaded.model_copy(update={"authentication": loaded.authentication.model_copy(update={"allow_anyone": False})})
 
 
-def _tried(make: Callable[[], Value], problems: list[str]) -> Value | None:
+def _collect(make: Callable[[], Value], problems: list[str]) -> Value | None:
     try:
         return make()
     except ConfigurationInvalid as invalid:

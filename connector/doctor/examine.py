@@ -1,4 +1,4 @@
-"""All checks, side by side and each within its time: what one finds is told whatever becomes of the others."""
+"""Settings in, the findings of all checks out. The checks run concurrently, with a timeout: a failing check stops no other."""
 
 import threading
 import time
@@ -17,21 +17,21 @@ from connector.doctor.spool import check_spool
 from connector.settings.tables import Settings
 
 SECONDS: Final = 30.0
-"""So long all checks may take; no single question may take nearly as long."""
+"""Timeout of all checks together; the timeouts of single requests are much shorter."""
 
 Check = Callable[[], Iterable[Finding]]
 
 
 def examine(file: Path | None) -> list[Finding]:
-    """Check everything; never raises for what it finds."""
+    """Check everything; errors are findings and are never raised."""
     read = configuration.read(file)
     settings = read.settings
     if settings is None:
         why = "the settings cannot be read"
-        there = (
+        unknown = (
             not_checked(what, why) for what in (SCHEMA_FILES, "kafka", "registry", "clock", "spool", "open files", "privacy")
         )
-        return [*read.findings, *there, machine.check_temporary_folder()]
+        return [*read.findings, *unknown, machine.check_temporary_folder()]
     checks: dict[str, Check] = {
         SCHEMA_FILES: lambda: configuration.check_schema_files(settings),
         "kafka": lambda: check_kafka(settings, read.catalogue),
@@ -39,31 +39,30 @@ def examine(file: Path | None) -> list[Finding]:
         "clock": lambda: [check_clock(settings)],
         "machine": lambda: _machine(settings, read.catalogue),
     }
-    return [*read.findings, *side_by_side(checks, SECONDS)]
+    return [*read.findings, *run_concurrently(checks, SECONDS)]
 
 
-def side_by_side(checks: Mapping[str, Check], seconds: float) -> list[Finding]:
-    """Run checks at once; return their findings in order. One that is late has what it found so far, and an error."""
+def run_concurrently(checks: Mapping[str, Check], timeout_seconds: float) -> list[Finding]:
+    """Run checks concurrently; return their findings in order. After the timeout, add an error for each unfinished check."""
     running = [_Running(what, check) for what, check in checks.items()]
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + timeout_seconds
     for one in running:
         one.start()
-    told: list[Finding] = []
+    findings: list[Finding] = []
     for one in running:
         one.join(max(0.0, deadline - time.monotonic()))
-        told += one.found
+        findings += one.found
         if one.is_alive():
-            told.append(
-                Finding(one.what, "error", f"gave no answer within {seconds:g} s", "see whether it hangs, then try again")
-            )
+            found = f"did not finish within {timeout_seconds:g} s"
+            findings.append(Finding(one.what, "error", found, "check whether it hangs, then try again"))
         elif not one.is_done:
-            # A defect of ours, shown by the thread itself: it must not look like health.
-            told.append(Finding(one.what, "error", "the check itself failed", "report what stands above"))
-    return told
+            # A bug of ours, whose traceback the thread has printed: it must not look healthy.
+            findings.append(Finding(one.what, "error", "the check itself failed", "report the traceback above"))
+    return findings
 
 
 class _Running(threading.Thread):
-    """A check under way, with what it has found so far."""
+    """A running check, with its findings so far."""
 
     def __init__(self, what: str, check: Check) -> None:
         # A daemon: a check that hangs must not keep the command from ending.

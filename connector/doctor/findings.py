@@ -1,4 +1,4 @@
-"""What the doctor says: a finding a line, and the exit code of them all."""
+"""A finding of the doctor, one line each, and the exit code of all findings."""
 
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
@@ -6,11 +6,11 @@ from typing import Final, Literal, NamedTuple
 from connector.errors import ConfigurationInvalid, OtherSideFailed
 
 State = Literal["ok", "warning", "error", "unknown"]
-"""`unknown` is what could not be checked, because something before it failed or nobody tells it."""
+"""`unknown`: it could not be checked, because something before it failed or the information is not available."""
 
 
 class Finding(NamedTuple):
-    """What was looked at, how it is, what was found, and what to do about it."""
+    """What was checked, its state, what was found, and what to do about it."""
 
     what: str
     state: State
@@ -20,11 +20,11 @@ class Finding(NamedTuple):
 
 CONFIGURATION: Final = "configuration"
 SCHEMA_FILES: Final = "schema files"
-"""The checks whose errors are the user's own."""
+"""Checks whose errors are in the user's own files."""
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """Return 2 where the configuration is wrong, else 1 where anything else is, else 0: warnings stop nothing."""
+    """Return 2 if the configuration has errors, 1 if anything else has, else 0; warnings do not count."""
     wrong = {finding.what for finding in findings if finding.state == "error"}
     if wrong & {CONFIGURATION, SCHEMA_FILES}:
         return 2
@@ -32,11 +32,11 @@ def exit_code(findings: Iterable[Finding]) -> int:
 
 
 def not_checked(what: str, why: str) -> Finding:
-    """Return that something was not checked."""
+    """Return the finding for something that was not checked."""
     return Finding(what, "unknown", f"not checked: {why}")
 
 
 def of_failure(what: str, failed: OtherSideFailed | ConfigurationInvalid) -> Finding:
-    """Return an error in its own words, which say what to do behind a semicolon."""
+    """Return an error as a finding; the advice is the part of the message after the semicolon."""
     found, _, advice = str(failed).partition("; ")
     return Finding(what, "error", found, advice)

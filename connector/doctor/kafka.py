@@ -1,6 +1,6 @@
-"""Kafka as the bridge needs it: reached, rights given, topics as they should be, and a producer id to be had.
+"""Kafka as the bridge needs it: reachable, with the rights it needs, correct topics, and a producer id.
 
-No record is produced: a producer id is what the first record would wait for.
+No record is produced: the producer id is what the first record would wait for.
 """
 
 import asyncio
@@ -14,16 +14,16 @@ from connector.kafka.producers import Producers, check_properties
 from connector.settings.producer import producer_properties
 from connector.settings.tables import Settings
 from connector.topics.broker import Broker, Cluster
-from connector.topics.deviations import Deviation, Seen, deviations
+from connector.topics.deviations import DescribedTopics, Deviation, deviations
 from connector.topics.wanted import Wanted
 
 SECONDS: Final = 5.0
-"""So long each question to Kafka may take."""
+"""Timeout of each request to Kafka."""
 _POLL_SECONDS: Final = 0.05
 
 
 def check_kafka(settings: Settings, catalogue: Catalogue | None) -> Iterator[Finding]:
-    """Look at Kafka; what cannot be checked because something before it failed says so."""
+    """Check Kafka; whatever cannot be checked because something before it failed is reported as not checked."""
     try:
         broker = Broker(settings.kafka.client, SECONDS)
         cluster = broker.cluster()
@@ -39,68 +39,71 @@ def check_kafka(settings: Settings, catalogue: Catalogue | None) -> Iterator[Fin
     yield _check_producer_id(settings)
 
 
-def reached(cluster: Cluster, copies: int) -> Finding:
-    """Judge a cluster that answered."""
+def reached(cluster: Cluster, replicas: int) -> Finding:
+    """Check a cluster that answered."""
     found = f"cluster {cluster.cluster_id}, brokers: {cluster.brokers}"
-    if cluster.brokers < copies:
+    if cluster.brokers < replicas:
         advice = f"start more brokers, or set topics.replication_factor = {cluster.brokers}"
-        return Finding("kafka", "warning", f"{found}: too few for {copies} copies, so no topics can be made", advice)
+        return Finding("kafka", "warning", f"{found}: too few for {replicas} replicas, so no topics can be created", advice)
     return Finding("kafka", "ok", found)
 
 
-def rights(seen: Seen, wanted: Wanted, prefix: str) -> Finding:
-    """Judge what we may do with the topics: write, which includes to see them."""
-    told = {topic: state.operations for topic, state in seen.present.items() if state.operations is not None}
-    lacking = [topic for topic, operations in told.items() if not operations & {"WRITE", "ALL"}]
-    if lacking or seen.hidden:
+def rights(described: DescribedTopics, wanted: Wanted, prefix: str) -> Finding:
+    """Check our rights on the topics: to write to them, which includes describing them."""
+    known = {topic: state.operations for topic, state in described.present.items() if state.operations is not None}
+    lacking = [topic for topic, operations in known.items() if not operations & {"WRITE", "ALL"}]
+    if lacking or described.hidden:
         found = [f"not authorised to write to {', '.join(lacking)}"] if lacking else []
-        found += [f"not there, or not to be seen: {', '.join(sorted(seen.hidden))}"] if seen.hidden else []
-        return Finding("rights", "error", "; ".join(found), _grant(wanted, prefix, [*lacking, *sorted(seen.hidden)]))
-    if not told:
-        return not_checked("rights", "Kafka does not tell them" if seen.present else "there are no topics")
-    return Finding("rights", "ok", f"authorised to write to {len(told)} topics")
+        found += [f"missing, or not authorised to see them: {', '.join(sorted(described.hidden))}"] if described.hidden else []
+        return Finding("rights", "error", "; ".join(found), _grant(wanted, prefix, [*lacking, *sorted(described.hidden)]))
+    if not known:
+        return not_checked("rights", "Kafka does not report them" if described.present else "there are no topics")
+    return Finding("rights", "ok", f"authorised to write to {len(known)} topics")
 
 
-def topics(catalogue: Catalogue, wanted: Wanted, seen: Seen) -> Iterator[Finding]:
-    """Judge the topics that we see. Unequal partition counts, a warning of `topics check`, are an error here."""
-    found = [deviation for deviation in deviations(catalogue, wanted, seen) if deviation.rule != "hidden"]
+def topics(catalogue: Catalogue, wanted: Wanted, described: DescribedTopics) -> Iterator[Finding]:
+    """Check the topics. Unequal partition counts, a warning of `topics check`, are an error here."""
+    found = [deviation for deviation in deviations(catalogue, wanted, described) if deviation.rule != "hidden"]
     missing = [deviation.topic for deviation in found if deviation.rule == "missing"]
     unread = [deviation.topic for deviation in found if deviation.rule == "unread"]
     if missing:
-        yield Finding("topics", "error", f"missing: {', '.join(missing)}", "`connector topics create` makes them")
+        yield Finding("topics", "error", f"missing: {', '.join(missing)}", "`connector topics create` creates them")
     for deviation in found:
         if deviation.topic not in missing and deviation.rule != "unread":
             yield Finding("topics", _state(deviation), f"{deviation.topic}: {deviation.found}", deviation.advice)
     if unread:
-        advice = "run `connector topics check` as one who may (DESCRIBE_CONFIGS); the bridge needs no such right"
+        advice = "run `connector topics check` as a user with DESCRIBE_CONFIGS; the bridge itself does not need it"
         yield Finding(
-            "topics", "unknown", f"the settings of {len(unread)} topics are not checked: we may not read them", advice
+            "topics",
+            "unknown",
+            f"the settings of {len(unread)} topics are not checked: we are not authorised to read them",
+            advice,
         )
     if not found:
-        yield Finding("topics", "ok", f"{len(seen.present)} topics are as they should be")
+        yield Finding("topics", "ok", f"{len(described.present)} topics are as they should be")
 
 
 def _check_topics(broker: Broker, settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:
     wanted = Wanted.of(settings)
     try:
-        seen = broker.see([record_type.topic for record_type in catalogue])
+        described = broker.describe([record_type.topic for record_type in catalogue])
     except KafkaFailed as failed:
         yield of_failure("topics", failed)
-        yield not_checked("rights", "the topics cannot be looked at")
+        yield not_checked("rights", "the topics cannot be described")
         return
-    yield rights(seen, wanted, settings.topics.prefix)
-    yield from topics(catalogue, wanted, seen)
+    yield rights(described, wanted, settings.topics.prefix)
+    yield from topics(catalogue, wanted, described)
 
 
 def _check_producer_id(settings: Settings) -> Finding:
     properties = {**producer_properties(settings), "statistics.interval.ms": 100}
     if check_properties(properties):
-        return not_checked("producer id", "the producer's properties are wrong")
+        return not_checked("producer id", "the producer's properties are invalid")
     try:
         asyncio.run(_take_producer_id(Producers(properties)))
     except KafkaFailed as failed:
         return of_failure("producer id", failed)
-    return Finding("producer id", "ok", "Kafka gives one")
+    return Finding("producer id", "ok", "Kafka assigns one")
 
 
 async def _take_producer_id(producers: Producers) -> None:

@@ -1,4 +1,4 @@
-"""The schema registry as the bridge needs it: reached, our schemas known; and what its clock says of ours."""
+"""The schema registry as the bridge needs it: reachable, with our schemas; and its clock compared with ours."""
 
 import ssl
 import time
@@ -18,11 +18,11 @@ from connector.settings.tables import Settings
 _SECONDS: Final = 5.0
 _NEAR_SECONDS: Final = 5.0
 _FAR_SECONDS: Final = 300.0
-"""From here on event times look as if they were in the future, and are replaced."""
+"""From here on, event times seem to be in the future, and are replaced."""
 
 
 def check_registry(settings: Settings, catalogue: Catalogue | None) -> Iterator[Finding]:
-    """Look for our schemas in the registry, and for the level by which it guards them."""
+    """Check that the registry has our schemas, with the right compatibility level."""
     if catalogue is None:
         yield from (not_checked(what, "the catalogue cannot be read") for what in ("registry", "schemas"))
         return
@@ -39,7 +39,7 @@ def check_registry(settings: Settings, catalogue: Catalogue | None) -> Iterator[
 
 
 def schemas(found: Sequence[Registered], levels: Mapping[str, str | None]) -> Iterator[Finding]:
-    """Judge what the registry knows of our schemas."""
+    """Check which of our schemas are registered, and their compatibility levels."""
     missing = [one.subject for one in found if one.schema_id is None]
     others = [
         f"{subject} ({level or 'none'})" for subject, level in levels.items() if level != LEVEL and subject not in missing
@@ -50,36 +50,36 @@ def schemas(found: Sequence[Registered], levels: Mapping[str, str | None]) -> It
         )
     if others:
         advice = "`connector schemas register` sets it"
-        yield Finding("schemas", "warning", f"another compatibility level than {LEVEL}: {', '.join(others)}", advice)
+        yield Finding("schemas", "warning", f"the compatibility level is not {LEVEL}: {', '.join(others)}", advice)
     if not (missing or others):
-        yield Finding("schemas", "ok", f"{len(found)} schemas are registered, and guarded by {LEVEL}")
+        yield Finding("schemas", "ok", f"{len(found)} schemas are registered, with compatibility level {LEVEL}")
 
 
 def check_clock(settings: Settings) -> Finding:
-    """Compare our clock with the registry's: Kafka tells no time but in records, and we produce none."""
+    """Compare our clock with the registry's: Kafka reports the time only in records, and the doctor produces none."""
     began = time.time()
     try:
-        # The first of several: one clock is enough.
+        # The first of several URLs: one clock is enough.
         answer = httpx2.get(settings.registry.url.split(",")[0].strip(), timeout=_SECONDS, verify=_trusted(settings))
-        told = parsedate_to_datetime(answer.headers["date"]).timestamp()
+        theirs = parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
-        return not_checked("clock", "the registry does not answer, and Kafka tells no time")
+        return not_checked("clock", "the registry does not answer, and Kafka does not report the time")
     except (KeyError, ValueError, TypeError):
-        return not_checked("clock", "the registry sends no Date, and Kafka tells no time")
-    return difference(began, told, time.time())
+        return not_checked("clock", "the registry sends no Date header, and Kafka does not report the time")
+    return difference(began, theirs, time.time())
 
 
-def difference(began: float, told: float, ended: float) -> Finding:
-    """Judge a time of the registry's, of whole seconds, that was told between two of ours."""
-    # Nothing is certain but what lies outside of the call; the registry cuts off less than a second.
-    apart = max(began - (told + 1), told - ended, 0)
-    which = "behind" if told > ended else "ahead of"
+def difference(began: float, theirs: float, ended: float) -> Finding:
+    """Check the registry's time, in whole seconds, against our times before and after the request."""
+    # Only a difference outside of the request is certain; the registry truncates up to a second.
+    apart = max(began - (theirs + 1), theirs - ended, 0)
+    which = "behind" if theirs > ended else "ahead of"
     advice = "let NTP set the clocks of all machines"
     if apart > _FAR_SECONDS:
         return Finding("clock", "error", f"ours is {apart:.0f} s {which} the registry's: times of records are wrong", advice)
     if apart > _NEAR_SECONDS:
         return Finding("clock", "warning", f"ours is {apart:.0f} s {which} the registry's", advice)
-    return Finding("clock", "ok", f"within {_NEAR_SECONDS:.0f} s of the registry's; Kafka tells no time")
+    return Finding("clock", "ok", f"within {_NEAR_SECONDS:.0f} s of the registry's; Kafka does not report the time")
 
 
 def _trusted(settings: Settings) -> ssl.SSLContext | bool:

@@ -33,7 +33,7 @@ from connector.registry.id_cache import IdCache
 from connector.registry.schema_ids import SchemaIds
 from connector.settings.producer import max_message_bytes, producer_properties
 from connector.settings.tables import Settings
-from connector.spool.drain import DRAINS, Drain
+from connector.spool.drain import DRAIN_PROPERTIES, Drain
 from connector.spool.intake import DiskSpool
 
 _RETRY_SECONDS = 2.0
@@ -146,12 +146,12 @@ class Bridge:
         if self._flow is None:
             self._open(schema_ids)
         if self._spool:
-            await self._spool.prove(self._what_is_proven())
+            await self._spool.record_verified(self._what_is_proven())
         await self._check_schema_ids()
 
     async def _can_start_on_spool(self) -> bool:
         """Return whether callbacks can be spooled until Kafka is back: this very configuration has worked before."""
-        if self._flow or not (self._spool and await self._spool.was_proven(self._what_is_proven())):
+        if self._flow or not (self._spool and await self._spool.was_verified(self._what_is_proven())):
             return False
         event("kafka_away_at_start", "warning", see="callbacks are kept in spool.folder")
         self._circuit.open(asyncio.get_running_loop().time())
@@ -200,7 +200,7 @@ class Bridge:
         return self.flow() is not None
 
     def _new_drain_sink(self) -> KafkaSink:
-        return KafkaSink({**producer_properties(self.settings), **DRAINS})
+        return KafkaSink({**producer_properties(self.settings), **DRAIN_PROPERTIES})
 
     def _new_drain_deliverer(self, sink: Sink) -> Deliverer:
         assert self._translator is not None
@@ -218,7 +218,7 @@ class Bridge:
             self.metrics.outstanding_records.set(self.sink.outstanding_records)
             self.metrics.circuit_open.set(self._circuit.is_open)
             if self._spool:
-                await self._spool.look(self._clock() // 1_000_000)
+                await self._spool.refresh(self._clock() // 1_000_000)
             await asyncio.sleep(_MEASURE_SECONDS)
 
     async def _watch_spool(self, spool: DiskSpool) -> None:

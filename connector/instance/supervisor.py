@@ -23,7 +23,7 @@ from connector.instance.readiness import DRAINING, Readiness, instance_state
 from connector.instance.worker_process import WorkerProcess
 from connector.logs import event
 from connector.settings.tables import Settings, Shutdown
-from connector.spool.recovery import prepare
+from connector.spool.recovery import recover
 
 _GRACE_SECONDS: Final = 5.0
 _REPLACE_SECONDS: Final = 30.0
@@ -72,7 +72,7 @@ class Supervisor:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics_folder)
         if loaded.spool.folder:
             # Locked until this process ends: every instance has its own folder.
-            self._spool = prepare(loaded.spool)
+            self._spool = recover(loaded.spool)
 
     def state(self) -> dict[str, Any]:
         """Return readiness over all workers, as `/readyz` shows it."""

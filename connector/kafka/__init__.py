@@ -1,4 +1,4 @@
-"""The Kafka clients: producing the records of callbacks, reading topics, what their errors mean.
+"""The Kafka clients: they produce the records of callbacks, read topics, and explain errors.
 
-Knows confluent_kafka; knows neither HTTP nor the spool.
+Knows confluent_kafka, but neither HTTP nor the spool.
 """

@@ -1,7 +1,7 @@
-"""What Kafka lets a client see, and in words why not: away, not let in, not authorised, or not there.
+"""Errors of Kafka's clients in, `KafkaFailed`s out that say what is wrong and what to do.
 
-In go what the clients raise, and the names of the errors that their `error_cb` told meanwhile: a call itself only says that
-there was no answer in time. Out come `KafkaFailed`s that say what to do. Used for producers, the admin client and readers.
+A call itself only reports a timeout. So in go also the errors that the client has reported to its `error_cb` meanwhile: they
+say whether Kafka is away, rejects the credentials, or denies access. For producers, the admin client and consumers.
 """
 
 import time
@@ -17,83 +17,86 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 from connector.errors import KafkaAway, KafkaFailed
 
 _SLICES: Final = (0.1, 0.3, 0.6)
-"""A call for metadata hears nothing of a wrong password: it is made three times, in these parts of its time."""
-_LOOK_SECONDS: Final = 0.05
-_FOR_GOOD: Final = frozenset({"_AUTHENTICATION", "_SSL"})
-"""Waiting longer for these is of no use."""
+"""A metadata call does not report a wrong password: it is made three times, each with this share of the timeout."""
+_POLL_SECONDS: Final = 0.05
+_PERMANENT: Final = frozenset({"_AUTHENTICATION", "_SSL"})
+"""Errors that waiting does not end."""
 
 Answer = TypeVar("Answer")
 
 
-class Told:
-    """The names of the errors that a client told of its connections. Give `note` to it as `error_cb`."""
+class ClientErrors:
+    """The names of the errors that a client has reported. Pass `record` to the client as its `error_cb`."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
 
-    def note(self, error: KafkaError) -> None:
-        """Take one error; the client calls this from its `poll`."""
+    def record(self, error: KafkaError) -> None:
+        """Record one error; the client calls this from its `poll`."""
         self.names.add(error.name())
 
     @property
-    def for_good(self) -> bool:
-        """Whether no answer will come."""
-        return not _FOR_GOOD.isdisjoint(self.names)
+    def is_permanent(self) -> bool:
+        """Whether waiting for an answer is of no use."""
+        return not _PERMANENT.isdisjoint(self.names)
 
 
-def unreachable(error: KafkaError, told: Collection[str]) -> KafkaFailed:
-    """Return in words why Kafka gave no answer, or refused one."""
+def unreachable(error: KafkaError, reported: Collection[str]) -> KafkaFailed:
+    """Return why Kafka did not answer, or refused; `reported` are the names of errors that the client has reported."""
     name = error.name()
-    if "_AUTHENTICATION" in told or name in ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"):
+    if "_AUTHENTICATION" in reported or name in ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"):
         advice = "check kafka.client sasl.mechanism, sasl.username and sasl.password"
-        return KafkaFailed(f"Kafka does not let us in (_AUTHENTICATION); {advice}")
-    if "_SSL" in told or name == "_SSL":
+        return KafkaFailed(f"Kafka rejects our credentials (_AUTHENTICATION); {advice}")
+    if "_SSL" in reported or name == "_SSL":
         advice = "check kafka.client ssl.ca.location, the certificates, and that bootstrap.servers names a TLS port"
-        return KafkaFailed(f"TLS with Kafka fails (_SSL); {advice}")
+        return KafkaFailed(f"the TLS handshake with Kafka fails (_SSL); {advice}")
     if name.endswith("_AUTHORIZATION_FAILED"):
-        return KafkaFailed(f"not authorised ({name}); allow it to the user of kafka.client sasl.username")
-    if "_RESOLVE" in told and "_TRANSPORT" not in told:
-        return KafkaFailed(f"Kafka does not answer ({name}): its name is not known; check kafka.client bootstrap.servers")
+        return KafkaFailed(f"not authorised ({name}); allow it for the user in kafka.client sasl.username")
+    if "_RESOLVE" in reported and "_TRANSPORT" not in reported:
+        found = f"Kafka does not answer ({name}): its host name cannot be resolved"
+        return KafkaFailed(f"{found}; check kafka.client bootstrap.servers")
     return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
 
 
 def missing(topics: Iterable[str]) -> KafkaFailed:
-    """Return that topics are not there."""
-    return KafkaFailed(f"topics are missing: {', '.join(topics)}; `connector topics create` makes them")
+    """Return the error for topics that do not exist."""
+    return KafkaFailed(f"topics are missing: {', '.join(topics)}; `connector topics create` creates them")
 
 
 def hidden(topics: Iterable[str], right: str) -> KafkaFailed:
-    """Return that topics may not be seen for want of a right; they need not be missing."""
+    """Return the error for topics that the operation `right` is missing for; the topics themselves may exist."""
     return KafkaFailed(f"not authorised for topics: {', '.join(topics)}; allow {right} on them")
 
 
-def awaited(future: "Future[Answer]", client: Any, told: Told, seconds: float) -> Answer:
-    """Wait for an answer to the admin client, at most so long.
+def result_of(future: "Future[Answer]", client: Any, errors: ClientErrors, timeout_seconds: float) -> Answer:
+    """Wait for an answer to the admin client.
 
     Raises:
-        KafkaFailed: when there is none.
-        KafkaException: when the answer is an error of this request; its meaning is the caller's.
+        KafkaFailed: when there is none within the timeout.
+        KafkaException: when the answer is an error of this request, which the caller must interpret.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + timeout_seconds
     while True:
         client.poll(0)
-        if told.for_good and not future.done():
-            raise unreachable(KafkaError(KafkaError._TIMED_OUT), told.names)  # noqa: SLF001 - the library's own name
+        if errors.is_permanent and not future.done():
+            raise unreachable(KafkaError(KafkaError._TIMED_OUT), errors.names)  # noqa: SLF001 - the library's own name
         try:
-            return future.result(timeout=_LOOK_SECONDS)
+            return future.result(timeout=_POLL_SECONDS)
         except NotInTime:
             if time.monotonic() > deadline:
-                raise unreachable(KafkaError(KafkaError._TIMED_OUT), told.names) from None  # noqa: SLF001
+                raise unreachable(KafkaError(KafkaError._TIMED_OUT), errors.names) from None  # noqa: SLF001
         except KafkaException as error:
             client.poll(0)
-            # Negative: the client's own word, so there was no answer.
+            # Negative: an error of the client itself, so Kafka did not answer.
             if error.args[0].code() < 0:
-                raise unreachable(error.args[0], told.names) from None
+                raise unreachable(error.args[0], errors.names) from None
             raise
 
 
-def metadata(client: Consumer | AdminClient, told: Told, seconds: float, topic: str | None = None) -> ClusterMetadata:
-    """Ask for the metadata of one topic or, without one, of the cluster and all topics that we may see.
+def fetch_metadata(
+    client: Consumer | AdminClient, errors: ClientErrors, timeout_seconds: float, topic: str | None = None
+) -> ClusterMetadata:
+    """Fetch the metadata of one topic or, without one, of the cluster and all topics that we are authorised to see.
 
     Raises:
         KafkaFailed: when there is no answer.
@@ -101,24 +104,26 @@ def metadata(client: Consumer | AdminClient, told: Told, seconds: float, topic: 
     for part in _SLICES:
         try:
             asked = {"topic": topic} if topic is not None else {}
-            return client.list_topics(**asked, timeout=part * seconds)
+            return client.list_topics(**asked, timeout=part * timeout_seconds)
         except KafkaException as error:
             last = error.args[0]
-            # A reader has nothing assigned yet: this only hears what the connections have to tell.
+            # This only collects the errors of the connections: a consumer has no partition assigned yet.
             client.poll(0)
-            if told.for_good:
+            if errors.is_permanent:
                 break
-    raise unreachable(last, told.names)
+    raise unreachable(last, errors.names)
 
 
-def readable_partitions(consumer: Consumer, topics: Iterable[str], told: Told, seconds: float) -> dict[str, list[int]]:
-    """Return the partitions of topics that are to be read.
+def readable_partitions(
+    consumer: Consumer, topics: Iterable[str], errors: ClientErrors, timeout_seconds: float
+) -> dict[str, list[int]]:
+    """Return the partitions of topics.
 
     Raises:
-        KafkaFailed: when Kafka is away, lacks a topic, or does not let us see one.
+        KafkaFailed: when Kafka is away, a topic does not exist, or we are not authorised for one.
     """
-    # One by one: in the list of all topics, those that are hidden from us look as if they were missing.
-    found = {topic: metadata(consumer, told, seconds, topic).topics[topic] for topic in topics}
+    # One by one: in the list of all topics, a hidden topic looks as if it were missing.
+    found = {topic: fetch_metadata(consumer, errors, timeout_seconds, topic).topics[topic] for topic in topics}
     codes = {topic: one.error.code() for topic, one in found.items() if one.error}
     if not_there := [topic for topic, code in codes.items() if code == KafkaError.UNKNOWN_TOPIC_OR_PART]:
         raise missing(not_there)

@@ -1,7 +1,7 @@
-"""The producers of one worker: the one for all records, and one that sends records alone; made, watched, polled, replaced.
+"""The producers of one worker: the main one, and one that sends each record in its own batch; created, polled, replaced.
 
-Idempotent producers fail for good now and then; then a new one takes the place, and what waited in the old one is reported
-as failed. Nothing here knows callbacks.
+An idempotent producer can fail for good. A new one replaces it, and the records that the old one had queued are reported as
+failed. Nothing here knows callbacks.
 """
 
 import asyncio
@@ -15,20 +15,20 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connector.errors import KafkaAway, KafkaFailed
-from connector.kafka import diagnosis as access
+from connector.kafka import diagnosis
 from connector.logs import RateLimitedEvent
 
 _log: Final = logging.getLogger("connector.produce")
 
 
 class Producers:
-    """Owns the producers; `properties` is their whole configuration. `start` before the first use, `drop` at the end."""
+    """Owns the producers; `properties` is their whole configuration. Call `start` before the first use, `drop` at the end."""
 
     def __init__(self, properties: dict[str, Any]) -> None:
         self._properties = properties
         self.main: Producer | None = None
-        self._alone: Producer | None = None
-        self._leaving: list[Producer] = []
+        self._single_record: Producer | None = None
+        self._retiring: list[Producer] = []
         self._errors: set[str] = set()
         self._not_replaced = RateLimitedEvent("producer_not_replaced", "error")
         self.replaced = 0
@@ -36,11 +36,11 @@ class Producers:
         self.brokers_up = 0
 
     def start(self) -> None:
-        """Make the producer for all records."""
+        """Create the main producer."""
         self.main = self._make(self._properties)
 
     def poll(self) -> None:
-        """Take the reports that have come; they are called back from here."""
+        """Poll all producers; their delivery reports are called back from here."""
         for producer in self._all():
             try:
                 producer.poll(0)
@@ -49,47 +49,46 @@ class Producers:
                 self._on_error(error.args[0])
                 if is_fatal(error.args[0]):
                     self.replace(producer)
-        self._leaving = [producer for producer in self._leaving if len(producer)]
+        self._retiring = [producer for producer in self._retiring if len(producer)]
 
     def queued(self) -> int:
         """Return how many records have no report yet."""
         return sum(map(len, self._all()))
 
     def drop(self) -> None:
-        """Let go of all producers, with what is left in them."""
-        self.main = self._alone = None
-        self._leaving = []
+        """Drop all producers, with the records that they have queued."""
+        self.main = self._single_record = None
+        self._retiring = []
 
     def replace(self, failed: Producer) -> None:
-        """Put a new producer in the place of one that failed for good; what waits in it is reported as failed."""
+        """Replace a producer that failed for good; the records that it has queued are reported as failed."""
         if failed is self.main:
             try:
                 self.main = self._make(self._properties)
             except KafkaException as error:
-                # As long as a key's file cannot be read, for example. The old one refuses everything, and asks for this again.
+                # For example, a key file cannot be read. The old producer refuses every record, and each refusal retries this.
                 self._not_replaced.event(error=name_of(error.args[0]))
                 return
-        elif failed is self._alone:
-            self._alone = None
+        elif failed is self._single_record:
+            self._single_record = None
         else:
             return
         _log.error("producer_replaced")
         self.replaced += 1
         failed.purge()
-        # Polled until its last report has come: somebody waits for it.
-        self._leaving.append(failed)
+        # Polled until its last report has arrived: requests wait for the reports.
+        self._retiring.append(failed)
 
-    def alone(self) -> Producer:
-        """Return a producer that sends each record in a batch of its own."""
-        if self._alone is None:
-            # So that nothing else can be refused with a record.
-            # Without statistics: those of the main producer tell the state.
-            alone = {"batch.num.messages": 1, "linger.ms": 0, "statistics.interval.ms": 0}
-            self._alone = self._make({**self._properties, **alone})
-        return self._alone
+    def single_record(self) -> Producer:
+        """Return a producer that sends each record in its own batch, so that Kafka rejects no other record with it."""
+        if self._single_record is None:
+            # No statistics: those of the main producer give the state.
+            overrides = {"batch.num.messages": 1, "linger.ms": 0, "statistics.interval.ms": 0}
+            self._single_record = self._make({**self._properties, **overrides})
+        return self._single_record
 
     def _make(self, properties: dict[str, Any]) -> Producer:
-        with _as_batch_work():
+        with _batch_scheduling():
             return Producer({**properties, "error_cb": self._on_error, "stats_cb": self._on_statistics}, logger=_log)
 
     def _on_error(self, error: KafkaError) -> None:
@@ -102,73 +101,73 @@ class Producers:
         self.brokers_up = sum(broker["state"] == "UP" for broker in statistics["brokers"].values())
 
     def _all(self) -> list[Producer]:
-        return [producer for producer in (self.main, self._alone, *self._leaving) if producer is not None]
+        return [producer for producer in (self.main, self._single_record, *self._retiring) if producer is not None]
 
     async def warm_up(self, topics: Sequence[str], timeout_seconds: float) -> None:
-        """Fetch every topic's metadata and wait for the producer id: the first idempotent record of a cold one takes 0.5 s.
+        """Fetch every topic's metadata and wait for the producer id, which would delay the first record by 0.5 s.
 
         Raises:
-            KafkaFailed: when Kafka is away, does not let us in, lacks a topic, or does not authorise us.
+            KafkaFailed: when Kafka is away, rejects the credentials, lacks a topic, or does not authorise us.
         """
         producer = self.main
         assert producer is not None
         self._errors.clear()
-        # One by one: in the list of all topics, those that are hidden from us look as if they were missing.
+        # One by one: in the list of all topics, a hidden topic looks as if it were missing.
         errors = {topic: await self._topic_error(producer, topic, timeout_seconds) for topic in topics}
         if missing := [topic for topic, error in errors.items() if error == KafkaError.UNKNOWN_TOPIC_OR_PART]:
-            raise access.missing(missing)
+            raise diagnosis.missing(missing)
         if hidden := [topic for topic, error in errors.items() if error == KafkaError.TOPIC_AUTHORIZATION_FAILED]:
-            raise access.hidden(hidden, "WRITE")
+            raise diagnosis.hidden(hidden, "WRITE")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
-        while not self.has_producer_id and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka tells it by statistics only
+        while not self.has_producer_id and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka reports it only in its statistics
             await asyncio.sleep(0.05)
         if not self.has_producer_id:
             if "CLUSTER_AUTHORIZATION_FAILED" in self._errors:
                 advice = "allow WRITE on the topics (before Kafka 2.8 also IDEMPOTENT_WRITE on the cluster)"
                 raise KafkaFailed(f"not authorised for a producer id (CLUSTER_AUTHORIZATION_FAILED); {advice}")
-            raise KafkaAway("Kafka gave no producer id yet; is the cluster healthy?")
+            raise KafkaAway("Kafka has not assigned a producer id yet; check that the cluster is healthy")
 
     async def _topic_error(self, producer: Producer, topic: str, timeout_seconds: float) -> int | None:
-        """Ask for a topic's metadata; return the code of the error that stands in it."""
+        """Fetch a topic's metadata; return the code of the error in it."""
         try:
             metadata = await asyncio.to_thread(producer.list_topics, topic, timeout=timeout_seconds)
         except KafkaException as error:
-            raise access.unreachable(error.args[0], self._errors) from None
+            raise diagnosis.unreachable(error.args[0], self._errors) from None
         found = metadata.topics[topic].error
         return None if found is None else found.code()
 
 
 @contextmanager
-def _as_batch_work() -> Iterator[None]:
-    """Let the threads that are started here, and those that they start, wait for their turn on the core.
+def _batch_scheduling() -> Iterator[None]:
+    """Give the threads that are started here, and those that they start, the scheduling policy SCHED_BATCH.
 
-    The client's threads wake for each answer of Kafka, thousands of times a second. On the core of the event loop they
-    would interrupt it in the middle of a callback; as batch work (sched(7)) they go on when it waits or its slice ends.
+    The client's threads wake for each answer of Kafka, thousands of times a second. On the event loop's core they would
+    preempt it in the middle of a callback; with SCHED_BATCH (sched(7)) they run when it waits or its time slice ends.
     """
-    is_batch_work = False
-    # Linux alone has it, a sandbox may forbid it, and another policy than the usual one is somebody's wish.
+    is_changed = False
+    # Only Linux has it, a sandbox may forbid it, and a policy that an operator has set stays.
     with suppress(AttributeError, OSError):
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-            is_batch_work = True
+            is_changed = True
     try:
         yield
     finally:
-        if is_batch_work:
+        if is_changed:
             with suppress(OSError):
                 os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def check_properties(properties: dict[str, Any]) -> list[str]:
-    """Return what librdkafka says against each property, tried alone, and then against all together."""
+    """Return librdkafka's error for each property by itself, or else for all of them together."""
     problems = []
     for name, value in properties.items():
         try:
             Producer({name: value}, logger=_log)
         except (KafkaException, TypeError, ValueError) as error:
             text = reason_of(error)
-            # Alone, a property may lack its companions (a mechanism without its password): that is told by all together.
+            # By itself, a property may lack others that it needs (a mechanism its password): the test of all reports that.
             if not text.startswith("Failed to create"):
                 problems.append(f"kafka: {name}: {text}")
     if not problems:
@@ -180,16 +179,16 @@ def check_properties(properties: dict[str, Any]) -> list[str]:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what a client says against its properties."""
+    """Return a client's error about its properties."""
     cause = error.args[0] if error.args else error
     return str(cause.str() if isinstance(cause, KafkaError) else cause)
 
 
 def name_of(error: Any) -> str:
-    """Return the name of a client's error; without one the queue was full."""
+    """Return the name of a client's error; anything else means that the queue was full."""
     return str(error.name()) if isinstance(error, KafkaError) else "QUEUE_FULL"
 
 
 def is_fatal(error: Any) -> bool:
-    """Return whether the producer can do nothing any more."""
+    """Return whether the error makes the producer unusable."""
     return isinstance(error, KafkaError) and (error.fatal() or error.name() == "_FATAL")

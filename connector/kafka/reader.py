@@ -1,6 +1,6 @@
-"""Reads the topics for people: decoded records, live or from the beginning. Used by `tail` and `dev`, never by `serve`.
+"""Topics in, decoded records out, live or from the beginning. For `tail` and `dev`, never for `serve`.
 
-No consumer group: partitions are assigned by hand, so nothing is committed and nothing is balanced.
+It has no consumer group: partitions are assigned manually, so nothing is committed or rebalanced.
 """
 
 import logging
@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from connector.errors import ConfigurationInvalid
-from connector.kafka.diagnosis import Told, hidden, readable_partitions
+from connector.kafka.diagnosis import ClientErrors, hidden, readable_partitions
 from connector.kafka.producers import reason_of
 from connector.mapping.avro_reader import AvroReader
 
 _LOG = logging.getLogger("connector.consume")
-_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 
 
 class Record(NamedTuple):
-    """A record as read back: `value` decoded, `headers` as text."""
+    """A record as read from Kafka: `value` decoded, `headers` as text."""
 
     topic: str
     partition: int
@@ -30,13 +30,13 @@ class Record(NamedTuple):
 
 
 class Reader:
-    """Reads topics; `schema_text` gives the schema behind an id, as the registry does."""
+    """Reads topics; `schema_text` returns the schema of an id, as the registry does."""
 
     def __init__(self, client: dict[str, Any], schema_text: Callable[[int], str]) -> None:
         ours = {"group.id": "connector-tail", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
-        self._told = Told()
+        self._client_errors = ClientErrors()
         try:
-            self._consumer = Consumer({**client, **ours, "error_cb": self._told.note}, logger=_LOG)
+            self._consumer = Consumer({**client, **ours, "error_cb": self._client_errors.record}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None
         self._avro = AvroReader(schema_text)
@@ -45,18 +45,18 @@ class Reader:
         """Start to read topics from their beginning or their end.
 
         Raises:
-            KafkaFailed: when Kafka does not answer, lacks a topic, or does not let us see one.
+            KafkaFailed: when Kafka does not answer, a topic does not exist, or we are not authorised for one.
         """
-        partitions = readable_partitions(self._consumer, topics, self._told, _SECONDS)
+        partitions = readable_partitions(self._consumer, topics, self._client_errors, _TIMEOUT_SECONDS)
         offset = OFFSET_BEGINNING if from_beginning else OFFSET_END
         places = [TopicPartition(topic, number, offset) for topic in topics for number in partitions[topic]]
         self._consumer.assign(places)
 
     def records(self, timeout_seconds: float) -> Iterator[Record]:
-        """Yield what has arrived, waiting at most so long for it.
+        """Yield the records that have arrived, waiting at most `timeout_seconds`.
 
         Raises:
-            KafkaFailed: when a topic may be seen but not read.
+            KafkaFailed: when we are authorised to see a topic but not to read it.
         """
         for message in self._consumer.consume(100, timeout_seconds):
             error = message.error()
@@ -80,7 +80,7 @@ class Reader:
             )
 
     def close(self) -> None:
-        """Leave."""
+        """Close the consumer."""
         self._consumer.close()
 
     def _decode(self, value: Any) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
-"""All records of a callback in, an `Outcome` out: every delivery report awaited, none swallowed.
+"""All records of a callback in, an `Outcome` out: every delivery report is awaited, none is lost.
 
 One idempotent producer per worker, polled on the event loop; one object and one future per callback, not per record.
-A callback is enqueued as a whole or not at all. Records that Kafka refuses for good are sent once more, each alone in its
-batch: one bad record fails all that travel with it.
+A callback is enqueued as a whole or not at all. Records that Kafka rejects for good are sent once more, each in its own batch:
+one bad record fails its whole batch.
 """
 
 import asyncio
@@ -29,21 +29,21 @@ REFUSED_FOR_GOOD: Final = frozenset(
         KafkaError.INVALID_MSG,  # the protocol's CORRUPT_MESSAGE
     }
 )
-"""Errors that sending the same record again would only repeat."""
+"""Errors that the same record would cause again."""
 
 _BESIDE_VALUE_BYTES: Final = 512
-"""What a record has beside its value, about: key, headers, overhead. Good enough to keep the queue's memory in bounds."""
+"""Estimate of a record's key, headers and overhead: accurate enough to bound the queue's memory."""
 _PARTITION_OF_KEY: Final = -1
 _POLL_SECONDS: Final = 0.001
 _IDLE_POLL_SECONDS: Final = 0.1
-_LOOK_SECONDS: Final = 0.25
+_OBSERVE_SECONDS: Final = 0.25
 _log: Final = logging.getLogger("connector.produce")
 
 
 class _Delivery(msgspec.Struct):
-    """The records of one callback under way: counts the reports down, keeps the errors and what was not sent.
+    """The records of one callback in flight: counts the outstanding reports, collects errors and records not sent.
 
-    `pending` is the number of reports that are still to come; with the last of them `finish` is called, then `finished` is set.
+    `pending` is the number of outstanding reports; the last one calls `finish`, then sets `finished`.
     """
 
     messages: Sequence[KafkaMessage]
@@ -55,12 +55,12 @@ class _Delivery(msgspec.Struct):
     unsent: list[Failure] = []
 
     @property
-    def is_acknowledged(self) -> bool:
-        """Whether no report came with an error, and none will not come."""
+    def succeeded(self) -> bool:
+        """True if every record was acknowledged."""
         return not (self.errors or self.unsent)
 
     def report(self, error: KafkaError | None, report: Report) -> None:
-        """Take one delivery report; librdkafka calls this from `poll`, on the event loop."""
+        """Handle one delivery report; librdkafka calls this from `poll`, on the event loop."""
         if error is not None:
             value = report.value()
             self.errors.append((error, report.topic(), value if isinstance(value, bytes) else b""))
@@ -68,8 +68,8 @@ class _Delivery(msgspec.Struct):
         if not self.pending:
             self._end()
 
-    def leave(self, index: int, error: str) -> None:
-        """Give up the records from an index on: they were not sent, and no report comes."""
+    def abandon(self, index: int, error: str) -> None:
+        """Give up the records from an index on: they were not sent, so no reports arrive for them."""
         self.unsent = [Failure(message, error, for_good=False) for message in self.messages[index:]]
         self.pending -= len(self.unsent)
         if not self.pending:
@@ -85,15 +85,15 @@ class _Delivery(msgspec.Struct):
 class KafkaSink:
     """Sends the records of callbacks, over the producers of one worker.
 
-    `properties` is the producer's whole configuration; `circuit` tells when Kafka is known to be away (None: nobody asks).
-    `start` before the first `send`, `close` at the end.
+    `properties` is the producer's whole configuration; `circuit` is open while Kafka is away (None: no circuit breaker).
+    Call `start` before the first `send`, `close` at the end.
     """
 
     def __init__(self, properties: dict[str, Any], circuit: CircuitBreaker | None = None) -> None:
         self.producers = Producers(properties)
         self._circuit = circuit
         self._answers = 0
-        self._looking: asyncio.TimerHandle | None = None
+        self._observing: asyncio.TimerHandle | None = None
         self._max_records = int(properties["queue.buffering.max.messages"])
         self._max_bytes = int(properties["queue.buffering.max.kbytes"]) * 1024
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,15 +109,15 @@ class KafkaSink:
 
     @property
     def outstanding_bytes(self) -> int:
-        """Their size, about."""
+        """Their approximate size."""
         return self._outstanding_bytes
 
     def start(self) -> None:
-        """Make the producer and begin to poll it on the running event loop."""
+        """Create the producer and start to poll it on the running event loop."""
         self._loop = asyncio.get_running_loop()
         self.producers.start()
         self._polling = self._loop.call_later(_IDLE_POLL_SECONDS, self._poll)
-        self._look()
+        self._observe()
 
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback and await every report.
@@ -127,7 +127,7 @@ class KafkaSink:
         """
         if not messages:
             return ALL_ACKNOWLEDGED
-        if self._circuit and self._circuit.is_open and not self._circuit.lets_pass(asyncio.get_running_loop().time()):
+        if self._circuit and self._circuit.is_open and not self._circuit.allows(asyncio.get_running_loop().time()):
             raise NoRoom("Kafka does not answer")
         producer = self.producers.main
         size_bytes = _queued_bytes(messages)
@@ -138,9 +138,9 @@ class KafkaSink:
         ):
             raise NoRoom("the producer's queue is full")
         delivery = self._enqueue(producer, messages, size_bytes)
-        # A request that is cancelled here changes nothing: the reports still come, to nobody.
+        # If the request is cancelled here, the reports still arrive and are counted.
         await delivery.finished
-        if delivery.is_acknowledged:
+        if delivery.succeeded:
             return ALL_ACKNOWLEDGED
         failures = self._failures(delivery)
         again = [failure.message for failure in failures if failure.for_good]
@@ -148,7 +148,7 @@ class KafkaSink:
         refused: list[Failure] = []
         if again:
             _log.warning("batch_refused", extra={"records": len(again), "error": failures[0].error})
-            delivery = self._enqueue(self.producers.alone(), again, _queued_bytes(again))
+            delivery = self._enqueue(self.producers.single_record(), again, _queued_bytes(again))
             await delivery.finished
             for failure in self._failures(delivery):
                 (refused if failure.for_good else unconfirmed).append(failure)
@@ -158,16 +158,16 @@ class KafkaSink:
         return Outcome(refused, unconfirmed)
 
     async def close(self, timeout_seconds: float) -> int:
-        """Wait for what is under way, and return how many records were not acknowledged in time."""
+        """Flush, and return how many records were not acknowledged within the timeout."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
-        # Not flush() in a thread: reports belong on the event loop, where they are polled on meanwhile.
+        # Not flush() in a thread: reports must be handled on the event loop, which keeps polling here.
         while self.producers.queued() and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
-        for timer in (self._polling, self._looking):
+        for timer in (self._polling, self._observing):
             if timer:
                 timer.cancel()
-        self._polling = self._looking = None
+        self._polling = self._observing = None
         left = self.producers.queued()
         self.producers.drop()
         return left
@@ -184,11 +184,11 @@ class KafkaSink:
         return delivery
 
     def _finish(self, delivery: _Delivery) -> None:
-        # The client's own errors are negative: they are no answer of Kafka's.
-        if delivery.is_acknowledged or (not delivery.unsent and all(error.code() > 0 for error, _, _ in delivery.errors)):
+        # Errors of the client itself are negative: they are no answers of Kafka.
+        if delivery.succeeded or (not delivery.unsent and all(error.code() > 0 for error, _, _ in delivery.errors)):
             self._answers += 1
             if self._circuit and self._circuit.is_open:
-                self._ask(self._circuit)
+                self._update(self._circuit)
         self._outstanding -= len(delivery.messages)
         self._outstanding_bytes -= delivery.size_bytes
 
@@ -196,27 +196,27 @@ class KafkaSink:
         report = delivery.report
         for index, message in enumerate(delivery.messages):
             try:
-                # Named arguments take the client a fifth more time.
+                # Keyword arguments make the call a fifth slower.
                 producer.produce(
                     message.topic,
                     message.value or None,
                     message.key,
                     _PARTITION_OF_KEY,
                     report,
-                    None,  # on_delivery, another name for the one before
+                    None,  # on_delivery: an alias of the argument before
                     message.timestamp_ms,
                     message.headers,  # type: ignore[arg-type]
                 )
             except (KafkaException, BufferError) as error:
-                # Room was checked, so this is an error of the producer itself: what follows is not sent.
+                # Room was checked, so the producer itself failed: the other records are not sent.
                 kafka_error = error.args[0] if isinstance(error, KafkaException) else None
-                delivery.leave(index, name_of(kafka_error))
+                delivery.abandon(index, name_of(kafka_error))
                 if is_fatal(kafka_error):
                     self.producers.replace(producer)
                 return
 
     def _failures(self, delivery: _Delivery) -> list[Failure]:
-        """Find what was not sent, and the records that errors belong to: by topic and value, since a report names no more."""
+        """Return records not sent, and those with errors: matched by topic and value, since a report has nothing else."""
         left: dict[tuple[str | None, bytes | None], list[KafkaMessage]] = {}
         for message in delivery.messages:
             left.setdefault((message.topic, message.value), []).append(message)
@@ -230,14 +230,14 @@ class KafkaSink:
             self._polling.cancel()
         self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
 
-    def _look(self) -> None:
+    def _observe(self) -> None:
         if self._circuit:
-            self._ask(self._circuit)
-            self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+            self._update(self._circuit)
+            self._observing = asyncio.get_running_loop().call_later(_OBSERVE_SECONDS, self._observe)
 
-    def _ask(self, circuit: CircuitBreaker) -> None:
+    def _update(self, circuit: CircuitBreaker) -> None:
         was_open = circuit.is_open
-        circuit.look(asyncio.get_running_loop().time(), self._outstanding, self._answers, self.producers.brokers_up)
+        circuit.observe(asyncio.get_running_loop().time(), self._outstanding, self._answers, self.producers.brokers_up)
         if circuit.is_open != was_open:
             event("kafka_away" if circuit.is_open else "kafka_back", "warning")
 

@@ -1,6 +1,6 @@
-"""The schema registry, as the bridge and its commands use it: look ids of our own schemas up, register them, read versions.
+"""The schema registry's client: looks up the ids of our own schemas, registers them, reads versions.
 
-The bridge never registers while it serves. Any registered version is right, the latest or not.
+The bridge never registers while it serves. It accepts any registered version of a schema, the latest or not.
 """
 
 import json
@@ -15,13 +15,13 @@ from connector.catalogue import RecordType
 from connector.errors import ConfigurationInvalid, NotRegistered, RegistryFailed, RegistryRefused
 
 LEVEL = "FULL_TRANSITIVE"
-"""The compatibility level of our subjects: whoever has any version reads records of any other."""
+"""The compatibility level of our subjects: a reader with any version can read records of any other."""
 
 _NOT_FOUND = (40401, 40402, 40403)
 _NO_LEVEL = 40408
 _NUMBERS = ("timeout", "max.retries", "retries.wait.ms", "retries.max.wait.ms", "cache.capacity", "cache.latest.ttl.sec")
 _COMMAND = "`connector schemas register` registers them"
-_SECONDS = 5
+_TIMEOUT_SECONDS = 5
 
 _Answer = TypeVar("_Answer")
 
@@ -44,15 +44,15 @@ class RegisteredVersion(NamedTuple):
 
 
 class RegistryClient:
-    """A client of one registry, which may have several URLs, joined by commas; `properties` are the client's own names.
+    """A client of one registry, which can have several comma-separated URLs; `properties` have the names of its library.
 
-    All methods block. All raise `RegistryFailed` when the registry does not answer, or not as a registry does, and
-    `RegistryRefused` when it has something against the subject or schema at hand.
+    All methods block. All raise `RegistryFailed` when the registry does not answer, or the answer is not a registry's, and
+    `RegistryRefused` when it rejects this subject or schema.
     """
 
     def __init__(self, url: str, properties: dict[str, Any] | None = None) -> None:
         self.url = url
-        given = _typed({"timeout": _SECONDS, "max.retries": 0, **(properties or {})})
+        given = _typed({"timeout": _TIMEOUT_SECONDS, "max.retries": 0, **(properties or {})})
         self._seconds = given["timeout"]
         try:
             for part in url.split(","):
@@ -62,7 +62,7 @@ class RegistryClient:
             raise ConfigurationInvalid([f"registry: {error}"]) from None
 
     def look_up(self, record_type: RecordType) -> Registered:
-        """Return what the registry knows of a record type's own schema, asked anew: never from the client's memory."""
+        """Look up a record type's own schema in the registry, never in the client's cache."""
         self._client.clear_caches()  # type: ignore[no-untyped-call]
         subject = record_type.subject
         schema = Schema(record_type.published_text, "AVRO")
@@ -70,14 +70,14 @@ class RegistryClient:
         if found is None:
             return Registered(record_type.name, subject, None, None)
         if not isinstance(found.schema_id, int):
-            raise self._no_registry("something else than an id")
+            raise self._no_registry("no id in the answer")
         return Registered(record_type.name, subject, found.schema_id, found.version)
 
     def schema_ids(self, record_types: Iterable[RecordType]) -> dict[str, int]:
         """Return the id of every record type's own schema.
 
         Raises:
-            NotRegistered: when it does not know one of them.
+            NotRegistered: when one of them is not registered.
         """
         found = [self.look_up(record_type) for record_type in record_types]
         missing = [entry.subject for entry in found if entry.schema_id is None]
@@ -89,40 +89,42 @@ class RegistryClient:
         """Register a record type's schema, unless it is registered already."""
         subject = record_type.subject
         schema = Schema(record_type.published_text, "AVRO")
-        # Versions that were read are remembered by the client, which would then not ask.
+        # The client caches versions that it has read, and would not send the request.
         self._client.clear_caches()  # type: ignore[no-untyped-call]
         self._ask(lambda: self._client.register_schema(subject, schema), subject)
         return self.look_up(record_type)
 
     def schema_text(self, schema_id: int) -> str:
-        """Return the schema behind an id, as JSON text."""
-        return self._told(self._told(self._ask(lambda: self._client.get_schema(schema_id), f"id {schema_id}")).schema_str)
+        """Return the schema of an id, as JSON text."""
+        return self._required(
+            self._required(self._ask(lambda: self._client.get_schema(schema_id), f"id {schema_id}")).schema_str
+        )
 
-    def schema_behind(self, schema_id: int) -> str | None:
-        """Return the schema behind an id, asked anew, as JSON text; None where the registry knows no such id."""
+    def find_schema_text(self, schema_id: int) -> str | None:
+        """Return the schema of an id as JSON text, never from the client's cache; None if the registry has no such id."""
         self._client.clear_caches()  # type: ignore[no-untyped-call]
         found = self._ask(lambda: self._client.get_schema(schema_id), f"id {schema_id}", _NOT_FOUND)
-        return None if found is None else self._told(found.schema_str)
+        return None if found is None else self._required(found.schema_str)
 
     def versions(self, subject: str) -> list[int]:
-        """Return the numbers of a subject's versions, oldest first; none of an unknown subject."""
+        """Return the numbers of a subject's versions, oldest first; an empty list for an unknown subject."""
         numbers: Any = self._ask(lambda: self._client.get_versions(subject), subject, _NOT_FOUND)
         if numbers is None:
             return []
         if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
-            raise self._no_registry("something else than versions")
+            raise self._no_registry("no version numbers in the answer")
         return sorted(numbers)
 
     def version(self, subject: str, number: int | None = None) -> RegisteredVersion | None:
-        """Return a version of a subject, the latest without a number; None when there is none."""
+        """Return a version of a subject, the latest if `number` is None; None if it does not exist."""
         found = self._ask(lambda: self._client.get_version(subject, number or "latest"), subject, _NOT_FOUND)
         if found is None:
             return None
-        text = self._told(found.schema).schema_str
-        return RegisteredVersion(self._told(found.version), self._told(found.schema_id), self._told(text))
+        text = self._required(found.schema).schema_str
+        return RegisteredVersion(self._required(found.version), self._required(found.schema_id), self._required(text))
 
     def level(self, subject: str) -> str | None:
-        """Return the compatibility level in force for a subject, or None where the subject has none of its own."""
+        """Return a subject's own compatibility level, or None if it has none."""
         return self._ask(lambda: self._client.get_compatibility(subject), subject, (*_NOT_FOUND, _NO_LEVEL))
 
     def set_level(self, subject: str) -> None:
@@ -130,11 +132,11 @@ class RegistryClient:
         self._ask(lambda: self._client.set_compatibility(subject, LEVEL), subject)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _ask(self, call: Callable[[], _Answer], about: str, absent: tuple[int, ...] = ()) -> _Answer | None:
-        """Return what the registry answers; None for the error codes in `absent`."""
+        """Return the registry's answer; None for the error codes in `absent`."""
         try:
             return call()
         except SchemaRegistryError as error:
@@ -144,43 +146,43 @@ class RegistryClient:
         except OAuthTokenError as error:
             raise RegistryFailed(f"no token for the registry: {error}; check bearer.auth.… in registry.client") from None
         except httpx2.TimeoutException:
-            advice = "check registry.url, or give it longer: timeout in registry.client"
+            advice = "check registry.url, or increase timeout in registry.client"
             raise RegistryFailed(f"the registry at {self.url} does not answer within {self._seconds} s; {advice}") from None
         except (httpx2.HTTPError, OSError) as error:
             what = f"{type(error).__name__}: {error}"
             advice = "check registry.url" + (" and ssl.ca.location in registry.client" if "CERTIFICATE" in what.upper() else "")
             raise RegistryFailed(f"the registry at {self.url} does not answer ({what}); {advice}") from None
         except (ValueError, LookupError, TypeError, AttributeError):
-            # The client takes a 2xx for an answer of a registry, whatever stands in it.
-            raise self._no_registry("something else than its JSON") from None
+            # The client takes any 2xx for an answer of a registry, whatever its body.
+            raise self._no_registry("the answer is not a registry's JSON") from None
 
     def _refused(self, error: SchemaRegistryError, about: str) -> RegistryFailed:
         status, code, message = error.http_status_code, error.error_code, str(error.error_message)[:500]
         who = f"the registry at {self.url}"
         if status == 401:
             advice = "set basic.auth.user.info, or bearer.auth.…, in registry.client"
-            return RegistryFailed(f"{who} does not know who we are (401); {advice}")
+            return RegistryFailed(f"{who} rejects our credentials (401); {advice}")
         if status == 403:
-            return RegistryRefused(f"{who} forbids it for {about} (403); ask for the right, or use other credentials")
-        # Its own codes have five digits: a bare 404 is a proxy's, whose registry is away, or a wrong path's.
+            return RegistryRefused(f"{who} denies access to {about} (403); request the permission, or use other credentials")
+        # A registry's own codes have five digits: a plain 404 is a proxy's whose registry is away, or means a wrong path.
         if code in (None, -1, 404):
             return self._no_registry(f"HTTP {status}")
         if status in (409, 422):
             return RegistryRefused(f"{who} refuses {about}: {code} {message}")
-        return RegistryFailed(f"{who} fails for {about}: {code} {message}")
+        return RegistryFailed(f"{who} failed for {about}: {code} {message}")
 
     def _no_registry(self, what: str) -> RegistryFailed:
         advice = "check registry.url, also its path: Apicurio's is /apis/ccompat/v7"
-        return RegistryFailed(f"no registry answers at {self.url} ({what}); {advice}")
+        return RegistryFailed(f"no schema registry answers at {self.url} ({what}); {advice}")
 
-    def _told(self, value: _Answer | None) -> _Answer:
+    def _required(self, value: _Answer | None) -> _Answer:
         if value is None:
-            raise self._no_registry("something is missing in its JSON")
+            raise self._no_registry("its JSON is incomplete")
         return value
 
 
 def _typed(properties: dict[str, Any]) -> dict[str, Any]:
-    """Return the properties with numbers where the client wants some: the environment has texts only."""
+    """Return the properties with numbers where the client needs them: environment variables are text."""
     typed = dict(properties)
     for name in _NUMBERS:
         if isinstance(value := typed.get(name), str):

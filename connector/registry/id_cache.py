@@ -1,8 +1,8 @@
-"""Schema ids on disk, as the registry last confirmed them: what a start works from while the registry is away.
+"""Schema ids on disk, as the registry last confirmed them: a start uses them while the registry is away.
 
-One file for a registry's URL and a set of subjects and schemas, so that another release keeps to its own; it is replaced as
-a whole, so that workers share it. In it stand ids and fingerprints, never a secret. A file that cannot be read, or was
-changed by anybody else, counts as none; one that cannot be written is told. Neither stops anything.
+There is one file for each registry URL and set of subjects and schemas, so each release has its own. It is replaced
+atomically, so workers can share it. It has ids and fingerprints, never a secret. A file that cannot be read, or was modified,
+is ignored; a file that cannot be written is logged. Neither stops the bridge.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from connector.catalogue import RecordType
 from connector.logs import event
 
 _LARGEST_ID: Final = 2**32 - 1
-"""A record has four bytes for it."""
+"""A record has four bytes for the id."""
 
 
 class CachedIds(NamedTuple):
@@ -52,14 +52,14 @@ class IdCache:
         schemas = msgspec.json.encode(sorted(self._fingerprints.items()))
         self.file = folder / f"{self._of_registry}-{_sha256(schemas)[:16]}.json"
         self.problem = ""
-        """Why the file could not be written the last time; empty when it was."""
+        """Why the last write failed; empty if it succeeded."""
 
     def read(self) -> CachedIds | None:
-        """Return what was kept; None when there is nothing, or nothing to be trusted."""
+        """Return the cached ids; None if there are none, or the file cannot be trusted."""
         try:
             content = _decode(self.file.read_bytes())
             if content.registry != self._registry_url or _fingerprints(content) != self._fingerprints:
-                raise ValueError("it is of another registry or of other schemas")  # noqa: TRY301 - one place tells all faults
+                raise ValueError("it belongs to another registry or to other schemas")  # noqa: TRY301 - one place logs all errors
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -70,25 +70,25 @@ class IdCache:
         return CachedIds(ids, content.confirmed_at)
 
     def write(self, ids: Mapping[str, int], confirmed_at: datetime) -> None:
-        """Keep ids by record type; what cannot be written is told once."""
+        """Write ids by record type; log once if that fails."""
         schemas = {one.subject: _Schema(self._fingerprints[one.subject], ids[one.name]) for one in self._record_types}
         body = msgspec.json.encode(_Content(self._registry_url, confirmed_at, schemas))
         try:
-            _write_whole(self.file, _sha256(body).encode() + b"\n" + body + b"\n")
+            _replace_file(self.file, _sha256(body).encode() + b"\n" + body + b"\n")
         except OSError as error:
-            self._tell(f"{self.file.parent}: {error.strerror}")
+            self._report(f"{self.file.parent}: {error.strerror}")
         else:
             self.problem = ""
 
     def forget(self) -> None:
-        """Keep nothing of this registry, other releases' ids included: it was changed."""
+        """Delete all cached ids of this registry, those of other releases too, since the registry was changed."""
         try:
             for file in list(self.file.parent.glob(f"{self._of_registry}-*.json")):
                 file.unlink(missing_ok=True)
         except OSError as error:
-            self._tell(f"{self.file}: {error.strerror}")
+            self._report(f"{self.file}: {error.strerror}")
 
-    def _tell(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         if problem != self.problem:
             event("schema_id_cache_unwritable", "warning", reason=problem, see="registry.cache_folder")
         self.problem = problem
@@ -105,8 +105,8 @@ def _fingerprints(content: _Content) -> dict[str, str]:
     return {subject: schema.fingerprint for subject, schema in content.schemas.items()}
 
 
-def _write_whole(file: Path, data: bytes) -> None:
-    """Write a file, readable by its owner alone, so that a reader sees the old one or the new one, also after a crash."""
+def _replace_file(file: Path, data: bytes) -> None:
+    """Replace a file atomically, with mode 0600: a reader sees the old one or the new one, also after a crash."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     number, name = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".unfinished", dir=file.parent)
     try:

@@ -1,7 +1,7 @@
-"""The ids of the bridge's own schemas: asked of the registry at start, kept on disk, confirmed again and again.
+"""The ids of the bridge's own schemas: looked up at start, cached on disk, and verified periodically.
 
-While the registry is away a start works from the disk, and a running bridge goes on. When an id stands for another schema
-than ours, `wrong` says so, and nothing may be produced until it stands for ours again. No callback waits for the registry.
+While the registry is away, a start uses the cache, and a running bridge continues. If an id belongs to another schema than
+ours, `wrong` says so, and nothing is produced until it belongs to ours again. No callback waits for the registry.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from connector.metrics import Metrics
 from connector.registry.client import RegistryClient
 from connector.registry.id_cache import IdCache
 
-_NAMED_AT_MOST: Final = 3
+_MAX_NAMED: Final = 3
 
 
 class SchemaIds:
-    """Ids by record type: `find` them once, then `check` them now and then."""
+    """Ids by record type: call `find` once, then `check` periodically."""
 
     def __init__(
         self, registry: RegistryClient, record_types: Iterable[RecordType], cache: IdCache | None, metrics: Metrics
@@ -38,26 +38,26 @@ class SchemaIds:
         self._from_cache = False
         self._away = ""
         self.wrong = ""
-        """Why nothing may be produced; empty when all is well."""
+        """Why nothing can be produced; empty if the ids are right."""
 
     @property
     def are_confirmed(self) -> bool:
-        """Whether the registry's last word was that all is well."""
+        """Whether the registry's last answer confirmed all ids."""
         return not (self._from_cache or self._away or self.wrong)
 
     def state(self) -> dict[str, Any]:
-        """Return what `/readyz` shows: where the ids come from, when they were last confirmed, and what is amiss."""
+        """Return what `/readyz` shows: the source of the ids, when they were last confirmed, and any problems."""
         confirmed_at = self._confirmed_at.isoformat(timespec="seconds") if self._confirmed_at else None
         state = {"source": "cache" if self._from_cache else "registry", "confirmed_at": confirmed_at}
         problems = {"registry": self._away, "cache": self._cache.problem if self._cache else ""}
         return {**state, **{what: problem for what, problem in problems.items() if problem}}
 
     async def find(self) -> dict[str, int]:
-        """Return the ids as the registry says, or, while it does not answer, as it last did.
+        """Return the ids from the registry or, while it does not answer, from the cache.
 
         Raises:
-            NotRegistered: when the registry does not know one of the schemas.
-            RegistryFailed: when it does not answer and nothing was kept.
+            NotRegistered: when one of the schemas is not registered.
+            RegistryFailed: when it does not answer and the cache is empty.
         """
         try:
             ids = await asyncio.to_thread(self._registry.schema_ids, self._record_types)
@@ -66,15 +66,15 @@ class SchemaIds:
         except RegistryFailed as away:
             self._ids = await self._find_in_cache(away)
         else:
-            await self._tell_changes(ids)
+            await self._log_changes(ids)
             self._ids = ids
             await self._confirm()
         return self._ids
 
     async def check(self) -> None:
-        """Ask the registry whether the ids still stand for our schemas; `wrong` says if not. Silence changes nothing."""
+        """Verify that the ids still belong to our schemas, and set `wrong`; if the registry does not answer, keep it."""
         try:
-            wrong = await asyncio.to_thread(self._strangers)
+            wrong = await asyncio.to_thread(self._find_wrong_ids)
         except RegistryFailed as away:
             self._metrics.schema_id_checks.labels("no_answer").inc()
             if not self._away:
@@ -99,8 +99,8 @@ class SchemaIds:
         event("schema_ids_from_cache", "warning", confirmed_at=confirmed_at, reason=self._away)
         return cached.ids
 
-    async def _tell_changes(self, ids: Mapping[str, int]) -> None:
-        """Say when the registry gives other ids than before: records that have the old ones may be unreadable now."""
+    async def _log_changes(self, ids: Mapping[str, int]) -> None:
+        """Log ids that differ from the cached ones: records with the old ids may be unreadable now."""
         cached = await asyncio.to_thread(self._cache.read) if self._cache else None
         if cached and cached.ids != ids:
             changed = [one.subject for one in self._record_types if cached.ids[one.name] != ids[one.name]]
@@ -128,34 +128,34 @@ class SchemaIds:
         event("schema_ids_wrong", "error", reason=wrong)
         self.wrong = wrong
         if self._cache:
-            # Else the next start could produce with them, if the registry happens to be away.
+            # Otherwise a start while the registry is away would use the wrong ids.
             await asyncio.to_thread(self._cache.forget)
 
-    def _strangers(self) -> str:
-        """Say which of our ids stand for no schema of ours any more; an empty text when there are none."""
-        found = [self._stranger(one, self._ids[one.name]) for one in self._record_types]
-        strangers = [text for text in found if text]
-        if not strangers:
+    def _find_wrong_ids(self) -> str:
+        """Return which of our ids no longer belong to our schemas, as a message; empty if all do."""
+        found = [self._error_of(one, self._ids[one.name]) for one in self._record_types]
+        errors = [error for error in found if error]
+        if not errors:
             return ""
-        more = f" and {len(strangers) - _NAMED_AT_MOST} more" if len(strangers) > _NAMED_AT_MOST else ""
+        more = f" and {len(errors) - _MAX_NAMED} more" if len(errors) > _MAX_NAMED else ""
         return (
-            f"the registry at {self._registry.url} was changed: {', '.join(strangers[:_NAMED_AT_MOST])}{more}. "
-            "Records would be read as something else, so none is produced. Restore the registry's data; or, if its ids are "
-            "to stay as they are now, `connector schemas register` and start the connector anew"
+            f"the registry at {self._registry.url} was changed: {', '.join(errors[:_MAX_NAMED])}{more}. "
+            "Readers would decode records with the wrong schema, so none is produced. Restore the registry's data; or, to keep "
+            "its present ids, run `connector schemas register` and restart the connector"
         )
 
-    def _stranger(self, record_type: RecordType, schema_id: int) -> str:
+    def _error_of(self, record_type: RecordType, schema_id: int) -> str:
         if self._registry.look_up(record_type).schema_id == schema_id:
             return ""
-        # A subject that was deleted, or has the same schema under two ids: what counts is how a reader decodes.
-        behind = self._registry.schema_behind(schema_id)
-        if behind is None:
+        # The subject was deleted, or has the same schema under two ids: what counts is what a reader decodes with.
+        text = self._registry.find_schema_text(schema_id)
+        if text is None:
             return f"id {schema_id} of {record_type.subject} is unknown"
-        return "" if _is_same(behind, record_type) else f"id {schema_id} of {record_type.subject} is another schema"
+        return "" if _is_same(text, record_type) else f"id {schema_id} of {record_type.subject} is another schema"
 
 
 def _is_same(text: str, record_type: RecordType) -> bool:
-    """Tell whether a registry's text is a record type's schema; registries keep an older `doc`."""
+    """Return whether a registry's text is a record type's schema, apart from `doc`: registries keep an older one."""
     try:
         parsed = fastavro.parse_schema(json.loads(text))
     except (SchemaParseException, UnknownType, ValueError, KeyError, TypeError):
@@ -165,6 +165,6 @@ def _is_same(text: str, record_type: RecordType) -> bool:
 
 def _without_doc(schema: Any) -> Any:
     if isinstance(schema, dict):
-        left_out = ("doc", "__fastavro_parsed__", "__named_schemas")
-        return {name: _without_doc(part) for name, part in schema.items() if name not in left_out}
+        ignored = ("doc", "__fastavro_parsed__", "__named_schemas")
+        return {name: _without_doc(part) for name, part in schema.items() if name not in ignored}
     return [_without_doc(part) for part in schema] if isinstance(schema, list) else schema

@@ -1,1 +1,1 @@
-"""Dead letters and raw callbacks through the pipeline again: what is read, what of it is chosen, and how it is carried."""
+"""Replay: `backlog` reads dead letters or raw callbacks, `selection` chooses among them, `replay` delivers them again."""

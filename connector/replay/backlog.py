@@ -1,7 +1,7 @@
-"""A topic from where a consumer group ended to where the topic ends now: read once, and committed when it is safe.
+"""A topic's records in, from a group's committed offsets to the end of the topic at the start; offsets committed on request.
 
-Partitions are assigned by hand: the group only remembers offsets. What is written meanwhile is not read, so a replay never
-reads what it makes itself. All methods block.
+Partitions are assigned manually: the group only stores offsets. Records written during the replay are not read, so a replay
+never reads its own records. All methods block.
 """
 
 import logging
@@ -11,24 +11,24 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.kafka.diagnosis import Told, hidden, readable_partitions, unreachable
+from connector.kafka.diagnosis import ClientErrors, hidden, readable_partitions, unreachable
 from connector.kafka.producers import reason_of
 from connector.mapping.avro_reader import AvroReader
-from connector.replay.selection import Kept
+from connector.replay.selection import BacklogRecord
 
 _log: Final = logging.getLogger("connector.replay")
-_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 30.0
-"""So long the broker may bring nothing although there is more."""
-_HEARD_SECONDS: Final = 0.1
+"""How long the broker can send nothing although there are more records."""
+_ERROR_POLL_SECONDS: Final = 0.1
 _NOT_AVRO: Final = (EOFError, LookupError, ValueError, TypeError, ArithmeticError)
-"""What fastavro raises over bytes that are no record of the schema."""
+"""What fastavro raises for bytes that are not a record of the schema."""
 
 
 class Backlog:
-    """One topic; `open` it, `read` until `is_read`, `commit` now and then, `close` it.
+    """One topic: call `open`, `read` until `is_read`, `commit` from time to time, then `close`.
 
-    `client` holds the consumer's properties; `schema_text` gives the schema behind an id, as the registry does.
+    `client` are the consumer's properties; `schema_text` returns the schema of an id, as the registry does.
     """
 
     def __init__(self, client: dict[str, Any], topic: str, group: str, schema_text: Callable[[int], str]) -> None:
@@ -39,12 +39,12 @@ class Backlog:
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
         }
-        self._told = Told()
+        self._client_errors = ClientErrors()
         try:
-            # Less is fetched ahead than the client would, since callbacks may be large. A commit waits for the session's
-            # time, although there is none.
-            defaults = {"queued.max.messages.kbytes": 16384, "session.timeout.ms": int(_SECONDS * 1000)}
-            given = {**defaults, **client, **ours, "error_cb": self._told.note}
+            # Prefetch less than the client's default, since callbacks can be large. A commit waits up to the session
+            # timeout, although there is no session.
+            defaults = {"queued.max.messages.kbytes": 16384, "session.timeout.ms": int(_TIMEOUT_SECONDS * 1000)}
+            given = {**defaults, **client, **ours, "error_cb": self._client_errors.record}
             self._consumer = Consumer(given, logger=_log)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None
@@ -56,21 +56,21 @@ class Backlog:
 
     @property
     def is_read(self) -> bool:
-        """Whether all that stood in the topic at the start has been read."""
+        """Whether all records that the topic had at the start have been read."""
         return not self._ends
 
-    def open(self, since: int | None, *, anew: bool) -> int:
-        """Begin where the group ended; without that, or `anew`, at records of this time (None: at the oldest).
+    def open(self, since: int | None, *, from_beginning: bool) -> int:
+        """Start at the group's committed offsets; without any, or `from_beginning`, at this time (None: the oldest record).
 
-        Returns how many records there are to read at most.
+        Returns the maximum number of records to read.
 
         Raises:
-            KafkaFailed: when Kafka is away, lacks the topic, or does not let us read it.
+            KafkaFailed: when Kafka is away, the topic does not exist, or we are not authorised to read it.
         """
-        numbers = readable_partitions(self._consumer, [self._topic], self._told, _SECONDS)[self._topic]
+        numbers = readable_partitions(self._consumer, [self._topic], self._client_errors, _TIMEOUT_SECONDS)[self._topic]
         try:
-            bounds = {number: self._consumer.get_watermark_offsets(self._place(number), timeout=_SECONDS) for number in numbers}
-            committed = {} if anew else self._committed(numbers)
+            bounds = {number: self._bounds(number) for number in numbers}
+            committed = {} if from_beginning else self._committed(numbers)
             first = self._first(numbers, since)
         except KafkaException as error:
             raise self._failed(error.args[0]) from None
@@ -82,43 +82,43 @@ class Backlog:
         self._consumer.assign([self._place(number, starts[number]) for number in self._ends])
         return sum(end - starts[number] for number, end in self._ends.items())
 
-    def read(self, count: int, timeout_seconds: float) -> list[Kept]:
-        """Return what has arrived, at most so many records, waiting at most so long.
+    def read(self, count: int, timeout_seconds: float) -> list[BacklogRecord]:
+        """Return at most `count` records that have arrived, waiting at most `timeout_seconds`.
 
         Raises:
-            KafkaFailed: when the broker brings nothing for long, or does not let us read.
-            RegistryFailed: when it does not tell the schema of a record.
+            KafkaFailed: when the broker sends nothing for too long, or we are not authorised to read.
+            RegistryFailed: when it does not return the schema of a record.
         """
         messages = self._consumer.consume(count, timeout_seconds)
         self._silent_seconds = 0.0 if messages else self._silent_seconds + timeout_seconds
-        if self._told.for_good or self._silent_seconds > _SILENT_SECONDS:
-            raise unreachable(KafkaError(KafkaError._TIMED_OUT), self._told.names)  # noqa: SLF001 - the library's own name
-        return [kept for message in messages if (kept := self._kept(message))]
+        if self._client_errors.is_permanent or self._silent_seconds > _SILENT_SECONDS:
+            raise unreachable(KafkaError(KafkaError._TIMED_OUT), self._client_errors.names)  # noqa: SLF001 - the library's own name
+        return [record for message in messages if (record := self._record_of(message))]
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Let the group remember, by partition, the offset that it goes on from.
+        """Commit, by partition, the offset to continue from.
 
         Raises:
-            KafkaFailed: when Kafka does not take it.
+            KafkaFailed: when Kafka refuses the commit.
         """
         places = [self._place(number, offset) for number, offset in offsets.items()]
         try:
             done = self._consumer.commit(offsets=places, asynchronous=False) if places else []
         except KafkaException as error:
             raise self._failed(error.args[0]) from None
-        self._require_well(done or [])
+        self._require_no_error(done or [])
 
     def close(self) -> None:
-        """Leave."""
+        """Close the consumer."""
         self._consumer.close()
 
-    def _kept(self, message: Message) -> Kept | None:
+    def _record_of(self, message: Message) -> BacklogRecord | None:
         number, offset = message.partition() or 0, message.offset() or 0
         if error := message.error():
             if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise hidden([self._topic], "READ")
             if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's own name
-                # What Kafka keeps for itself, or has deleted, has offsets too, and never comes.
+                # Kafka's control records, and deleted records, have offsets too, but never arrive.
                 self._end(number)
             else:
                 _log.warning("read_failed", extra={"error": error.name()})
@@ -131,7 +131,10 @@ class Backlog:
             self._end(number)
         headers = dict(message.headers() or [])
         traced = (_ascii(headers.get(name)) for name in ("traceparent", "tracestate"))
-        return Kept(number, offset, self._value(message.value()), *traced)
+        return BacklogRecord(number, offset, self._value(message.value()), *traced)
+
+    def _bounds(self, number: int) -> tuple[int, int]:
+        return self._consumer.get_watermark_offsets(self._place(number), timeout=_TIMEOUT_SECONDS)
 
     def _value(self, value: Any) -> dict[str, Any] | None:
         try:
@@ -145,25 +148,25 @@ class Backlog:
 
     def _committed(self, numbers: Iterable[int]) -> dict[int, int]:
         try:
-            found = self._consumer.committed([self._place(number) for number in numbers], timeout=_SECONDS)
+            found = self._consumer.committed([self._place(number) for number in numbers], timeout=_TIMEOUT_SECONDS)
         except KafkaException:
-            # The call only says that there was no answer; why stands where records would. Nothing is assigned yet.
-            for message in self._consumer.consume(1, _HEARD_SECONDS):
+            # The call itself only reports a timeout; the cause arrives as an error among the records. Nothing is assigned yet.
+            for message in self._consumer.consume(1, _ERROR_POLL_SECONDS):
                 if error := message.error():
                     raise self._failed(error) from None
             raise
-        self._require_well(found)
+        self._require_no_error(found)
         return {place.partition: place.offset for place in found}
 
     def _first(self, numbers: Iterable[int], since: int | None) -> dict[int, int]:
-        """Return, by partition, the first offset of this time or later. Kafka's times are those of receipt."""
+        """Return, by partition, the first offset at this time or later. The timestamps in Kafka are times of receipt."""
         if since is None:
             return {}
-        found = self._consumer.offsets_for_times([self._place(number, since) for number in numbers], timeout=_SECONDS)
-        # Below zero: there is none, or the broker cannot tell (the embedded one). Then all is read, and looked at.
+        found = self._consumer.offsets_for_times([self._place(number, since) for number in numbers], timeout=_TIMEOUT_SECONDS)
+        # Below zero: there is none, or the broker does not support it (the embedded one). Then all records are read.
         return {place.partition: place.offset for place in found if place.offset >= 0}
 
-    def _require_well(self, places: Iterable[TopicPartition]) -> None:
+    def _require_no_error(self, places: Iterable[TopicPartition]) -> None:
         for place in places:
             if place.error:
                 raise self._failed(place.error)
@@ -171,16 +174,16 @@ class Backlog:
     def _failed(self, error: KafkaError) -> KafkaFailed:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
             return KafkaFailed(
-                f"not authorised for the consumer group {self._group}; allow READ on it, or name another: --group"
+                f"not authorised for the consumer group {self._group}; allow READ on it, or choose another with --group"
             )
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             return hidden([self._topic], "READ")
-        return unreachable(error, self._told.names)
+        return unreachable(error, self._client_errors.names)
 
     def _place(self, number: int, offset: int | None = None) -> TopicPartition:
         return TopicPartition(self._topic, number) if offset is None else TopicPartition(self._topic, number, offset)
 
 
 def _ascii(content: Any) -> str | None:
-    """Return a header of tracing as text; None when it is none that we could have written."""
+    """Return a tracing header as text; None if it is one that we cannot have written."""
     return content.decode("ascii") if isinstance(content, bytes) and content.isascii() else None

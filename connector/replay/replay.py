@@ -1,6 +1,6 @@
 """The callbacks of a backlog in, replayed in order, a `Report` out.
 
-A window of callbacks is in flight at once; when all of it is acknowledged, its offsets are committed. After an interruption,
+A window of callbacks is in flight at a time; once all of it is acknowledged, its offsets are committed. After an interruption,
 the next run replays what was not committed, with the same ids.
 """
 
@@ -17,11 +17,11 @@ from connector.pipeline.outcome import ALL_ACKNOWLEDGED, Outcome
 from connector.pipeline.ports import Sink
 from connector.pipeline.translate import Translator
 from connector.records import KafkaMessage, RawCallback
-from connector.replay.selection import Kept, Selection, Why
+from connector.replay.selection import BacklogRecord, Selection, Why
 
 _WINDOW: Final = 500
 _READ_SECONDS: Final = 0.5
-_ROOM_SECONDS: Final = 0.05
+_QUEUE_POLL_SECONDS: Final = 0.05
 _NO_ROOM_SECONDS: Final = 30.0
 _REASON: Final = "__connect.errors.exception.class.name"
 
@@ -31,63 +31,63 @@ class Source(Protocol):
 
     @property
     def is_read(self) -> bool:
-        """Whether all has been read."""
+        """Whether all records have been read."""
         ...
 
-    def read(self, count: int, timeout_seconds: float) -> list[Kept]:
-        """Return what has arrived, at most so many records, waiting at most so long."""
+    def read(self, count: int, timeout_seconds: float) -> list[BacklogRecord]:
+        """Return at most `count` records that have arrived, waiting at most `timeout_seconds`."""
         ...
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Remember, by partition, the offset to go on from."""
+        """Commit, by partition, the offset to continue from."""
         ...
 
 
 @dataclass(slots=True)
 class Report:
-    """What became of what was read: `records` by topic, dead letters among them by reason, and what was passed over, why.
+    """The result: `records` produced, by topic; `dead_letters` among them, by reason; records `skipped`, by reason.
 
-    `nothing_made` counts callbacks that became no record, as those of a contact alone.
+    `without_records` counts callbacks that produced no record, as those with only a contact.
     """
 
     read: int = 0
     replayed: int = 0
     records: Counter[str] = field(default_factory=Counter)
-    dead_again: Counter[str] = field(default_factory=Counter)
-    nothing_made: int = 0
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    without_records: int = 0
     skipped: Counter[Why] = field(default_factory=Counter)
 
-    def count(self, messages: Sequence[KafkaMessage], dead_letters: str) -> None:
-        """Count records that are safe, or would be; `dead_letters` is the topic of dead letters."""
+    def count(self, messages: Sequence[KafkaMessage], dead_letter_topic: str) -> None:
+        """Count records that are acknowledged, or would be in a dry run."""
         for message in messages:
             self.records[message.topic] += 1
-            if message.topic == dead_letters:
-                self.dead_again[dict(message.headers)[_REASON].decode()] += 1
+            if message.topic == dead_letter_topic:
+                self.dead_letters[dict(message.headers)[_REASON].decode()] += 1
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        counted: dict[str, Mapping[str, int]] = {"records": self.records, "dead_again": self.dead_again}
+        """Return the report as the command's JSON shows it."""
+        counted: dict[str, Mapping[str, int]] = {"records": self.records, "dead_letters": self.dead_letters}
         return {
             "read": self.read,
             "replayed": self.replayed,
-            "nothing_made": self.nothing_made,
+            "without_records": self.without_records,
             **{name: dict(sorted(counts.items())) for name, counts in counted.items()},
             "skipped": dict(sorted(self.skipped.items())),
         }
 
 
-class Counting:
-    """A sink that counts in a report what the sink behind it acknowledged."""
+class CountingSink:
+    """Sends to another sink, and counts in a report the records that were acknowledged."""
 
-    def __init__(self, sink: Sink, report: Report, dead_letters: str) -> None:
+    def __init__(self, sink: Sink, report: Report, dead_letter_topic: str) -> None:
         self._sink = sink
         self._report = report
-        self._dead_letters = dead_letters
+        self._dead_letter_topic = dead_letter_topic
 
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         """Send all records of a callback; count those that are acknowledged."""
         outcome = await self._sink.send(messages)
-        self._report.count(outcome.acknowledged(messages), self._dead_letters)
+        self._report.count(outcome.acknowledged(messages), self._dead_letter_topic)
         return outcome
 
 
@@ -114,31 +114,31 @@ class Replay:
         self._next = 0.0
 
     async def run(self, replayed_at: int, advance: Callable[[int], object]) -> None:
-        """Replay all that the source has; `advance` hears how many records more are done with.
+        """Replay all records of the source; `advance` gets the number of records that each window has finished.
 
         Raises:
-            KafkaFailed: when a record is not acknowledged; what was safe before it is committed.
+            KafkaFailed: when a record is not acknowledged; the offsets before it are committed.
         """
         while not self._source.is_read:
             window = await asyncio.to_thread(self._source.read, self._window, _READ_SECONDS)
-            under_way: list[tuple[Kept, asyncio.Task[Outcome] | None]] = []
+            in_flight: list[tuple[BacklogRecord, asyncio.Task[Outcome] | None]] = []
             try:
-                for kept in window:
-                    task = await self._begin(kept, replayed_at)
-                    under_way.append((kept, task))
+                for record in window:
+                    task = await self._start_delivery(record, replayed_at)
+                    in_flight.append((record, task))
             finally:
-                safe, errors = await _settled(under_way)
-                self._report.read += len(under_way)
-                self._report.replayed += sum(task is not None for _, task in under_way) - len(errors)
+                offsets, errors = await _results(in_flight)
+                self._report.read += len(in_flight)
+                self._report.replayed += sum(task is not None for _, task in in_flight) - len(errors)
                 if self._deliverer:
-                    await asyncio.to_thread(self._source.commit, safe)
+                    await asyncio.to_thread(self._source.commit, offsets)
             if errors:
-                advice = "what stood before them is done and remembered: the same command goes on from there"
+                advice = "the offsets before them are committed: run the same command again to continue from there"
                 raise KafkaFailed(f"{len(errors)} callbacks were not acknowledged ({errors[0]}); {advice}")
             advance(len(window))
 
-    async def _begin(self, kept: Kept, replayed_at: int) -> "asyncio.Task[Outcome] | None":
-        chosen = self._selection.callback_of(kept, replayed_at)
+    async def _start_delivery(self, record: BacklogRecord, replayed_at: int) -> "asyncio.Task[Outcome] | None":
+        chosen = self._selection.callback_of(record, replayed_at)
         if not isinstance(chosen, RawCallback):
             self._report.skipped[chosen] += 1
             return None
@@ -148,40 +148,42 @@ class Replay:
             self._next = max(self._next, now) + 1 / self._rate
         return await self._enqueue(chosen)
 
-    async def _carry(self, raw: RawCallback) -> Outcome:
+    async def _deliver(self, raw: RawCallback) -> Outcome:
         messages = self._translator.translate(raw)
-        self._report.nothing_made += not messages
+        self._report.without_records += not messages
         if self._deliverer:
             return await self._deliverer.deliver(raw, messages)
         self._report.count(messages, self._translator.dead_letter_topic)
         return ALL_ACKNOWLEDGED
 
     async def _enqueue(self, raw: RawCallback) -> "asyncio.Task[Outcome]":
-        """Return once the records of a callback are handed over, so that those of the next come behind them."""
+        """Return once the records of a callback are enqueued, so that those of the next one follow them."""
         deadline = time.monotonic() + _NO_ROOM_SECONDS
         while True:
-            task = asyncio.create_task(self._carry(raw))
-            # It runs until it waits for its acknowledgements.
+            task = asyncio.create_task(self._deliver(raw))
+            # The task now runs until it awaits its acknowledgements.
             await asyncio.sleep(0)
             if not (task.done() and isinstance(task.exception(), NoRoom)):
                 return task
             if time.monotonic() > deadline:
-                advice = "is Kafka well, and kafka.producer queue.buffering.max.kbytes large enough for its records?"
-                raise KafkaFailed(f"no room for a callback within {_NO_ROOM_SECONDS:g} s; {advice}")
-            await asyncio.sleep(_ROOM_SECONDS)
+                advice = "check that Kafka is healthy, and that kafka.producer queue.buffering.max.kbytes is large enough"
+                raise KafkaFailed(f"the producer's queue had no room for a callback for {_NO_ROOM_SECONDS:g} s; {advice}")
+            await asyncio.sleep(_QUEUE_POLL_SECONDS)
 
 
-async def _settled(under_way: Sequence[tuple[Kept, "asyncio.Task[Outcome] | None"]]) -> tuple[dict[int, int], list[str]]:
-    """Wait for every acknowledgement; return, by partition, up to where all is safe, and the errors of what is not."""
-    await asyncio.gather(*(task for _, task in under_way if task), return_exceptions=True)
-    safe: dict[int, int] = {}
+async def _results(
+    in_flight: Sequence[tuple[BacklogRecord, "asyncio.Task[Outcome] | None"]],
+) -> tuple[dict[int, int], list[str]]:
+    """Await all deliveries; return, by partition, the offset up to which all succeeded, and the errors of the others."""
+    await asyncio.gather(*(task for _, task in in_flight if task), return_exceptions=True)
+    offsets: dict[int, int] = {}
     errors: list[str] = []
     stopped: set[int] = set()
-    for kept, task in under_way:
+    for record, task in in_flight:
         outcome = task.result() if task else ALL_ACKNOWLEDGED
         if failures := outcome.refused + outcome.unconfirmed:
             errors.append(failures[0].error)
-            stopped.add(kept.partition)
-        elif kept.partition not in stopped:
-            safe[kept.partition] = kept.offset + 1
-    return safe, errors
+            stopped.add(record.partition)
+        elif record.partition not in stopped:
+            offsets[record.partition] = record.offset + 1
+    return offsets, errors

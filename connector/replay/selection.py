@@ -1,7 +1,4 @@
-"""Which records of a topic are replayed, and the callback that each of them is. Pure.
-
-In go the options of a command and records as they are read back; out come `RawCallback`s, or a word why not.
-"""
+"""Options of a command and records of a topic in; `RawCallback`s to replay, or why a record is skipped, out. Pure."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,18 +11,18 @@ from connector.records import REASONS, RawCallback, Source
 from connector.seals import NO_KEYS, Seals, open_sealed
 
 What = Literal["dead-letters", "raw"]
-"""What is replayed, by the name of its topic."""
+"""What is replayed, by the last part of its topic's name."""
 
-Why = Literal["unreadable", "outside_of_the_time", "of_another_reason", "tried_too_often"]
-"""Why a record is passed over."""
+Why = Literal["unreadable", "outside_time_range", "other_reason", "too_many_attempts"]
+"""Why a record is skipped."""
 
 MAX_ATTEMPTS: Final = 5
-"""A dead letter that was tried so often is left alone, unless said otherwise: a replay that only makes it anew helps nobody."""
+"""Default maximum of attempts for a dead letter: a replay that only creates it again is of no use."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Kept(NamedTuple):
-    """A record of a topic as read back; `value` is None when it cannot be read."""
+class BacklogRecord(NamedTuple):
+    """A record of the topic that is replayed; `value` is None if it cannot be decoded."""
 
     partition: int
     offset: int
@@ -36,10 +33,10 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is chosen: callbacks received from `since` on and before `until`, in milliseconds since 1970 (None: any time).
+    """Selects callbacks received at or after `since` and before `until`, in milliseconds since 1970 (None: any time).
 
-    Dead letters may be of certain `reasons` alone (none: of any), and must have been tried less often than `max_attempts`.
-    `contacts` tells whether contact records are made again; `seals` open what is sealed.
+    It selects dead letters with one of the `reasons` (empty: any) and fewer than `max_attempts` attempts. `contacts` says
+    whether contact records are recreated; `seals` decrypt encrypted callbacks.
     """
 
     what: What
@@ -51,9 +48,9 @@ class Selection:
     seals: Seals = NO_KEYS
 
     def group(self) -> str:
-        """Return the consumer group that remembers where this selection ended.
+        """Return the consumer group that stores the position of this selection.
 
-        Another selection has another group: what one passes over, the other may want.
+        Each selection has its own group, since another one may select what this one skips.
         """
         name = f"connector-replay-{self.what}"
         chosen = (self.since, self.until, self.reasons, self.max_attempts, self.contacts)
@@ -61,32 +58,32 @@ class Selection:
             return name
         return f"{name}-{hashlib.sha256(repr(chosen).encode()).hexdigest()[:8]}"
 
-    def left_out(self) -> tuple[Source, ...]:
-        """Return of what no record is made, whatever the callbacks hold."""
+    def omitted_sources(self) -> tuple[Source, ...]:
+        """Return the sources that no record is created from."""
         return () if self.contacts else ("contacts",)
 
-    def callback_of(self, kept: Kept, replayed_at: int) -> RawCallback | Why:
-        """Return the callback that a record holds, as it was received, or why it is passed over.
+    def callback_of(self, record: BacklogRecord, replayed_at: int) -> RawCallback | Why:
+        """Return the callback in a record as it was received, or why the record is skipped.
 
         Raises:
-            ConfigurationInvalid: when it is sealed, and our keys do not open it.
+            ConfigurationInvalid: when it is encrypted, and our keys do not decrypt it.
         """
-        value = kept.value
+        value = record.value
         if value is None or not isinstance(received := value.get("received_at"), datetime):
             return "unreadable"
         received_at = _millis(received)
         if (self.since is not None and received_at < self.since) or (self.until is not None and received_at >= self.until):
-            return "outside_of_the_time"
+            return "outside_time_range"
         attempts = value.get("attempts") or 1
         if self.what == "dead-letters":
             if self.reasons and value.get("reason") not in self.reasons:
-                return "of_another_reason"
+                return "other_reason"
             if attempts >= self.max_attempts:
-                return "tried_too_often"
+                return "too_many_attempts"
         try:
             opened = open_sealed(value, self.seals)
         except NotOpened as sealed:
-            # Passed over, it would not be replayed by the next run either.
+            # If it were skipped, the next run would not replay it either.
             raise ConfigurationInvalid([f"{sealed}; add that key to privacy.seal_keys"]) from None
         return RawCallback(
             method=value.get("method") or "POST",
@@ -94,18 +91,18 @@ class Selection:
             content_type=value.get("content_type") or "",
             body=opened.get("body") or b"",
             received_at=received_at,
-            traceparent=kept.traceparent,
-            tracestate=kept.tracestate,
+            traceparent=record.traceparent,
+            tracestate=record.tracestate,
             attempts=attempts + 1,
             replayed_at=replayed_at,
         )
 
 
 def time_of(text: str, option: str) -> int:
-    """Return a time given on the command line, in milliseconds since 1970.
+    """Parse a time from the command line; return milliseconds since 1970.
 
     Raises:
-        ConfigurationInvalid: when it is none, or has no zone.
+        ConfigurationInvalid: when it is not a time, or has no time zone.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -113,19 +110,19 @@ def time_of(text: str, option: str) -> int:
         moment = None
     if moment is None or moment.tzinfo is None:
         example = "2025-11-21T10:30:00Z or 2025-11-21T11:30:00+01:00"
-        raise ConfigurationInvalid([f"{option} needs a time with its zone, as {example}"])
+        raise ConfigurationInvalid([f"{option} needs a time with a time zone, as {example}"])
     return _millis(moment)
 
 
 def require_reasons(reasons: Sequence[str]) -> tuple[str, ...]:
-    """Return reasons of dead letters in order, each once.
+    """Return reasons of dead letters, sorted, each once.
 
     Raises:
-        ConfigurationInvalid: when one is none.
+        ConfigurationInvalid: when one of them does not exist.
     """
     wrong = [reason for reason in reasons if reason not in REASONS]
     if wrong:
-        raise ConfigurationInvalid([f"--reason: there is no reason {', '.join(wrong)}; known are {', '.join(REASONS)}"])
+        raise ConfigurationInvalid([f"--reason: unknown reason {', '.join(wrong)}; known are {', '.join(REASONS)}"])
     return tuple(sorted(set(reasons)))
 
 

@@ -1,1 +1,1 @@
-"""The contract under management: what a schema must be, how it may change, what was released."""
+"""The schemas as a contract: the rules for one schema, how it can change, and what was released."""

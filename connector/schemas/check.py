@@ -1,6 +1,6 @@
-"""Everything that can be said of our schemas without a server, and against what a registry has.
+"""A folder with avro/ and config/messages.toml in, all violations out: of our rules, of releases, of a registry's versions.
 
-A folder with avro/ and config/messages.toml in, violations out, all at once. Nothing is changed.
+Nothing is changed.
 """
 
 import json
@@ -21,7 +21,7 @@ from connector.schemas.violation import Violation, merged
 
 
 class Checked(NamedTuple):
-    """What was looked at: how many schemas, how many released versions; and what is wrong."""
+    """How many schemas and released versions were checked, and the violations."""
 
     schemas: int
     released: int
@@ -41,21 +41,23 @@ def check(folder: Path, prefix: str) -> Checked:
         if name in schemas:
             violations += against(name, published(schemas[name]), versions)
         elif not (folder / "avro" / f"{name}.avsc").exists():
-            fault = f"is gone; {versions[-1].label} has it"
-            violations.append(Violation(f"avro/{name}.avsc", "", "record type stays", fault, "put schema and table back"))
-    violations += _of_the_catalogue(folder, prefix, violations)
+            fault = f"was removed; {versions[-1].label} has it"
+            violations.append(
+                Violation(f"avro/{name}.avsc", "", "record type stays", fault, "restore the schema and its table")
+            )
+    violations += _of_catalogue(folder, prefix, violations)
     return Checked(len(schemas), sum(map(len, released.values())), merged(violations))
 
 
 def against(name: str, schema: Json, versions: Sequence[Version]) -> Iterator[Violation]:
-    """Yield what a published schema breaks against versions that are out."""
+    """Yield the violations of a published schema against earlier versions."""
     text = json.dumps(schema)
     for version in versions:
         yield from evolution_rules(f"avro/{name}.avsc", schema, text, version)
 
 
 def against_registered(pairs: Iterable[tuple[RecordType, Sequence[Version]]]) -> list[Violation]:
-    """Return what record types break against the versions that a registry has of them."""
+    """Return the violations of record types against their versions in a registry."""
     found: list[Violation] = []
     for record_type, versions in pairs:
         found += against(record_type.name, json.loads(record_type.published_text), versions)
@@ -63,7 +65,7 @@ def against_registered(pairs: Iterable[tuple[RecordType, Sequence[Version]]]) ->
 
 
 def _read_schemas(folder: Path, violations: list[Violation]) -> Iterator[tuple[str, Json]]:
-    """Yield the schemas that are Avro records, by record type; tell what the others are."""
+    """Yield the schemas that are Avro records, by record type; add a violation for each of the others."""
     for file in sorted((folder / "avro").glob("*.avsc")):
         where = f"avro/{file.name}"
         try:
@@ -72,7 +74,7 @@ def _read_schemas(folder: Path, violations: list[Violation]) -> Iterator[tuple[s
             parse(json.dumps(published(schema)))
         except json.JSONDecodeError as error:
             fault = f"line {error.lineno}, column {error.colno}: {error.msg}"
-            violations.append(Violation(where, "", "json", fault, "mend it there"))
+            violations.append(Violation(where, "", "json", fault, "fix the JSON there"))
         except (OSError, UnicodeDecodeError) as error:
             violations.append(Violation(where, "", "json", str(error), "save it as UTF-8"))
         except NotAvro as no_schema:
@@ -81,11 +83,11 @@ def _read_schemas(folder: Path, violations: list[Violation]) -> Iterator[tuple[s
             if isinstance(schema, dict) and schema.get("type") == "record":
                 yield file.stem, schema
             else:
-                violations.append(Violation(where, "", "avro", "is no record", 'a schema begins with "type": "record"'))
+                violations.append(Violation(where, "", "avro", "is not a record", 'a schema begins with "type": "record"'))
 
 
 def _sources(folder: Path) -> dict[str, str]:
-    """Return from what each record type is made; what is wrong with the tables is the catalogue's to tell."""
+    """Return the source of each record type; errors of the tables are reported by the catalogue."""
     try:
         tables: dict[str, Any] = tomllib.loads((folder / "config" / "messages.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -103,9 +105,9 @@ def _released(folder: Path, violations: list[Violation]) -> dict[str, list[Versi
         return {}
 
 
-def _of_the_catalogue(folder: Path, prefix: str, told: Sequence[Violation]) -> Iterator[Violation]:
-    """Yield what keeps the catalogue from being loaded, unless a better word for it was found before."""
-    known = {violation.schema for violation in told if violation.rule in ("json", "avro", "no enum")}
+def _of_catalogue(folder: Path, prefix: str, found: Sequence[Violation]) -> Iterator[Violation]:
+    """Yield why the catalogue cannot be loaded, except for files that have a more precise violation already."""
+    known = {violation.schema for violation in found if violation.rule in ("json", "avro", "no enum")}
     try:
         read_catalogue(folder, prefix)
     except ConfigurationInvalid as invalid:

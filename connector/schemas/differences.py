@@ -1,7 +1,6 @@
-"""What differs between two versions of a schema, field by field; docs and our own attributes do not count.
+"""Two published schemas in, their `Difference`s out, field by field; docs and our own attributes are ignored.
 
-Two published schemas in, `Difference`s out. A field is told apart by its path; of a field that came or went, those within
-it are not told again.
+A field is identified by its path. For a field that was added or removed, the fields inside it are not listed.
 """
 
 import json
@@ -17,7 +16,7 @@ What = Literal[
 
 
 class Difference(NamedTuple):
-    """One difference. `old` and `new` are what stood and stands there, in words; None is nothing."""
+    """One difference. `old` and `new` are the two values as text; None means that there is none."""
 
     path: str
     what: What
@@ -26,7 +25,7 @@ class Difference(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A field's type, taken apart. `null` is the place of null in its union: none, first or last."""
+    """A field's type in parts. `null` is the position of null in its union: none, first or last."""
 
     type: str
     null: str
@@ -43,7 +42,7 @@ class Kind(NamedTuple):
 
 
 def differences(old: Json, new: Json) -> Iterator[Difference]:
-    """Yield what differs, in the order of the fields of `new`; what went comes last."""
+    """Yield the differences in the order of the fields of `new`; removed fields are last."""
     yield from _between_records(old, new)
     before, after = dict(fields_within(old)), dict(fields_within(new))
     for path, field in after.items():
@@ -57,7 +56,7 @@ def differences(old: Json, new: Json) -> Iterator[Difference]:
 
 
 def kind_of(avro: Any) -> Kind:
-    """Take a type apart; a union of several types other than null stays one text."""
+    """Split a type into its parts; a union of several types other than null stays one text."""
     branches = avro if isinstance(avro, list) else [avro]
     null = "none" if "null" not in branches else "first" if branches[0] == "null" else "last"
     match [branch for branch in branches if branch != "null"]:
@@ -114,7 +113,7 @@ def _values(path: str, what: Literal["default", "aliases"], old: Json, new: Json
 
 
 def _order(path: str, old: Json, new: Json) -> Iterator[Difference]:
-    """Tell the first field that stands elsewhere, among those that both have."""
+    """Yield the first field that is in another position, among the fields that both have."""
     names = [[field["name"] for field in record["fields"]] for record in (old, new)]
     both = [[name for name in side if name in names[0] and name in names[1]] for side in names]
     for was, is_now in zip(*both, strict=True):
@@ -124,7 +123,7 @@ def _order(path: str, old: Json, new: Json) -> Iterator[Difference]:
 
 
 def _names(record: Json, outermost: Json) -> tuple[str, str]:
-    """Return namespace and name of a record; the namespace of one within is empty when it is that of the outermost."""
+    """Return namespace and name of a record; an inner record's namespace is empty if it is that of the outermost."""
     namespace, _, name = str(record["name"]).rpartition(".")
     namespace = namespace or str(record.get("namespace", ""))
     return "" if record is not outermost and namespace == outermost.get("namespace") else namespace, name

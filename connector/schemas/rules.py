@@ -1,6 +1,6 @@
-"""The house rules: what every schema of ours keeps, beyond being Avro.
+"""The house rules, which every schema of ours keeps in addition to Avro's.
 
-A decoded schema that is valid Avro in, violations out. How a schema may change is told in `evolution`.
+A decoded schema that is valid Avro in, violations out. The rules for changes are in `evolution`.
 """
 
 import json
@@ -31,24 +31,24 @@ COMMON_BLOCK: Final = (
     *("referral_source_url", "referral_source_id", "referral_source_type", "referral_headline", "referral_body"),
     *("referral_media_type", "referral_media_url", "referral_ctwa_clid"),
 )
-"""The fields with which every record of a message begins."""
+"""The fields that every record of a message begins with."""
 
 _PASCAL_CASE: Final = re.compile(r"([A-Z][a-z0-9]*)+")
 _SNAKE_CASE: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 def house_rules(name: str, schema: Json, source: str) -> Iterator[Violation]:
-    """Yield what one schema breaks; `name` is its record type, `source` the `from` of its table, empty without one."""
+    """Yield the violations of one schema; `name` is its record type, `source` the `from` of its table, empty without one."""
     file = f"avro/{name}.avsc"
     yield from _names(file, name, schema)
     of_source = {"dead_letters": REQUIRED_OF_DEAD_LETTERS, "raw": REQUIRED_OF_RAW, "": REQUIRED + REQUIRED_OF_DEAD_LETTERS}
     allowed = of_source.get(source, REQUIRED)
     for path, record in records_within(schema):
-        if not _is_told(record):
-            yield Violation(file, path, "doc", f"record {record['name']} has no doc", "say what one record is")
+        if not _has_doc(record):
+            yield Violation(file, path, "doc", f"record {record['name']} has no doc", "describe what one record is")
     for path, field in fields_within(schema):
-        if not _is_told(field):
-            yield Violation(file, path, "doc", "has no doc", "say what stands in the field, and when it is null")
+        if not _has_doc(field):
+            yield Violation(file, path, "doc", "has no doc", "describe the field, and when it is null")
         yield from _type(file, path, field, allowed)
         yield from _personal(file, path, field)
 
@@ -56,7 +56,7 @@ def house_rules(name: str, schema: Json, source: str) -> Iterator[Violation]:
 def common_block(schemas: Mapping[str, Json]) -> Iterator[Violation]:
     """Yield where the schemas of messages, by record type, do not begin with the same fields.
 
-    What most of them say is right: names, order, types, docs and our own attributes.
+    The majority decides: names, order, types, docs and our own attributes.
     """
     usual = {}
     for position, field_name in enumerate(COMMON_BLOCK):
@@ -67,16 +67,16 @@ def common_block(schemas: Mapping[str, Json]) -> Iterator[Violation]:
         )
         usual[field_name] = json.loads(counted.most_common(1)[0][0]) if counted else None
     for name, schema in schemas.items():
-        yield from _begins_otherwise(f"avro/{name}.avsc", schema["fields"], usual)
+        yield from _different_beginning(f"avro/{name}.avsc", schema["fields"], usual)
 
 
-def _begins_otherwise(file: str, fields: list[Json], usual: Mapping[str, Json | None]) -> Iterator[Violation]:
+def _different_beginning(file: str, fields: list[Json], usual: Mapping[str, Json | None]) -> Iterator[Violation]:
     for position, field_name in enumerate(COMMON_BLOCK):
-        stands = fields[position]["name"] if position < len(fields) else "nothing"
-        if stands != field_name:
-            fault = f"{stands} stands where {field_name} belongs"
-            advice = "begin as the other schemas of messages do, in the same order"
-            # The rest is but shifted.
+        found = fields[position]["name"] if position < len(fields) else "nothing"
+        if found != field_name:
+            fault = f"{found} is in the place of {field_name}"
+            advice = "begin with the same fields as the other schemas of messages, in the same order"
+            # The other fields are only shifted.
             yield Violation(file, field_name, "common block", fault, advice)
             return
         field, other = fields[position], usual[field_name]
@@ -92,12 +92,12 @@ def _names(file: str, name: str, schema: Json) -> Iterator[Violation]:
         yield Violation(file, "", "namespace", f"is {schema.get('namespace')!r}", f"make it {NAMESPACE!r}")
     if schema["name"] != expected:
         fault = f"{schema['name']} is not the file's name in PascalCase"
-        yield Violation(file, "", "record name", fault, f"name the record {expected}, or the file otherwise")
+        yield Violation(file, "", "record name", fault, f"rename the record to {expected}, or rename the file")
     for path, record in records_within(schema):
         if path and not _PASCAL_CASE.fullmatch(record["name"]):
             yield Violation(file, path, "record name", f"{record['name']} is not PascalCase", "rename the record")
         if path and record.get("namespace", NAMESPACE) != NAMESPACE:
-            yield Violation(file, path, "namespace", f"is {record['namespace']!r}", f"leave it out: it is {NAMESPACE!r}")
+            yield Violation(file, path, "namespace", f"is {record['namespace']!r}", f"remove it: it is {NAMESPACE!r}")
     for path, field in fields_within(schema):
         if not _SNAKE_CASE.fullmatch(field["name"]):
             yield Violation(file, path, "field name", f"{field['name']} is not snake_case", "rename the field")
@@ -106,40 +106,40 @@ def _names(file: str, name: str, schema: Json) -> Iterator[Violation]:
 def _type(file: str, path: str, field: Json, allowed: tuple[str, ...]) -> Iterator[Violation]:
     avro = field["type"]
     if "enum" in _type_names(avro):
-        advice = "make it a string and tell the set in its doc: readers that expect a string break on an enum"
+        advice = "make it a string and list the values in its doc: readers that expect a string break on an enum"
         yield Violation(file, path, "no enum", "is an enum", advice)
     elif isinstance(avro, list):
         if avro[0] != "null" or len(avro) != 2 or field.get("default", "") is not None:
             advice = 'write "type": ["null", T], "default": null'
-            yield Violation(file, path, "optional", "is not null first, one type, null by default", advice)
+            yield Violation(file, path, "optional", "is not null first, then one type, with default null", advice)
     elif isinstance(avro, dict) and avro.get("type") == "array":
         if field.get("default") != []:
-            yield Violation(file, path, "optional", "a list is not empty by default", 'add "default": []')
+            yield Violation(file, path, "optional", "is a list without an empty default", 'add "default": []')
     elif "default" in field:
-        advice = 'write "type": ["null", T], "default": null: a default of its own hides that nothing was said'
+        advice = 'write "type": ["null", T], "default": null: another default hides that the value was missing'
         yield Violation(file, path, "optional", "has a default and is not nullable", advice)
     elif field["name"] not in allowed and not _is_always_there(field):
         advice = 'write "type": ["null", T], "default": null: a required field can never become optional again'
-        yield Violation(file, path, "required", f"is required; only {', '.join(allowed)} may be", advice)
+        yield Violation(file, path, "required", f"is required; only {', '.join(allowed)} can be", advice)
 
 
 def _personal(file: str, path: str, field: Json) -> Iterator[Violation]:
-    """Yield where nobody has decided whether a field is personal; a list of records has its decisions within."""
-    known = f"known are {', '.join(PII_CLASSES)}, and {NOT_PERSONAL} for what is not personal"
+    """Yield a field that does not say whether it is personal; for a list of records its fields say so."""
+    known = f"known are {', '.join(PII_CLASSES)}, and {NOT_PERSONAL} for data that is not personal"
     if "pii" not in field:
         if not (isinstance(field["type"], dict) and field["type"].get("type") == "array"):
             yield Violation(file, path, "pii", "does not say whether it is personal", f'add "pii"; {known}')
     elif field["pii"] not in (*PII_CLASSES, NOT_PERSONAL):
-        yield Violation(file, path, "pii", f"there is no class {field['pii']!r} of personal data", known)
+        yield Violation(file, path, "pii", f"{field['pii']!r} is not a class of personal data", known)
 
 
 def _is_always_there(field: Json) -> bool:
-    """Tell whether the field holds the JSON of a whole item, which no callback can leave out."""
+    """Return whether the field has the JSON of a whole item, which no callback can omit."""
     return bool(field.get("raw")) and isinstance(field.get("source"), str) and "." not in field["source"]
 
 
 def _type_names(avro: Any) -> set[str]:
-    """Return the names of a type and of those in its union or list; records speak for themselves."""
+    """Return the names of a type and of those in its union or list; fields of records are checked separately."""
     match avro:
         case str():
             return {avro}
@@ -152,5 +152,5 @@ def _type_names(avro: Any) -> set[str]:
     return set()
 
 
-def _is_told(node: Json) -> bool:
+def _has_doc(node: Json) -> bool:
     return isinstance(node.get("doc"), str) and bool(node["doc"].strip())

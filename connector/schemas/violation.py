@@ -1,10 +1,10 @@
-"""One thing that is wrong with a schema, as `connector schemas check` tells it."""
+"""A violation of a rule for schemas, as `connector schemas check` reports it."""
 
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 Rule = Literal[
-    # The file itself, and what the catalogue says of it.
+    # The file itself, and the catalogue's errors about it.
     "json",
     "avro",
     "catalogue",
@@ -18,7 +18,7 @@ Rule = Literal[
     "no enum",
     "common block",
     "pii",
-    # Against what was released or registered.
+    # Against released or registered versions.
     "full transitive",
     "field stays",
     "record type stays",
@@ -30,9 +30,9 @@ Rule = Literal[
 
 
 class Violation(NamedTuple):
-    """`schema` is the file, `path` the field in it (empty: the record, or the file), `against` what it was compared with.
+    """`schema` is the file, `path` the field in it (empty: the record, or the file), `against` the version compared with.
 
-    `fault` says what is wrong, `advice` what to do about it; neither ends in a full stop.
+    `fault` is the error, `advice` what to do about it; neither ends with a full stop.
     """
 
     schema: str
@@ -50,7 +50,7 @@ class Violation(NamedTuple):
 
 
 def merged(violations: Iterable[Violation]) -> list[Violation]:
-    """Return the violations with those that differ in `against` alone told once."""
+    """Merge violations that differ only in `against`."""
     found: dict[Violation, list[str]] = {}
     for violation in violations:
         against = found.setdefault(violation._replace(against=""), [])

@@ -1,5 +1,5 @@
 """The spool: callbacks on this instance's disk while Kafka is away, delivered in the order in which they were accepted.
 
-`shared` is what the workers of an instance know at a glance, `file` the SQLite file and how it is opened, mended or refused,
-`kept` the way in, `drain` the way out.
+`shared_flags` is the state that all workers of an instance share in memory. `file` is the SQLite file, and `recovery` checks
+it at start. `intake` writes callbacks to it, `drain` delivers them.
 """

@@ -1,7 +1,7 @@
 """The spool's file: SQLite in WAL mode, each commit on disk before it returns. Every method blocks.
 
-A row's id is its place in the queue. A write takes `write.lock` first: the kernel's queue is fairer, and quicker, than
-SQLite's own waiting by sleeping.
+A row's id is its position in the queue. A write takes `write.lock` first: the kernel's queue is fairer and faster than
+SQLite's own waiting, which sleeps.
 """
 
 import fcntl
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from connector.spool.reserve import Reserve
-from connector.spool.row import Row, is_sound
-from connector.spool.shared_flags import NO_ROOM, ROOM, Shared
+from connector.spool.row import Row, is_intact
+from connector.spool.shared_flags import NO_ROOM, ROOM, SharedFlags
 
 NAME: Final = "spool.sqlite"
 APPLICATION_ID: Final = 0x4B575350
@@ -37,60 +37,60 @@ CREATE TABLE callbacks (
     content BLOB NOT NULL,
     checksum INTEGER NOT NULL
 );
--- What is set aside stays where it is: a full spool has no room for it elsewhere. Taken back, it waits again, and what is
--- still to be sent of it is known.
-CREATE TABLE set_aside (id INTEGER PRIMARY KEY, why TEXT NOT NULL, remaining BLOB, is_back INTEGER NOT NULL DEFAULT 0);
+-- A parked row stays in callbacks: a full spool has no room to copy it elsewhere. Once unparked, it waits again; its row here
+-- stays, since it says which of its records are still to be sent.
+CREATE TABLE parked (id INTEGER PRIMARY KEY, why TEXT NOT NULL, remaining BLOB, is_unparked INTEGER NOT NULL DEFAULT 0);
 CREATE VIEW waiting AS
-SELECT callbacks.*, remaining FROM callbacks LEFT JOIN set_aside USING (id) WHERE coalesce(is_back, 1);
+SELECT callbacks.*, remaining FROM callbacks LEFT JOIN parked USING (id) WHERE coalesce(is_unparked, 1);
 CREATE TABLE totals (callbacks INTEGER NOT NULL, bytes INTEGER NOT NULL);
 CREATE TABLE room (content BLOB);
-CREATE TABLE proven (what TEXT NOT NULL);
+CREATE TABLE verified (digest TEXT NOT NULL);
 INSERT INTO totals VALUES (0, 0);
 """
 
 _COUNT: Final = "UPDATE totals SET callbacks = callbacks + ?, bytes = bytes + ?"
 _OLDEST: Final = "SELECT received_at FROM waiting ORDER BY id LIMIT 1"
-_MENDABLE_TOTALS: Final = """
-SELECT count(*), total(length(content)) FROM callbacks JOIN set_aside USING (id) WHERE why IN (?, ?) AND NOT is_back
+_RETRYABLE_TOTALS: Final = """
+SELECT count(*), total(length(content)) FROM callbacks JOIN parked USING (id) WHERE why IN (?, ?) AND NOT is_unparked
 """
-_SET_ASIDE: Final = """
-INSERT INTO set_aside (id, why, remaining) VALUES (?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET why = excluded.why, remaining = coalesce(excluded.remaining, remaining), is_back = 0
+_PARK: Final = """
+INSERT INTO parked (id, why, remaining) VALUES (?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET why = excluded.why, remaining = coalesce(excluded.remaining, remaining), is_unparked = 0
 """
-_FORGET_BACK: Final = "DELETE FROM set_aside WHERE is_back AND id NOT IN (SELECT id FROM callbacks)"
+_DELETE_FINISHED_UNPARKED: Final = "DELETE FROM parked WHERE is_unparked AND id NOT IN (SELECT id FROM callbacks)"
 
-Why = Literal["refused_by_kafka", "not_opened", "damaged"]
+Why = Literal["refused_by_kafka", "undecryptable", "damaged"]
 REFUSED: Final[Why] = "refused_by_kafka"
-"""Kafka refuses it for good, and the dead letter that it would be as well: an operator's fault, as a size limit is."""
-NOT_OPENED: Final[Why] = "not_opened"
-"""It is sealed with a key that is not among ours: it was taken away too soon."""
+"""Kafka rejects both the record and its dead letter for good: a fault of the configuration, such as a size limit."""
+UNDECRYPTABLE: Final[Why] = "undecryptable"
+"""It is encrypted with a key that is not among ours: the key was removed too early."""
 DAMAGED: Final[Why] = "damaged"
 """The row is not what was written."""
 
 
-_MENDABLE: Final = (REFUSED, NOT_OPENED)
+_RETRYABLE: Final = (REFUSED, UNDECRYPTABLE)
 
 
-class Aside(NamedTuple):
-    """Why a row is set aside and, where a part of it is in Kafka, which records are not: their `Place`s as JSON."""
+class Parked(NamedTuple):
+    """Why a row is parked and, if Kafka has some of its records, which ones it does not have: their `Place`s as JSON."""
 
     why: Why
     remaining: bytes | None = None
 
 
-class Waiting(NamedTuple):
-    """A row on its way out: its place, and its content (None: it is not what was written); `remaining` is as in `Aside`."""
+class WaitingRow(NamedTuple):
+    """A row to be delivered: its id, and its content (None: it is not what was written); `remaining` is as in `Parked`."""
 
     id: int
     content: bytes | None
     remaining: bytes | None = None
 
     def __repr__(self) -> str:
-        return f"Waiting({self.id})"
+        return f"WaitingRow({self.id})"
 
 
 class Totals(NamedTuple):
-    """How much waits: callbacks, their bytes, and when the first of them was received (milliseconds; None: none waits)."""
+    """How much waits: callbacks, their bytes, and when the oldest was received (milliseconds; None: none waits)."""
 
     callbacks: int
     bytes: int
@@ -98,7 +98,7 @@ class Totals(NamedTuple):
 
 
 def create(path: Path) -> None:
-    """Make an empty spool, readable by its owner alone; it has its name only once it is whole."""
+    """Create an empty spool with mode 0600; the file gets its name only once it is complete."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     unfinished.unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
@@ -109,14 +109,14 @@ def create(path: Path) -> None:
         finally:
             connection.close()
         unfinished.rename(path)
-        # Without its name on disk the first commits would be lost with the power.
+        # If the name is not on disk, a power failure loses the first commits.
         sync(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
 def sync(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Flush a folder, that is the names in it, to disk."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -125,13 +125,13 @@ def sync(folder: Path) -> None:
 
 
 class File:
-    """One connection to the file in a folder; for one thread at a time.
+    """One connection to the file in a folder, for one thread at a time.
 
     Every method raises `sqlite3.Error` when the disk or the file fails; then nothing was changed.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(self, folder: Path, max_bytes: int, flags: SharedFlags) -> None:
+        self._flags = flags
         self._reserve = Reserve(folder, max_bytes)
         self._lock = os.open(folder / "write.lock", os.O_RDWR | os.O_CREAT, 0o600)
         self._connection = sqlite3.connect(
@@ -143,101 +143,102 @@ class File:
         run(f"PRAGMA max_page_count = {max(1, max_bytes // _PAGE_BYTES)}")
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Put rows at the end of the queue; they are on disk when this returns."""
+        """Append rows to the queue; they are on disk when this returns."""
         with self._writing() as run:
             self._connection.executemany("INSERT INTO callbacks (received_at, content, checksum) VALUES (?, ?, ?)", rows)
             run(_COUNT, (len(rows), sum(len(row.content) for row in rows)))
-            self._shared.wait()
+            self._flags.set_waiting()
 
-    def read(self, after: int, most: int = 200) -> list[Waiting]:
-        """Return the next rows behind a place, in order: at most so many, and few where they are large."""
-        found: list[Waiting] = []
+    def read(self, after: int, limit: int = 200) -> list[WaitingRow]:
+        """Return the rows after an id, in order: at most `limit`, fewer if they are large."""
+        found: list[WaitingRow] = []
         size_bytes = 0
         cursor = self._connection.execute(
-            "SELECT id, content, checksum, remaining FROM waiting WHERE id > ? ORDER BY id LIMIT ?", (after, most)
+            "SELECT id, content, checksum, remaining FROM waiting WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
         )
-        for place, content, checksum, remaining in cursor:
-            found.append(Waiting(place, content if is_sound(content, checksum) else None, remaining))
+        for row_id, content, checksum, remaining in cursor:
+            found.append(WaitingRow(row_id, content if is_intact(content, checksum) else None, remaining))
             size_bytes += len(content)
             if size_bytes > _BATCH_BYTES:
                 cursor.close()
                 break
         return found
 
-    def delete(self, places: Sequence[int]) -> None:
-        """Take out what is delivered; what is not there any more was taken out before."""
+    def delete(self, ids: Sequence[int]) -> None:
+        """Delete delivered rows; ids that are not in the file were deleted before."""
         with self._writing() as run:
             lengths = [
                 length
-                for place in places
-                for (length,) in run("DELETE FROM callbacks WHERE id = ? RETURNING length(content)", (place,)).fetchall()
+                for row_id in ids
+                for (length,) in run("DELETE FROM callbacks WHERE id = ? RETURNING length(content)", (row_id,)).fetchall()
             ]
             run(_COUNT, (-len(lengths), -sum(lengths)))
-            run(_FORGET_BACK)
+            run(_DELETE_FINISHED_UNPARKED)
 
     def delete_all(self, last: int, callbacks: int) -> bool:
-        """Take out everything, if it is just so many callbacks up to the last place, all delivered; else return False.
+        """Delete everything, if the file has exactly `callbacks` rows, none parked and none after the id `last`.
 
-        For a full disk: without naming rows, SQLite gives whole pages back, and hardly writes.
+        Return False, and delete nothing, if that is not so. For a full disk: without a WHERE clause SQLite frees whole pages,
+        and hardly writes.
         """
         with self._writing() as run:
             is_more = run("SELECT 1 FROM callbacks WHERE id > ? LIMIT 1", (last,)).fetchone()
-            is_aside = run("SELECT 1 FROM set_aside WHERE NOT is_back LIMIT 1").fetchone()
-            if is_more or is_aside or run("SELECT callbacks FROM totals").fetchone() != (callbacks,):
+            is_parked = run("SELECT 1 FROM parked WHERE NOT is_unparked LIMIT 1").fetchone()
+            if is_more or is_parked or run("SELECT callbacks FROM totals").fetchone() != (callbacks,):
                 return False
             run("DELETE FROM callbacks")
-            run("DELETE FROM set_aside")
+            run("DELETE FROM parked")
             run("UPDATE totals SET callbacks = 0, bytes = 0")
         return True
 
     def release_reserve(self) -> None:
-        """Use the room that is kept for taking out what is delivered; no callback is taken in until it is there again."""
+        """Free the space that is reserved for deletions; no callback is stored until it is reserved again."""
         with self._locked():
-            self._shared.refusal = NO_ROOM
+            self._flags.refusal = NO_ROOM
             self._reserve.release()
 
-    def set_aside(self, rows: Mapping[int, Aside]) -> None:
-        """Keep rows, by their places, that cannot be delivered, out of the queue."""
+    def park(self, rows: Mapping[int, Parked]) -> None:
+        """Take rows, by their ids, out of the queue that cannot be delivered; they stay in the file."""
         with self._writing() as run:
-            for place, aside in rows.items():
-                for (length,) in run("SELECT length(content) FROM waiting WHERE id = ?", (place,)).fetchall():
-                    run(_SET_ASIDE, (place, *aside))
+            for row_id, parked in rows.items():
+                for (length,) in run("SELECT length(content) FROM waiting WHERE id = ?", (row_id,)).fetchall():
+                    run(_PARK, (row_id, *parked))
                     run(_COUNT, (-1, -length))
 
-    def take_back(self) -> None:
-        """Let those queue again, in their places, that were set aside for a reason that may have been mended: see `Why`."""
+    def unpark(self) -> None:
+        """Put parked rows back into the queue, in their old order, if an operator may have fixed the reason: see `Why`."""
         with self._writing() as run:
-            callbacks, size_bytes = run(_MENDABLE_TOTALS, _MENDABLE).fetchone()
+            callbacks, size_bytes = run(_RETRYABLE_TOTALS, _RETRYABLE).fetchone()
             if callbacks:
                 run(_COUNT, (callbacks, int(size_bytes)))
-                run("UPDATE set_aside SET is_back = 1 WHERE why IN (?, ?)", _MENDABLE)
+                run("UPDATE parked SET is_unparked = 1 WHERE why IN (?, ?)", _RETRYABLE)
 
     def hold(self) -> None:
-        """Let new callbacks wait until the last ones are delivered."""
+        """Make new callbacks wait until the last ones are delivered."""
         with self._writing():
-            self._shared.hold()
+            self._flags.hold()
 
-    def let_go(self) -> None:
-        """Let them queue again."""
+    def end_hold(self) -> None:
+        """Let new callbacks queue again."""
         with self._writing():
-            self._shared.let_go()
+            self._flags.end_hold()
 
-    def begin(self) -> bool:
-        """Say anew, and return, whether any wait: the last instance may have been killed in the middle of anything."""
+    def reset_flags(self) -> bool:
+        """Reset the flags that a killed instance may have left, and return whether any callback waits."""
         with self._writing():
-            self._shared.let_go()
-            # Until `try_room` has found some.
-            self._shared.refusal = NO_ROOM
-        return not self.empty_if_so()
+            self._flags.end_hold()
+            # Until `probe_room` finds room.
+            self._flags.refusal = NO_ROOM
+        return not self.compact_if_empty()
 
-    def empty_if_so(self) -> bool:
-        """Return whether nothing waits, and note it; then the file is made small again."""
+    def compact_if_empty(self) -> bool:
+        """Return whether nothing waits; if so, set the flag and shrink the file."""
         with self._writing() as run:
             if run(_OLDEST).fetchone():
-                self._shared.wait()
+                self._flags.set_waiting()
                 return False
-            self._shared.empty()
-        # Not execute(), which takes one step, a page, of a statement without columns.
+            self._flags.set_empty()
+        # Not execute(): it runs one step, that is one page, of a statement without columns.
         self._connection.executescript("PRAGMA incremental_vacuum")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return True
@@ -248,30 +249,30 @@ class File:
         oldest = self._connection.execute(_OLDEST).fetchone()
         return Totals(callbacks, size_bytes, oldest[0] if oldest else None)
 
-    def was_proven(self, what: str) -> bool:
-        """Return whether `prove` was called with the same the last time."""
-        return self._connection.execute("SELECT what FROM proven").fetchall() == [(what,)]
+    def was_verified(self, digest: str) -> bool:
+        """Return whether the last call of `record_verified` had the same digest."""
+        return self._connection.execute("SELECT digest FROM verified").fetchall() == [(digest,)]
 
-    def prove(self, what: str) -> None:
-        """Remember what an instance has proven at its start, for a start while Kafka is away."""
-        if not self.was_proven(what):
+    def record_verified(self, digest: str) -> None:
+        """Record what an instance has verified at its start, for a start while Kafka is away."""
+        if not self.was_verified(digest):
             with self._writing() as run:
-                run("DELETE FROM proven")
-                run("INSERT INTO proven VALUES (?)", (what,))
+                run("DELETE FROM verified")
+                run("INSERT INTO verified VALUES (?)", (digest,))
 
-    def try_room(self) -> None:
-        """Take the reserve again; write and take out again what an ordinary callback needs."""
-        # In one: another worker may be about to use the reserve, and says so by the refusal.
+    def probe_room(self) -> None:
+        """Allocate the reserve again, then write and delete as much as an ordinary callback needs."""
+        # Under one lock: another worker may be about to use the reserve, and sets the refusal to say so.
         with self._locked():
-            self._reserve.keep()
+            self._reserve.allocate()
             with self._transaction() as run:
                 run("INSERT INTO room VALUES (zeroblob(?))", (_PROBE_BYTES,))
             with self._transaction() as run:
                 run("DELETE FROM room")
-            self._shared.refusal = ROOM
+            self._flags.refusal = ROOM
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
         os.close(self._lock)
 

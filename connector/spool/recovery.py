@@ -1,8 +1,8 @@
-"""Makes the spool ready at the start of an instance: its folder, its lock, and the file, which is checked, mended or refused.
+"""Makes the spool ready at the start of an instance: its folder, its lock, and the file, which is checked and salvaged.
 
-Refused with one line, and left untouched, is what an operator must decide: a file of a newer version or of another program, a
-disk that cannot be written, a folder of another instance. A damaged file is set aside under another name, and what can be
-read of it is taken over.
+Where an operator must decide, the start fails with one line and changes nothing: a file of a newer version or of another
+program, a disk that cannot be written, a folder that another instance uses. A damaged file is quarantined under another name,
+and every readable row of it is salvaged.
 """
 
 import fcntl
@@ -19,109 +19,110 @@ from connector.logs import event
 from connector.settings.tables import Spool
 from connector.spool.file import APPLICATION_ID, NAME, VERSION, File, create, sync
 from connector.spool.reserve import Reserve
-from connector.spool.row import Row, is_sound
-from connector.spool.shared_flags import Shared
+from connector.spool.row import Row, is_intact
+from connector.spool.shared_flags import SharedFlags
 
-_TAKING_OVER: Final = "taking-over"
-"""The file that names a damaged one, until all that can be read of it is taken over."""
-# The file itself is the last: with it the others would be another file's.
-_BESIDE: Final = ("-wal", "-shm", "")
+_SALVAGE_NOTE: Final = "salvaging"
+"""The file that names a quarantined one, until all its readable rows are salvaged."""
+# The database itself is renamed last: once it has gone, the other files would belong to the next one.
+_SUFFIXES: Final = ("-wal", "-shm", "")
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
-_TAKE_OVER_ROWS: Final = 500
+_SALVAGE_BATCH_ROWS: Final = 500
 _FORWARDS: Final = "SELECT id, received_at, content, checksum FROM callbacks WHERE id > ? ORDER BY id"
 _BACKWARDS: Final = "SELECT id, received_at, content, checksum FROM callbacks WHERE id > ? ORDER BY id DESC"
 _ONE: Final = "SELECT id, received_at, content, checksum FROM callbacks WHERE id = ?"
 _LARGEST_GAP: Final = 100_000
-"""So many places are tried one by one where rows cannot be read."""
+"""How many ids are tried one by one where rows cannot be read."""
 
 
-class Prepared:
-    """A spool that belongs to this process until it ends."""
+class SpoolLock:
+    """The lock on a spool's folder, held until the process ends or `release` is called."""
 
     def __init__(self, lock: int) -> None:
         self._lock = lock
 
     def release(self) -> None:
-        """Let another instance have it."""
+        """Let another instance use the folder."""
         os.close(self._lock)
 
 
-def prepare(settings: Spool) -> Prepared:
-    """Lock, check and open the spool, before the workers use it.
+def recover(settings: Spool) -> SpoolLock:
+    """Lock, check and, if needed, salvage the spool, before the workers use it.
 
     Raises:
-        ConfigurationInvalid: when it cannot be used; the file is left as it was.
+        ConfigurationInvalid: when it cannot be used; the file is unchanged.
     """
     folder = Path(settings.folder)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / "instance.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise _refused(folder, f"{error.strerror}; make it a folder that the connector's user can write") from None
+        raise _refused(folder, f"{error.strerror}; name a folder that the connector's user can write") from None
     try:
         _lock(folder, lock)
-        _open(folder, settings.max_bytes)
+        _check_or_salvage(folder, settings.max_bytes)
     except BaseException:
         os.close(lock)
         raise
-    return Prepared(lock)
+    return SpoolLock(lock)
 
 
 def _lock(folder: Path, lock: int) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise _refused(folder, "another instance uses it; give each instance a folder of its own") from None
+        raise _refused(folder, "another instance uses it; give each instance its own folder") from None
 
 
-def _open(folder: Path, max_bytes: int) -> None:
+def _check_or_salvage(folder: Path, max_bytes: int) -> None:
     file = folder / NAME
     try:
-        # On a full disk nothing could be opened without it; `try_room` takes it again before any callback is taken in.
+        # On a full disk nothing can be opened without that space; `probe_room` reserves it again before any callback is stored.
         Reserve(folder, max_bytes).release()
-        damaged = _unfinished(folder)
+        damaged = _interrupted(folder)
         if damaged:
-            # Nothing but a part of what the last start took over: no worker has seen it.
+            # It has only part of the rows that the last start salvaged, and no worker has used it.
             _remove(file)
-        elif file.exists() and not _is_sound(folder, file):
-            damaged = _put_by(folder, file)
+        elif file.exists() and not _is_intact(folder, file):
+            damaged = _quarantine(folder, file)
         if not file.exists():
             create(file)
-        with closing(Shared(folder)) as shared, closing(File(folder, max_bytes, shared)) as opened:
+        with closing(SharedFlags(folder)) as flags, closing(File(folder, max_bytes, flags)) as spool:
             if damaged:
-                _take_over(damaged, opened)
-                # Before any callback is taken in: the next start would remove it as a part of the taking over.
-                (folder / _TAKING_OVER).unlink()
+                _salvage_rows(damaged, spool)
+                # Before any callback is stored: the next start would remove it with the salvaged rows.
+                (folder / _SALVAGE_NOTE).unlink()
                 sync(folder)
-            # Also the proof that it can be written.
-            opened.take_back()
-            if opened.begin():
-                # Something waits: that is delivered, whether or not there is room for more.
+            # This also checks that the file can be written.
+            spool.unpark()
+            if spool.reset_flags():
+                # Callbacks wait: they are delivered whether or not there is room for more.
                 with suppress(sqlite3.OperationalError):
-                    opened.try_room()
+                    spool.probe_room()
             else:
-                opened.try_room()
+                spool.probe_room()
     except (sqlite3.Error, OSError) as error:
-        raise _refused(folder, f"cannot be written ({_words(error)}); see whether its disk has room and is writable") from None
+        raise _refused(folder, f"cannot be written ({_words(error)}); check that its disk has room and is writable") from None
 
 
-def _is_sound(folder: Path, file: Path) -> bool:
-    """Return whether a spool's file is as it should be.
+def _is_intact(folder: Path, file: Path) -> bool:
+    """Return whether a spool's file is undamaged.
 
     Raises:
-        ConfigurationInvalid: when it is a newer version's, or no spool at all.
+        ConfigurationInvalid: when it has a newer version, or is no spool.
     """
-    with file.open("rb") as opened:
-        header = opened.read(_HEADER_BYTES)
+    with file.open("rb") as stream:
+        header = stream.read(_HEADER_BYTES)
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
         return False
     version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
     if application != APPLICATION_ID:
-        raise _refused(folder, f"{file.name} belongs to another program; name a folder of the connector's own")
+        raise _refused(folder, f"{file.name} belongs to another program; name a folder that only the connector uses")
     if version > VERSION:
         advice = "start the release that made it, or a newer one, until it is empty"
-        raise _refused(folder, f"{file.name} was made by a newer release (version {version}, known is {VERSION}); {advice}")
+        found = f"{file.name} was made by a newer release (version {version}, this release knows {VERSION})"
+        raise _refused(folder, f"{found}; {advice}")
     try:
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
             answer = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -134,65 +135,65 @@ def _is_sound(folder: Path, file: Path) -> bool:
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    # A table that is not there any more is damage as well: SQLITE_ERROR.
+    # SQLITE_ERROR: a missing table is damage as well.
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
-def _put_by(folder: Path, file: Path) -> Path:
-    """Give a damaged file, and what SQLite keeps beside it, another name; note first that it has to be taken over."""
+def _quarantine(folder: Path, file: Path) -> Path:
+    """Rename a damaged file and SQLite's files beside it; write the note that it is to be salvaged first."""
     name = f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}-{NAME}"
-    note = os.open(folder / _TAKING_OVER, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    note = os.open(folder / _SALVAGE_NOTE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(note, name.encode("ascii"))
         os.fsync(note)
     finally:
         os.close(note)
     sync(folder)
-    for suffix in _BESIDE:
+    for suffix in _SUFFIXES:
         with suppress(FileNotFoundError):
             file.with_name(file.name + suffix).rename(folder / (name + suffix))
     return folder / name
 
 
-def _unfinished(folder: Path) -> Path | None:
-    """Return the damaged file whose taking over was interrupted: by a full disk, or the end of the process."""
+def _interrupted(folder: Path) -> Path | None:
+    """Return the quarantined file whose salvage was interrupted: by a full disk, or the end of the process."""
     try:
-        damaged = folder / (folder / _TAKING_OVER).read_text(encoding="utf-8")
+        damaged = folder / (folder / _SALVAGE_NOTE).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    # Noted, and not put by yet: it is looked at anew.
+    # The note was written, but the file not renamed yet: it is checked again.
     return damaged if damaged.name.startswith("damaged-") and damaged.exists() else None
 
 
 def _remove(file: Path) -> None:
-    for suffix in _BESIDE:
+    for suffix in _SUFFIXES:
         file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
-def _take_over(damaged: Path, opened: File) -> None:
-    """Put what can be read of a damaged file into the new one, in order, and say how much that is."""
-    taken = 0
+def _salvage_rows(damaged: Path, spool: File) -> None:
+    """Copy the readable rows of a damaged file into the new one, in order, and log how many they are."""
+    salvaged = 0
     batch: list[Row] = []
     for row in _readable(damaged):
         batch.append(row)
-        if len(batch) == _TAKE_OVER_ROWS:
-            opened.append(batch)
-            taken, batch = taken + len(batch), []
+        if len(batch) == _SALVAGE_BATCH_ROWS:
+            spool.append(batch)
+            salvaged, batch = salvaged + len(batch), []
     if batch:
-        opened.append(batch)
-        taken += len(batch)
-    event("spool_damaged", quarantined=damaged.name, callbacks_salvaged=taken, callbacks_expected=_expected(damaged))
+        spool.append(batch)
+        salvaged += len(batch)
+    event("spool_damaged", quarantined=damaged.name, callbacks_salvaged=salvaged, callbacks_expected=_expected(damaged))
 
 
 def _readable(damaged: Path) -> Iterator[Row]:
-    """Yield the rows that are what was written: from both ends up to the damage, and between them one by one."""
+    """Yield the intact rows: from both ends up to the damage, and one by one between them."""
     with closing(sqlite3.connect(damaged, isolation_level=None)) as connection:
-        # So SQLite reads also a file that is shorter than its first page says.
+        # With it SQLite also reads a file that is shorter than its first page says.
         connection.execute("PRAGMA writable_schema = ON")
         last = 0
         try:
-            for place, row in _rows(connection, _FORWARDS, 0):
-                last = place
+            for row_id, row in _rows(connection, _FORWARDS, 0):
+                last = row_id
                 if row:
                     yield row
         except sqlite3.DatabaseError:
@@ -201,25 +202,25 @@ def _readable(damaged: Path) -> Iterator[Row]:
             return
         behind = []
         with suppress(sqlite3.DatabaseError):
-            behind = [place for place, _ in _rows(connection, _BACKWARDS, last)]
+            behind = [row_id for row_id, _ in _rows(connection, _BACKWARDS, last)]
         first_behind = min(behind, default=last + _LARGEST_GAP)
-        for place in range(last + 1, min(first_behind, last + _LARGEST_GAP)):
+        for row_id in range(last + 1, min(first_behind, last + _LARGEST_GAP)):
             with suppress(sqlite3.DatabaseError):
-                yield from (row for _, row in _rows(connection, _ONE, place) if row)
-        for place in reversed(behind):
+                yield from (row for _, row in _rows(connection, _ONE, row_id) if row)
+        for row_id in reversed(behind):
             with suppress(sqlite3.DatabaseError):
-                yield from (row for _, row in _rows(connection, _ONE, place) if row)
+                yield from (row for _, row in _rows(connection, _ONE, row_id) if row)
 
 
-def _rows(connection: sqlite3.Connection, query: str, place_asked: int) -> Iterator[tuple[int, Row | None]]:
-    for place, received_at, content, checksum in connection.execute(query, (place_asked,)):
-        # The checksum is of the content alone; a time that is none any more only says how long it has waited.
+def _rows(connection: sqlite3.Connection, query: str, parameter: int) -> Iterator[tuple[int, Row | None]]:
+    for row_id, received_at, content, checksum in connection.execute(query, (parameter,)):
+        # The checksum covers the content only; a damaged time does no harm, it only gives the age of the callback.
         at_ms = received_at if isinstance(received_at, int) else 0
-        yield place, Row(at_ms, content, checksum) if is_sound(content, checksum) else None
+        yield row_id, Row(at_ms, content, checksum) if is_intact(content, checksum) else None
 
 
 def _expected(damaged: Path) -> int | None:
-    """Return how many callbacks stood in a damaged file, if it can still tell."""
+    """Return how many callbacks a damaged file had, if that can still be read."""
     try:
         with closing(sqlite3.connect(damaged, isolation_level=None)) as connection:
             return int(connection.execute("SELECT callbacks FROM totals").fetchone()[0])

@@ -1,7 +1,7 @@
-"""Room on the disk that is kept for the day on which the disk is full: then what is delivered could not be taken out.
+"""Disk space that is reserved for a full disk: without it, delivered callbacks could not be deleted.
 
-To take rows out, SQLite writes, too. Without that room a full disk would stay full when Kafka is back, and what waits there
-would be delivered again and again.
+SQLite writes when it deletes rows, too. Without the reserve a full disk would stay full once Kafka is back, and the waiting
+callbacks would be delivered again and again.
 """
 
 import os
@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Final
 
 _SHARE: Final = 256
-_LEAST_BYTES: Final = 512 * 1024
-"""To take out all rows of a full spool at once, about a page in a thousand is written."""
+_MIN_BYTES: Final = 512 * 1024
+"""Deleting all rows of a full spool at once writes about one page in a thousand."""
 
 
 class Reserve:
-    """A file of a size, in the spool's folder."""
+    """A file of a fixed size in the spool's folder."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._file = folder / "reserve"
-        self._size_bytes = max(max_bytes // _SHARE, _LEAST_BYTES)
+        self._size_bytes = max(max_bytes // _SHARE, _MIN_BYTES)
 
-    def keep(self) -> None:
-        """Take the room, unless it is taken.
+    def allocate(self) -> None:
+        """Allocate the space, unless it is allocated already.
 
         Raises:
-            sqlite3.OperationalError: when the disk has not so much.
+            sqlite3.OperationalError: when the disk does not have enough free space.
         """
         try:
             number = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
@@ -42,5 +42,5 @@ class Reserve:
             raise sqlite3.OperationalError(f"no room for the reserve of {self._size_bytes} bytes: {error.strerror}") from None
 
     def release(self) -> None:
-        """Give the room back to the disk."""
+        """Give the space back to the disk."""
         self._file.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""A callback as a row of the spool: MessagePack, sealed as a whole where keys are set, and a checksum.
+"""A callback in, a row of the spool out, and back: MessagePack, encrypted as a whole where keys are set, with a checksum.
 
-In it are body, method, query, content type, trace, time of receipt and the name of the credential; never another header,
-never a secret.
+A row holds body, method, query, content type, trace, time of receipt and the credential's name; never another header, never a
+secret.
 """
 
 import zlib
@@ -13,8 +13,8 @@ from connector.records import RawCallback
 from connector.seals import NO_KEYS, Seals
 
 
-class Kept(msgspec.Struct, frozen=True, array_like=True):
-    """One callback as it stands in a row."""
+class StoredCallback(msgspec.Struct, frozen=True, array_like=True):
+    """One callback as a row contains it."""
 
     method: str
     query: str
@@ -26,7 +26,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     credential: str
 
     def __repr__(self) -> str:
-        return f"Kept({self.method}, {len(self.body)} bytes)"
+        return f"StoredCallback({self.method}, {len(self.body)} bytes)"
 
     def raw(self) -> RawCallback:
         """Return the callback as it was received."""
@@ -36,7 +36,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Row(NamedTuple):
-    """A row on its way in: when it was received (milliseconds), its content and the checksum of that."""
+    """A row to be written: time of receipt (milliseconds), content, and the content's checksum."""
 
     received_at: int
     content: bytes
@@ -47,32 +47,34 @@ class Row(NamedTuple):
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Kept).decode
+_decode: Final = msgspec.msgpack.Decoder(StoredCallback).decode
 
 
-def row_of(raw: RawCallback, credential: str, seals: Seals | None) -> Row:
-    """Return the row of a callback that the named credential let in, sealed if there are keys."""
+def encode_row(raw: RawCallback, credential: str, seals: Seals | None) -> Row:
+    """Return the row of a callback that the named credential authenticated, encrypted if there are keys."""
     content = _encode(
-        Kept(raw.method, raw.query, raw.content_type, raw.body, raw.received_at, raw.traceparent, raw.tracestate, credential)
+        StoredCallback(
+            raw.method, raw.query, raw.content_type, raw.body, raw.received_at, raw.traceparent, raw.tracestate, credential
+        )
     )
     if seals:
         content = seals.seal(content)
     return Row(raw.received_at, content, zlib.crc32(content))
 
 
-def is_sound(content: object, checksum: object) -> bool:
-    """Return whether the content of a row is what was written."""
+def is_intact(content: object, checksum: object) -> bool:
+    """Return whether a row's content is what was written."""
     return isinstance(content, bytes) and zlib.crc32(content) == checksum
 
 
-def kept_of(content: bytes, seals: Seals | None) -> Kept | None:
-    """Return the callback in a row that is sound, or None when it is none.
+def decode_content(content: bytes, seals: Seals | None) -> StoredCallback | None:
+    """Return the callback in an intact row, or None if the content is not a callback.
 
     Raises:
-        NotOpened: when it is sealed, and our keys do not open it.
+        NotOpened: when it is encrypted, and our keys do not decrypt it.
     """
     try:
-        # MessagePack of ours begins with no zero byte: what is not sealed is returned as it is.
+        # Our MessagePack never begins with a zero byte, so content that is not encrypted is returned unchanged.
         return _decode((seals or NO_KEYS).open(content))
     except msgspec.DecodeError:
         return None

@@ -1,7 +1,7 @@
-"""Two bytes that all workers of an instance see at once: whether callbacks wait on disk, and whether more are refused.
+"""Two bytes that all workers of an instance share: whether callbacks wait on disk, and whether new ones are refused.
 
-They are read for each callback, so they lie in mapped memory. Whether any wait changes only under the file's write lock, so
-that nothing is overtaken: who reads 0 before that came before it.
+They are read for each callback, so they are mapped memory. The first flag changes only under the file's write lock, so a
+worker that reads 0 is ordered before the first spooled callback.
 """
 
 import mmap
@@ -18,8 +18,8 @@ TOO_OLD: Final = 1
 NO_ROOM: Final = 2
 
 
-class Shared:
-    """The state of the spool in a folder. It lies in a file there, and says something from the start of an instance on."""
+class SharedFlags:
+    """The flags of the spool in a folder. They are in a file there, and are valid once `recover` has reset them."""
 
     def __init__(self, folder: Path) -> None:
         number = os.open(folder / "shared", os.O_RDWR | os.O_CREAT, 0o600)
@@ -36,29 +36,29 @@ class Shared:
 
     @property
     def is_held(self) -> bool:
-        """Whether the last ones are being delivered, and new ones should wait for that, and not queue behind them for ever."""
+        """Whether the last callbacks are being delivered: new ones wait for that, or the queue might never become empty."""
         return self._bytes[0] == _HELD
 
-    def wait(self) -> None:
-        """Note that a callback waits; under the write lock."""
+    def set_waiting(self) -> None:
+        """Record that a callback waits; call it under the write lock."""
         if self._bytes[0] == _EMPTY:
             self._bytes[0] = _WAITING
 
     def hold(self) -> None:
-        """Let new callbacks wait for the last ones; under the write lock, while any wait."""
+        """Make new callbacks wait for the last ones; call it under the write lock, while any wait."""
         self._bytes[0] = _HELD
 
-    def let_go(self) -> None:
-        """Let them queue again; under the write lock."""
+    def end_hold(self) -> None:
+        """Let new callbacks queue again; call it under the write lock."""
         self._bytes[0] = _WAITING
 
-    def empty(self) -> None:
-        """Note that none waits; under the write lock."""
+    def set_empty(self) -> None:
+        """Record that no callback waits; call it under the write lock."""
         self._bytes[0] = _EMPTY
 
     @property
     def refusal(self) -> int:
-        """Why new callbacks are refused: `TOO_OLD`, `NO_ROOM`, or not at all: `ROOM`."""
+        """Why new callbacks are refused: `TOO_OLD` or `NO_ROOM`; `ROOM` when they are not."""
         return self._bytes[1]
 
     @refusal.setter
@@ -66,5 +66,5 @@ class Shared:
         self._bytes[1] = why
 
     def close(self) -> None:
-        """Let go of the memory."""
+        """Unmap the memory."""
         self._bytes.close()

@@ -1,7 +1,4 @@
-"""What a topic should be: its partitions, its copies and its settings, from the catalogue and the settings.
-
-Pure: numbers and texts in, numbers and texts out.
-"""
+"""The catalogue and the settings in, what each topic should be out: its partitions, replicas and settings. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,12 +10,12 @@ from connector.settings.tables import Settings
 
 _DAY_MS: Final = 24 * 3600 * 1000
 REPLAYED: Final = ("dead_letters", "raw")
-"""What is replayed from its topic, by the source of the record type."""
+"""Sources of the record types whose topics can be replayed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The settings of topics, and what record types add to them. `bootstrap_servers` stands in the commands that mend."""
+    """The settings of topics, and what record types add to them. `bootstrap_servers` is for the commands in the advice."""
 
     partitions: int
     replication_factor: int
@@ -28,7 +25,7 @@ class Wanted:
 
     @classmethod
     def of(cls, settings: Settings) -> "Wanted":
-        """Return what the settings want."""
+        """Return what the settings require."""
         return cls(
             partitions=settings.topics.partitions,
             replication_factor=settings.topics.replication_factor,
@@ -38,23 +35,23 @@ class Wanted:
         )
 
     def partitions_of(self, record_type: RecordType, keyed: Iterable[int]) -> int:
-        """Return how many partitions a new topic gets; `keyed` are the counts of those keyed by wa_id that are there.
+        """Return how many partitions a new topic gets; `keyed` are the counts of the existing topics keyed by wa_id.
 
-        A new topic keyed by wa_id takes theirs, whatever the setting has become: equal counts are what joins need.
+        A new topic keyed by wa_id gets their count, even if the setting has changed: joins need equal counts.
         """
         if record_type.keyed_by_wa_id:
             return max(keyed, default=self.partitions)
         return record_type.partitions or self.partitions
 
-    def copies_of(self, record_type: RecordType) -> int:
-        """Return how many copies of each partition there should be."""
+    def replicas_of(self, record_type: RecordType) -> int:
+        """Return how many replicas each partition should have."""
         return record_type.replication_factor or self.replication_factor
 
-    def config_of(self, record_type: RecordType, copies: int) -> Mapping[str, str]:
-        """Return the settings that a topic with so many copies should have."""
+    def config_of(self, record_type: RecordType, replicas: int) -> Mapping[str, str]:
+        """Return the settings that a topic with this many replicas should have."""
         config = dict(record_type.topic_config)
-        # An acknowledged record stands on two brokers, where there are two.
-        config["min.insync.replicas"] = str(min(int(config.get("min.insync.replicas", "2")), copies))
+        # An acknowledged record is on two brokers, if there are two.
+        config["min.insync.replicas"] = str(min(int(config.get("min.insync.replicas", "2")), replicas))
         if record_type.large:
             config["max.message.bytes"] = str(self.max_message_bytes)
         if record_type.source in REPLAYED and is_less(config.get("retention.ms", "0"), self.replay_window_ms):
@@ -63,5 +60,5 @@ class Wanted:
 
 
 def is_less(text: str, number: int) -> bool:
-    """Return whether a setting's number is below another; a negative one means no limit."""
+    """Return whether a setting's number is below another; a negative setting means no limit."""
     return text.isdigit() and int(text) < number

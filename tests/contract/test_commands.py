@@ -278,7 +278,7 @@ def test_server_that_is_away_is_1_in_words(
     # Kafka's client tries until its time is over.
     monkeypatch.setattr("connector.topics.broker.SECONDS", 0.5)
     monkeypatch.setattr("connector.kafka.reader._SECONDS", 0.5)
-    monkeypatch.setattr("connector.replay.backlog._SECONDS", 0.5)
+    monkeypatch.setattr("connector.replay.backlog._TIMEOUT_SECONDS", 0.5)
     started = time.monotonic()
     done = run(*arguments, settings=nobody)
     assert time.monotonic() - started < 6

@@ -259,12 +259,12 @@ def test_wrong_password_is_told_at_once_by_every_command(guarded: Guarded, capfd
         done = servers.done(wrong, *arguments)
         assert time.monotonic() - began < 6
         assert done.exit_code == 1
-        assert "does not let us in" in done.stderr
+        assert "rejects our credentials" in done.stderr
         assert "sasl.password" in done.stderr
         assert not shown(done)
     done = ask(wrong, "--json")
     kafka = of(done.json(), "kafka")
-    assert (kafka["state"], kafka["found"]) == ("error", "Kafka does not let us in (_AUTHENTICATION)")
+    assert (kafka["state"], kafka["found"]) == ("error", "Kafka rejects our credentials (_AUTHENTICATION)")
     assert not shown(done)
     # What librdkafka's C code writes passes by Python's stderr.
     assert not shown(Done(0, *capfd.readouterr()))

@@ -82,20 +82,20 @@ def change(file: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (error(401, 40101), ["does not know who we are (401)", "basic.auth.user.info"]),
-        (Response(status_code=401), ["does not know who we are (401)", "basic.auth.user.info"]),
-        (error(403, 40301), ["forbids it for kaleyra.whatsapp.documents-value (403)", "right"]),
-        (Response(status_code=403), ["forbids it for kaleyra.whatsapp.documents-value (403)"]),
+        (error(401, 40101), ["rejects our credentials (401)", "basic.auth.user.info"]),
+        (Response(status_code=401), ["rejects our credentials (401)", "basic.auth.user.info"]),
+        (error(403, 40301), ["denies access to kaleyra.whatsapp.documents-value (403)", "permission"]),
+        (Response(status_code=403), ["denies access to kaleyra.whatsapp.documents-value (403)"]),
         (error(409, 409), ["refuses kaleyra.whatsapp.documents-value: 409 told by the registry"]),
         (error(422, 42201), ["refuses kaleyra.whatsapp.documents-value: 42201 told by the registry"]),
         (error(500, 50001), ["fails for kaleyra.whatsapp.documents-value: 50001 told by the registry"]),
-        (HTMLResponse("<html>Bad gateway</html>", 502), ["no registry answers", "HTTP 502", "registry.url"]),
-        (HTMLResponse("<html>Log in</html>"), ["no registry answers", "registry.url", "/apis/ccompat/v7"]),
-        (HTMLResponse("<html>Not found</html>", 404), ["no registry answers", "HTTP 404", "registry.url"]),
-        (error(404, 404), ["no registry answers", "HTTP 404"]),
-        (RedirectResponse("http://127.0.0.1:1/login"), ["no registry answers", "HTTP 307"]),
-        (PlainTextResponse("5"), ["no registry answers"]),
-        (JSONResponse({}), ["no registry answers"]),
+        (HTMLResponse("<html>Bad gateway</html>", 502), ["no schema registry answers", "HTTP 502", "registry.url"]),
+        (HTMLResponse("<html>Log in</html>"), ["no schema registry answers", "registry.url", "/apis/ccompat/v7"]),
+        (HTMLResponse("<html>Not found</html>", 404), ["no schema registry answers", "HTTP 404", "registry.url"]),
+        (error(404, 404), ["no schema registry answers", "HTTP 404"]),
+        (RedirectResponse("http://127.0.0.1:1/login"), ["no schema registry answers", "HTTP 307"]),
+        (PlainTextResponse("5"), ["no schema registry answers"]),
+        (JSONResponse({}), ["no schema registry answers"]),
     ],
 )
 @pytest.mark.parametrize("command", [["list"], ["register"], ["check", "--registry"], ["diff"]])
@@ -242,7 +242,7 @@ def test_change_that_the_registry_would_take_is_refused_by_our_rules(registry: M
         assert done.exit_code == 2
         assert done.problems()[0] == (
             "avro/order.avsc, product_items[].item_price: decimal stays: scale is 8, was 6 (against registered version 1); "
-            "give it back, and add a field of another name"
+            "restore it, and add a field with another name"
         )
     assert {method for method, path in registry.seen if not path.startswith("/subjects/")} == {"GET"}
     assert not [path for method, path in registry.seen if method == "POST" and path.endswith("/versions")]

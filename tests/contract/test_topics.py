@@ -202,7 +202,7 @@ def test_partition_counts_are_never_changed_by_create(made: Topics) -> None:
     assert made.rules() == {}
 
 
-def test_new_topic_has_as_many_partitions_as_those_that_it_is_joined_with(made: Topics) -> None:
+def test_new_topic_has_as_many_partitions_as_its_join_partners(made: Topics) -> None:
     for name in ("orders", "dead-letters"):
         made.delete(name)
     steps = {one["topic"]: one for one in made.connector("create", "--json", TOPICS__PARTITIONS="2").json()}
@@ -216,7 +216,7 @@ def test_more_copies_than_brokers_are_told_for_each_topic(empty: Topics) -> None
     done = empty.connector("create", "--json", TOPICS__REPLICATION_FACTOR="3")
     assert done.exit_code == 1
     assert {one["state"] for one in done.json()} == {"error"}
-    problems = [line for line in done.stderr.splitlines() if "was not made" in line]
+    problems = [line for line in done.stderr.splitlines() if "was not created" in line]
     assert len(problems) == len(done.json())
     assert "only 1 broker(s)" in problems[0]
     assert empty.connector("create").exit_code == 0
@@ -234,7 +234,7 @@ def test_setting_that_kafka_does_not_know_is_told(empty: Topics, tmp_path: Path)
     file.write_text(text.replace('"cleanup.policy" = "compact"', '"cleanup.policies" = "compact"'), encoding="utf-8")
     done = empty.connector("create", "--json", CATALOGUE__FOLDER=str(tmp_path))
     assert done.exit_code == 1
-    assert f"{empty.topic('contacts')} was not made: Unknown topic config name: cleanup.policies" in done.stderr
+    assert f"{empty.topic('contacts')} was not created: Unknown topic config name: cleanup.policies" in done.stderr
     states = {one["topic"]: one["state"] for one in done.json()}
     assert states.pop(empty.topic("contacts")) == "error"
     assert set(states.values()) == {"made"}

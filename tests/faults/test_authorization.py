@@ -115,7 +115,7 @@ def test_wrong_password_is_told_in_words_and_never_shown(guarded: Guarded, tmp_p
     guarded.allow(AclOperation.WRITE, guarded.topics())
     settings = guarded.settings(credentials("bridge", WRONG_PASSWORD), LOGS__LEVEL="debug")
     with servers.served(settings, tmp_path) as server:
-        reason = server.wait_for_reason("does not let us in")
+        reason = server.wait_for_reason("rejects our credentials")
         assert "sasl.username" in reason
         assert "sasl.password" in reason
         assert is_later(post(server.addresses.callback_url, DOCUMENT))

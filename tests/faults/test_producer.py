@@ -64,11 +64,11 @@ def test_fatal_error_tells_what_is_under_way_and_what_comes_meanwhile() -> None:
 
 def test_fatal_error_of_the_producer_for_single_records_brings_a_new_one() -> None:
     async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
-        alone, main = sink.producers.alone(), sink.producers.main
+        alone, main = sink.producers.single_record(), sink.producers.main
         fail_for_good(alone)
         await replaced(sink)
         assert sink.producers.main is main
-        assert sink.producers.alone() is not alone
+        assert sink.producers.single_record() is not alone
         assert await sink.send([record("after")]) == Outcome([], [])
 
     run(test)

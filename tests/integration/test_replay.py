@@ -90,7 +90,7 @@ def test_fixed_dead_letters_are_replayed_once(bridge: Bridge) -> None:
     done = bridge.replay("dead-letters", "--reason", "unknown_shape", mended=True)
 
     assert {**dry, "dry_run": False} == done
-    assert (done["read"], done["replayed"], done["skipped"]) == (21, 20, {"of_another_reason": 1})
+    assert (done["read"], done["replayed"], done["skipped"]) == (21, 20, {"other_reason": 1})
     assert done["records"] == bridge.topics([("texts", 20)])
     texts = bridge.records("texts")
     assert sorted(one.value["message_id"] for one in texts) == sorted(f"wamid.{number}" for number in range(20))
@@ -111,8 +111,8 @@ def test_dead_letters_of_a_replay_are_replayed_up_to_a_limit(bridge: Bridge) -> 
     done = [bridge.replay("dead-letters", "--max-attempts", "3") for _ in range(4)]
 
     assert [(one["read"], one["replayed"]) for one in done] == [(2, 2), (2, 2), (2, 0), (0, 0)]
-    assert done[0]["dead_again"] == {"not_json": 1, "not_utf8": 1}
-    assert done[2]["skipped"] == {"tried_too_often": 2}
+    assert done[0]["dead_letters"] == {"not_json": 1, "not_utf8": 1}
+    assert done[2]["skipped"] == {"too_many_attempts": 2}
     letters = bridge.records("dead-letters")
     assert sorted(one.value["attempts"] for one in letters) == [1, 1, 2, 2, 3, 3]
     assert len({one.header("ce_id") for one in letters}) == 2
@@ -132,7 +132,7 @@ def test_time_span_is_replayed_from_raw_callbacks(bridge: Bridge) -> None:
     done = bridge.replay("raw", *span)
 
     assert (done["read"], done["replayed"]) == (3, 2)
-    assert done["skipped"] == {"outside_of_the_time": 1}
+    assert done["skipped"] == {"outside_time_range": 1}
     assert done["records"] == bridge.topics([("dead-letters", 1), ("texts", 1)])
     by_id: dict[str, list[ReadRecord]] = {}
     for record in bridge.records("texts"):

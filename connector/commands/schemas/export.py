@@ -17,7 +17,7 @@ from connector.commands.resources import complete_catalogue, open_registry, open
 from connector.commands.schemas import compare
 from connector.errors import ConfigurationInvalid
 from connector.registry.client import RegistryClient
-from connector.schemas.versions import decoded, fingerprint, laid_out, read_released, release_of, write_release
+from connector.schemas.versions import decoded, fingerprint, pretty, read_released, release_of, write_release
 
 _INDEX = "index.json"
 
@@ -80,7 +80,7 @@ def export(catalogue: Catalogue, folder: Path, registry: RegistryClient | None, 
         for one in exported:
             file = target / one.file
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(laid_out(one.text), encoding="utf-8")
+            file.write_text(pretty(one.text), encoding="utf-8")
         target.mkdir(parents=True, exist_ok=True)
         (target / _INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     except OSError as error:

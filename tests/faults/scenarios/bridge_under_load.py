@@ -116,6 +116,6 @@ class Scene:
         with closing(sqlite3.connect(f"file:{self._spool}?mode=ro", uri=True)) as connection:
             counts = {
                 "callbacks": connection.execute("SELECT callbacks FROM totals").fetchone()[0],
-                "set_aside": connection.execute("SELECT count(*) FROM set_aside WHERE NOT is_back").fetchone()[0],
+                "parked": connection.execute("SELECT count(*) FROM parked WHERE NOT is_unparked").fetchone()[0],
             }
         return {table: count for table, count in counts.items() if count}

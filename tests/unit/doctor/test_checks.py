@@ -1,4 +1,4 @@
-"""What the doctor makes of what it finds, without any server."""
+"""The doctor's findings, without any server."""
 
 import threading
 import time
@@ -14,19 +14,19 @@ import pytest
 from connector.catalogue import load_catalogue
 from connector.doctor import kafka, machine, spool
 from connector.doctor.certificate import check_certificate
-from connector.doctor.examine import side_by_side
+from connector.doctor.examine import run_concurrently
 from connector.doctor.findings import Finding, exit_code, not_checked
 from connector.doctor.personal import check_personal
 from connector.doctor.registry import difference
 from connector.settings.load import load_settings
 from connector.settings.tables import Http, Settings, Spool, Tls
-from connector.spool.file import Aside
+from connector.spool.file import Parked, Why
 from connector.topics.broker import Cluster
-from connector.topics.deviations import Seen, TopicState
+from connector.topics.deviations import DescribedTopics, TopicState
 from tests.support.callbacks import catalogue, raw
 from tests.support.certificates import Authority
-from tests.unit.spool.test_spool import Disk, keep
-from tests.unit.topics.test_deviations import WANTED, all_as_made, topic
+from tests.unit.spool.test_spool import Disk, store
+from tests.unit.topics.test_deviations import WANTED, all_as_created, topic
 
 OK: Final = Finding("a", "ok", "fine")
 MIB: Final = 1024 * 1024
@@ -46,14 +46,14 @@ def settings(**more: str) -> Settings:
         ([Finding("kafka", "error", ""), Finding("configuration", "error", "")], 2),
     ],
 )
-def test_exit_code_tells_whose_fault_it_is(findings: list[Finding], code: int) -> None:
+def test_exit_code_is_2_for_configuration_else_1(findings: list[Finding], code: int) -> None:
     assert exit_code(findings) == code
 
 
-# Side by side
+# Concurrency
 
 
-def test_checks_run_whatever_becomes_of_the_others_and_are_told_in_order() -> None:
+def test_checks_are_independent_and_reported_in_order() -> None:
     hung = threading.Event()
 
     def slow() -> Iterator[Finding]:
@@ -61,33 +61,33 @@ def test_checks_run_whatever_becomes_of_the_others_and_are_told_in_order() -> No
         hung.wait(20)
 
     began = time.monotonic()
-    told = side_by_side({"slow": slow, "quick": lambda: [OK]}, 0.3)
+    found = run_concurrently({"slow": slow, "quick": lambda: [OK]}, 0.3)
     assert time.monotonic() - began < 5
-    assert [(finding.what, finding.state) for finding in told] == [("slow", "ok"), ("slow", "error"), ("a", "ok")]
-    assert "0.3 s" in told[1].found
+    assert [(finding.what, finding.state) for finding in found] == [("slow", "ok"), ("slow", "error"), ("a", "ok")]
+    assert "0.3 s" in found[1].found
     hung.set()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_check_that_fails_itself_does_not_look_like_health() -> None:
+def test_check_that_raises_is_an_error() -> None:
     def broken() -> Iterator[Finding]:
         raise ZeroDivisionError
 
-    assert exit_code(side_by_side({"broken": broken, "quick": lambda: [OK]}, 5)) == 1
+    assert exit_code(run_concurrently({"broken": broken, "quick": lambda: [OK]}, 5)) == 1
 
 
 # This machine
 
 
-def test_settings_that_show_nothing_to_strangers_are_private() -> None:
+def test_default_settings_are_private() -> None:
     assert [finding.state for finding in machine.check_privacy(settings())] == ["ok"]
 
 
-def test_anyone_and_an_open_management_port_are_warned_of() -> None:
-    told = list(machine.check_privacy(settings(AUTHENTICATION__ALLOW_ANYONE="true", MANAGEMENT__HOST="0.0.0.0")))
-    assert [finding.state for finding in told] == ["warning", "warning"]
-    assert "allow_anyone" in told[0].found
-    assert "0.0.0.0" in told[1].found
+def test_allow_anyone_and_open_management_port_are_warnings() -> None:
+    found = list(machine.check_privacy(settings(AUTHENTICATION__ALLOW_ANYONE="true", MANAGEMENT__HOST="0.0.0.0")))
+    assert [finding.state for finding in found] == ["warning", "warning"]
+    assert "allow_anyone" in found[0].found
+    assert "0.0.0.0" in found[1].found
 
 
 @pytest.mark.parametrize(
@@ -102,17 +102,17 @@ def test_anyone_and_an_open_management_port_are_warned_of() -> None:
         ("x", False),
     ],
 )
-def test_loopback_is_known(host: str, loopback: bool) -> None:
+def test_loopback_addresses_are_recognised(host: str, loopback: bool) -> None:
     assert machine.is_loopback(host) == loopback
 
 
-def test_disk_that_is_full_is_warned_of() -> None:
+def test_full_disk_is_a_warning() -> None:
     assert machine.room("/tmp", 64 * MIB).state == "ok"
     assert machine.room("/tmp", 15 * MIB).state == "warning"
     assert machine.check_temporary_folder().state == "ok"
 
 
-def test_folder_of_schema_ids_must_be_one_that_can_be_made(tmp_path: Path) -> None:
+def test_unwritable_cache_folder_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert list(machine.check_cache_folder("")) == []
     for folder, state in ((tmp_path, "ok"), (tmp_path / "new" / "er", "ok"), (tmp_path / "file", "warning")):
@@ -122,7 +122,7 @@ def test_folder_of_schema_ids_must_be_one_that_can_be_made(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_temporary_folder_that_cannot_be_had_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_temporary_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
@@ -133,7 +133,7 @@ def test_temporary_folder_that_cannot_be_had_is_an_error(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(("limit", "state"), [(1024, "warning"), (2099, "warning"), (2100, "ok"), (-1, "ok")])
-def test_open_files_are_counted_for_each_worker(limit: int, state: str) -> None:
+def test_low_limit_of_open_files_is_a_warning(limit: int, state: str) -> None:
     finding = machine.open_files(limit, Http())
     assert finding.state == state
     assert ("LimitNOFILE=2100" in finding.advice) == (state == "warning")
@@ -143,7 +143,7 @@ def test_open_files_are_counted_for_each_worker(limit: int, state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "state", "words"),
+    ("theirs", "state", "words"),
     [
         (1000.0, "ok", "within"),
         (1004.0, "ok", "within"),
@@ -153,77 +153,78 @@ def test_open_files_are_counted_for_each_worker(limit: int, state: str) -> None:
         (600.0, "error", "399 s ahead of"),
     ],
 )
-def test_clocks_are_compared_by_what_lies_outside_of_the_call(told: float, state: str, words: str) -> None:
-    finding = difference(1000.0, told, 1001.0)
+def test_clock_difference_is_measured_outside_of_the_request(theirs: float, state: str, words: str) -> None:
+    finding = difference(1000.0, theirs, 1001.0)
     assert finding.state == state
     assert words in finding.found
 
 
-def test_slow_answer_is_no_difference() -> None:
+def test_slow_answer_is_no_clock_difference() -> None:
     assert difference(1000.0, 1009.0, 1010.0).state == "ok"
 
 
 # Kafka
 
 
-def test_too_few_brokers_for_the_copies_are_warned_of() -> None:
+def test_too_few_brokers_for_the_replicas_are_a_warning() -> None:
     assert kafka.reached(Cluster("id", 3), 3).state == "ok"
     finding = kafka.reached(Cluster("id", 1), 3)
     assert (finding.state, finding.advice) == ("warning", "start more brokers, or set topics.replication_factor = 1")
 
 
-def test_rights_are_those_to_write() -> None:
-    present = all_as_made()
-    assert kafka.rights(Seen(present, frozenset()), WANTED, "p.").state == "ok"
+def test_missing_right_to_write_is_an_error() -> None:
+    present = all_as_created()
+    assert kafka.rights(DescribedTopics(present, frozenset()), WANTED, "p.").state == "ok"
     present[topic("order")] = replace(present[topic("order")], operations=frozenset({"DESCRIBE", "READ"}))
-    finding = kafka.rights(Seen(present, frozenset({"hidden"})), WANTED, "p.")
+    finding = kafka.rights(DescribedTopics(present, frozenset({"hidden"})), WANTED, "p.")
     assert finding.state == "error"
     assert topic("order") in finding.found
     assert "hidden" in finding.found
     assert "--operation Write --topic p. --resource-pattern-type prefixed" in finding.advice
-    assert "--topic hidden" in kafka.rights(Seen(present, frozenset({"hidden"})), WANTED, "").advice
+    assert "--topic hidden" in kafka.rights(DescribedTopics(present, frozenset({"hidden"})), WANTED, "").advice
 
 
-def test_rights_that_kafka_does_not_tell_are_not_taken_for_granted() -> None:
-    present = {name: replace(state, operations=None) for name, state in all_as_made().items()}
-    assert kafka.rights(Seen(present, frozenset()), WANTED, "p.").state == "unknown"
-    assert kafka.rights(Seen({}, frozenset()), WANTED, "p.").state == "unknown"
+def test_rights_that_kafka_does_not_report_are_unknown() -> None:
+    present = {name: replace(state, operations=None) for name, state in all_as_created().items()}
+    assert kafka.rights(DescribedTopics(present, frozenset()), WANTED, "p.").state == "unknown"
+    assert kafka.rights(DescribedTopics({}, frozenset()), WANTED, "p.").state == "unknown"
 
 
-def told_of(present: dict[str, TopicState], hidden: frozenset[str] = frozenset()) -> list[Finding]:
-    return list(kafka.topics(catalogue(), WANTED, Seen(present, hidden)))
+def findings_on(present: dict[str, TopicState], hidden: frozenset[str] = frozenset()) -> list[Finding]:
+    return list(kafka.topics(catalogue(), WANTED, DescribedTopics(present, hidden)))
 
 
-def test_topics_as_they_are_made_are_one_line() -> None:
-    assert [(finding.state, finding.found) for finding in told_of(all_as_made())] == [("ok", "14 topics are as they should be")]
+def test_topics_as_created_are_one_finding() -> None:
+    result = [(finding.state, finding.found) for finding in findings_on(all_as_created())]
+    assert result == [("ok", "14 topics are as they should be")]
 
 
-def test_missing_topics_are_one_line() -> None:
-    (finding,) = told_of({})
+def test_missing_topics_are_one_finding() -> None:
+    (finding,) = findings_on({})
     assert finding.state == "error"
     assert topic("order") in finding.found
-    assert finding.advice == "`connector topics create` makes them"
+    assert finding.advice == "`connector topics create` creates them"
 
 
 def test_unequal_partition_counts_are_an_error() -> None:
-    present = all_as_made()
+    present = all_as_created()
     present[topic("order")] = replace(present[topic("order")], partitions=3)
-    (finding,) = told_of(present)
+    (finding,) = findings_on(present)
     assert finding.state == "error"
     assert topic("order") in finding.found
 
 
-def test_settings_that_may_not_be_read_are_unknown_and_one_line() -> None:
-    (finding,) = told_of({name: replace(state, config=None) for name, state in all_as_made().items()})
+def test_unreadable_topic_settings_are_one_unknown_finding() -> None:
+    (finding,) = findings_on({name: replace(state, config=None) for name, state in all_as_created().items()})
     assert finding.state == "unknown"
     assert "DESCRIBE_CONFIGS" in finding.advice
 
 
-def test_hidden_topics_are_told_with_the_rights_alone() -> None:
-    present = all_as_made()
+def test_hidden_topics_are_reported_only_with_the_rights() -> None:
+    present = all_as_created()
     del present[topic("order")]
-    told = told_of(present, frozenset({topic("order")}))
-    assert not [finding for finding in told if topic("order") in finding.found]
+    found = findings_on(present, frozenset({topic("order")}))
+    assert not [finding for finding in found if topic("order") in finding.found]
 
 
 # Personal data
@@ -237,16 +238,16 @@ def personal(**more: str) -> list[Finding]:
     return list(check_personal(loaded, load_catalogue(loaded)))
 
 
-def test_whole_callbacks_are_named_with_who_needs_to_read_them() -> None:
-    (kept,) = personal()
-    assert kept.state == "ok"
-    assert "kaleyra.whatsapp.dead-letters" in kept.found
-    assert "nobody but who replays needs READ" in kept.found
-    (sealed,) = personal(**SEALED)
-    assert (sealed.state, "sealed" in sealed.found) == ("ok", True)
+def test_topics_with_whole_callbacks_are_reported_with_readers() -> None:
+    (plain,) = personal()
+    assert plain.state == "ok"
+    assert "kaleyra.whatsapp.dead-letters" in plain.found
+    assert "only users who replay need READ" in plain.found
+    (encrypted,) = personal(**SEALED)
+    assert (encrypted.state, "encrypted" in encrypted.found) == ("ok", True)
 
 
-def test_whole_callbacks_in_clear_beside_hidden_numbers_are_warned_of() -> None:
+def test_plain_text_beside_hidden_numbers_is_a_warning() -> None:
     wrong, numbers = personal(**HASHED)
     assert (wrong.state, "privacy.seal_keys" in wrong.advice) == ("warning", True)
     assert numbers.state == "warning"
@@ -255,11 +256,11 @@ def test_whole_callbacks_in_clear_beside_hidden_numbers_are_warned_of() -> None:
     assert [finding.state for finding in personal(**HASHED, **SEALED, PRIVACY__CONTENT="mask")] == ["ok"]
 
 
-def test_spool_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+def test_spool_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     assert [finding.state for finding in personal(SPOOL__FOLDER=str(folder))] == ["ok", "ok"]
-    assert "whole callbacks in clear" in personal(SPOOL__FOLDER=str(folder))[1].found
-    assert "whole callbacks sealed" in personal(SPOOL__FOLDER=str(folder), **SEALED)[1].found
+    assert "whole callbacks in plain text" in personal(SPOOL__FOLDER=str(folder))[1].found
+    assert "whole callbacks encrypted" in personal(SPOOL__FOLDER=str(folder), **SEALED)[1].found
     folder.mkdir(mode=0o700)
     assert personal(SPOOL__FOLDER=str(folder))[1].state == "ok"
     folder.chmod(0o750)
@@ -286,54 +287,69 @@ def findings_of(folder: Path, **more: Any) -> list[Finding]:
     ("path", "kind"),
     [("/tmp/spool", "tmpfs"), ("/tmpfs", "ext4"), ("/", "ext4"), ("/var/lib/my disk/spool", "xfs")],
 )
-def test_kind_of_mount_is_that_of_the_nearest(path: str, kind: str) -> None:
+def test_file_system_type_is_of_the_nearest_mount(path: str, kind: str) -> None:
     assert spool.kind_of_mount(Path(path), MOUNTS) == kind
 
 
 @pytest.mark.parametrize(("kind", "state"), [("tmpfs", "warning"), ("overlay", "warning"), ("ext4", "ok"), ("", "ok")])
-def test_spool_that_would_not_outlive_anything_is_a_warning(kind: str, state: str) -> None:
+def test_spool_on_no_persistent_disk_is_a_warning(kind: str, state: str) -> None:
     assert spool.place("/spool", kind).state == state
 
 
-def test_spool_that_is_off_says_what_that_means() -> None:
+def test_disabled_spool_is_reported_with_its_consequence() -> None:
     (finding,) = spool.check_spool(Spool())
     assert finding.state == "ok"
     assert "503" in finding.found
 
 
-def test_spool_without_room_for_what_it_may_hold_is_a_warning(tmp_path: Path) -> None:
+def test_spool_on_too_small_a_disk_is_a_warning(tmp_path: Path) -> None:
     assert "spool.max_bytes" in findings_of(tmp_path, max_bytes=2**60)[-1].found
 
 
-def test_what_waits_and_what_cannot_be_delivered_is_told(tmp_path: Path) -> None:
+def test_waiting_and_parked_callbacks_are_reported(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
-    keep(disk, raw(b"{}"), raw(b"{}"))
+    store(disk, raw(b"{}"), raw(b"{}"))
     with closing(disk.file()) as file:
-        file.set_aside({1: Aside("refused_by_kafka")})
-    # Beside the bridge, which has it open.
-    told = {finding.state: finding for finding in findings_of(disk.folder)}
-    assert "1 callbacks wait" in told["warning"].found
-    assert "topics check" in told["error"].advice
+        file.park({1: Parked("refused_by_kafka")})
+    # The bridge has the file open.
+    found = {finding.state: finding for finding in findings_of(disk.folder)}
+    assert "1 callbacks wait" in found["warning"].found
+    assert "topics check" in found["error"].advice
 
 
-def test_damaged_spool_and_what_was_set_aside_of_it_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("why", "advice"),
+    [("refused_by_kafka", "topics check"), ("undecryptable", "privacy.seal_keys"), ("damaged", "keep the file")],
+)
+def test_parked_callbacks_are_reported_with_what_unparks_them(tmp_path: Path, why: Why, advice: str) -> None:
+    disk = Disk(tmp_path)
+    store(disk, raw(b"{}"))
+    with closing(disk.file()) as file:
+        file.park({1: Parked(why)})
+    finding = findings_of(disk.folder)[-1]
+    assert finding.state == "error"
+    assert why in finding.found
+    assert advice in finding.advice
+
+
+def test_damaged_and_quarantined_spools_are_reported(tmp_path: Path) -> None:
     (tmp_path / "spool.sqlite").write_bytes(b"no database" * 100)
     (tmp_path / "damaged-20260101T000000-spool.sqlite").write_bytes(b"")
-    told = {finding.state: finding for finding in findings_of(tmp_path)}
-    assert "cannot be read" in told["error"].found
-    assert "damaged-20260101T000000-spool.sqlite" in told["warning"].found
+    found = {finding.state: finding for finding in findings_of(tmp_path)}
+    assert "cannot be read" in found["error"].found
+    assert "damaged-20260101T000000-spool.sqlite" in found["warning"].found
 
 
 @pytest.mark.parametrize(
     ("days", "state", "words"),
     [
         (-60, "ok", "is valid until"),
-        (-3, "warning", "ends at"),
-        (2, "error", "callers refuse it"),
+        (-3, "warning", "expires at"),
+        (2, "error", "clients refuse it"),
         (-1000, "error", "is valid only from"),
     ],
 )
-def test_certificate_is_told_of_before_its_last_day(tmp_path: Path, days: int, state: str, words: str) -> None:
+def test_certificate_is_a_warning_before_it_expires(tmp_path: Path, days: int, state: str, words: str) -> None:
     own = Authority(tmp_path, valid_days=500).sign("bridge")
     last = datetime.now(UTC) + timedelta(days=500)
     listener = Tls(certificate_path=str(own.certificate), key_path=str(own.key))
@@ -344,7 +360,7 @@ def test_certificate_is_told_of_before_its_last_day(tmp_path: Path, days: int, s
     assert ("SIGHUP" in finding.advice) == (state != "ok" and days > -1000)
 
 
-def test_without_a_certificate_there_is_nothing_to_tell_and_one_that_is_none_is_not_checked(tmp_path: Path) -> None:
+def test_invalid_certificate_is_unknown_and_none_is_no_finding(tmp_path: Path) -> None:
     assert not list(check_certificate(Tls()))
     (tmp_path / "none.pem").write_text("no PEM", encoding="utf-8")
     for path in ("none.pem", "absent.pem"):

@@ -1,4 +1,4 @@
-"""The producers of a worker, as far as they need no Kafka."""
+"""The producers of a worker, without Kafka."""
 
 import asyncio
 import os
@@ -23,20 +23,20 @@ def producers() -> Iterator[Producers]:
     made.drop()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has scheduling policies of threads")
 def test_threads_of_the_client_do_not_interrupt_the_event_loop(producers: Producers) -> None:
     before = tids()
 
     producers.start()
 
     started = tids() - before
-    assert started, "the client has threads of its own"
+    assert started, "the client has its own threads"
     assert {os.sched_getscheduler(tid) for tid in started} == {os.SCHED_BATCH}
     assert os.sched_getscheduler(threading.get_native_id()) == os.SCHED_OTHER
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are Linux's")
-def test_where_policies_may_not_be_set_the_client_starts_too(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has scheduling policies of threads")
+def test_client_starts_where_scheduling_policies_are_forbidden(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_arguments: object) -> None:
         raise PermissionError
 
@@ -47,8 +47,8 @@ def test_where_policies_may_not_be_set_the_client_starts_too(producers: Producer
     assert producers.main is not None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="policies of threads are Linux's")
-def test_another_policy_than_the_usual_one_is_left_alone(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has scheduling policies of threads")
+def test_scheduling_policy_of_an_operator_is_kept(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getscheduler", lambda _pid: os.SCHED_FIFO)
     chosen: list[int] = []
     monkeypatch.setattr(os, "sched_setscheduler", lambda _pid, policy, _parameter: chosen.append(policy))
@@ -58,9 +58,7 @@ def test_another_policy_than_the_usual_one_is_left_alone(producers: Producers, m
     assert not chosen
 
 
-def test_where_there_are_no_policies_the_client_starts_all_the_same(
-    producers: Producers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_client_starts_where_scheduling_policies_do_not_exist(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_setscheduler", raising=False)
 
     producers.start()
@@ -68,7 +66,7 @@ def test_where_there_are_no_policies_the_client_starts_all_the_same(
     assert producers.main is not None
 
 
-def test_producer_that_cannot_be_replaced_now_is_replaced_later(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_replacement_of_a_producer_is_retried(producers: Producers, monkeypatch: pytest.MonkeyPatch) -> None:
     producers.start()
     failed = producers.main
     assert failed is not None
@@ -83,7 +81,7 @@ def test_producer_that_cannot_be_replaced_now_is_replaced_later(producers: Produ
     assert producers.replaced == 1
 
 
-def test_polling_goes_on_after_a_poll_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polling_continues_after_a_failed_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     polls = 0
 
     async def run() -> None:

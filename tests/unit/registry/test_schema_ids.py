@@ -1,4 +1,4 @@
-"""Our schema ids and what a registry may do to them: go away, lose its data, be hidden by a proxy, keep other versions."""
+"""Our schema ids while a registry is away, loses its data, is hidden by a proxy, or has other versions."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ Start = Callable[..., Case]
 
 @pytest.fixture
 def start(registry: EmbeddedRegistry, tmp_path: Path) -> Iterator[Start]:
-    """Start one case after the other with the same folder."""
+    """Start one case after another with the same folder."""
     started: list[Case] = []
 
     def new(types: list[RecordType] = TYPES) -> Case:
@@ -72,7 +72,7 @@ def with_field(record_type: RecordType, name: str) -> RecordType:
     return replace(record_type, published_text=json.dumps(schema))
 
 
-def test_ids_are_those_of_our_own_schemas_the_latest_or_not(registry: EmbeddedRegistry, start: Start) -> None:
+def test_ids_are_those_of_our_schemas_latest_version_or_not(registry: EmbeddedRegistry, start: Start) -> None:
     newer = [with_field(record_type, "later") for record_type in TYPES]
     registry.register(TYPES)
     before = start().find()
@@ -81,25 +81,23 @@ def test_ids_are_those_of_our_own_schemas_the_latest_or_not(registry: EmbeddedRe
     assert not set(start(newer).find().values()) & set(before.values())
 
 
-def test_registry_away_at_the_first_start_is_an_error(registry: EmbeddedRegistry, start: Start) -> None:
+def test_registry_away_at_first_start_is_an_error(registry: EmbeddedRegistry, start: Start) -> None:
     registry.stop()
     with pytest.raises(RegistryFailed, match="does not answer"):
         start().find()
 
 
-def test_start_while_the_registry_is_away_has_the_ids_of_the_last_one_and_says_so(
-    registry: EmbeddedRegistry, start: Start
-) -> None:
+def test_start_while_registry_is_away_uses_cache_and_logs_it(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     ids = start().find()
     registry.stop()
     later = start()
-    with capture_logs() as told:
+    with capture_logs() as logs:
         assert later.find() == ids
-    assert [(line["event"], line["log_level"]) for line in told] == [("schema_ids_from_cache", "warning")]
+    assert [(line["event"], line["log_level"]) for line in logs] == [("schema_ids_from_cache", "warning")]
     state = later.ids.state()
     assert (state["source"], "does not answer" in state["registry"]) == ("cache", True)
-    assert state["confirmed_at"] == told[0]["confirmed_at"]
+    assert state["confirmed_at"] == logs[0]["confirmed_at"]
     assert later.gauge("connector_schema_ids_from_cache") == 1
     registry.start()
     assert later.check() == ""
@@ -109,7 +107,7 @@ def test_start_while_the_registry_is_away_has_the_ids_of_the_last_one_and_says_s
     assert later.ids.are_confirmed
 
 
-def test_registry_that_answers_is_believed_not_the_cache(registry: EmbeddedRegistry, start: Start) -> None:
+def test_answering_registry_takes_precedence_over_cache(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     start().find()
     registry.lose_data()
@@ -117,22 +115,22 @@ def test_registry_that_answers_is_believed_not_the_cache(registry: EmbeddedRegis
         start().find()
     registry.register(reversed(TYPES))
     again = start()
-    with capture_logs() as told:
+    with capture_logs() as logs:
         ids = again.find()
     assert ids[TYPES[0].name] == len(TYPES)
-    assert [(line["event"], line["log_level"]) for line in told] == [("schema_ids_changed", "warning")]
-    assert set(told[0]["subjects"]) <= {record_type.subject for record_type in TYPES}
+    assert [(line["event"], line["log_level"]) for line in logs] == [("schema_ids_changed", "warning")]
+    assert set(logs[0]["subjects"]) <= {record_type.subject for record_type in TYPES}
     assert again.check() == ""
 
 
-def test_registry_away_while_running_changes_nothing_and_is_told_once(registry: EmbeddedRegistry, start: Start) -> None:
+def test_outage_while_running_is_logged_once_and_changes_nothing(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     running = start()
     running.find()
     registry.stop()
-    with capture_logs() as told:
+    with capture_logs() as logs:
         assert [running.check() for _ in range(3)] == ["", "", ""]
-    assert [line["event"] for line in told] == ["schema_ids_not_confirmed"]
+    assert [line["event"] for line in logs] == ["schema_ids_not_confirmed"]
     assert "does not answer" in running.ids.state()["registry"]
     assert running.ids.state()["source"] == "registry"
     assert counted(running.metrics, "connector_schema_id_checks", outcome="no_answer") == 3
@@ -156,54 +154,50 @@ def test_registry_away_while_running_changes_nothing_and_is_told_once(registry: 
     ],
     ids=["404", "502", "page", "404 json", "object", "list", "401", "500", "204"],
 )
-def test_what_answers_in_place_of_the_registry_proves_nothing(
-    registry: EmbeddedRegistry, start: Start, answer: Response
-) -> None:
+def test_answer_that_is_not_the_registrys_changes_nothing(registry: EmbeddedRegistry, start: Start, answer: Response) -> None:
     registry.register(TYPES)
     running = start()
     ids = running.find()
     registry.intruder = answer
     assert running.check() == ""
     assert registry.url in running.ids.state()["registry"]
-    assert start().find() == ids, "a start works from the cache"
+    assert start().find() == ids, "a start uses the cache"
 
 
-def test_registry_started_anew_with_other_ids_stops_producing(registry: EmbeddedRegistry, start: Start) -> None:
+def test_registry_that_returns_with_other_ids_stops_producing(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     running = start()
     running.find()
     registry.lose_data()
     registry.register(reversed(TYPES))
-    with capture_logs() as told:
+    with capture_logs() as logs:
         wrong = running.check()
         assert running.check() == wrong
     assert f"id 1 of {TYPES[0].subject} is another schema" in wrong
     assert f"and {len(TYPES) - 3} more" in wrong
     assert "Restore the registry's data" in wrong
-    assert [(line["event"], line["log_level"]) for line in told] == [("schema_ids_wrong", "error")]
+    assert [(line["event"], line["log_level"]) for line in logs] == [("schema_ids_wrong", "error")]
     assert running.gauge("connector_schema_ids_wrong") == 1
     assert not running.ids.are_confirmed
 
 
-def test_registry_started_anew_and_empty_stops_producing_until_the_ids_are_as_before(
-    registry: EmbeddedRegistry, start: Start
-) -> None:
+def test_empty_registry_stops_producing_until_ids_are_restored(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     running = start()
     running.find()
     registry.lose_data()
     assert f"id 1 of {TYPES[0].subject} is unknown" in running.check()
     registry.stop()
-    assert running.check(), "silence heals nothing"
+    assert running.check(), "no answer changes nothing"
     registry.start()
     registry.register(TYPES)
-    with capture_logs() as told:
+    with capture_logs() as logs:
         assert running.check() == ""
-    assert [line["event"] for line in told] == ["schema_ids_confirmed"]
+    assert [line["event"] for line in logs] == ["schema_ids_confirmed"]
     assert running.gauge("connector_schema_ids_wrong") == 0
 
 
-def test_ids_that_turned_out_to_be_wrong_are_not_taken_from_the_cache(registry: EmbeddedRegistry, start: Start) -> None:
+def test_wrong_ids_are_not_taken_from_the_cache(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     running = start()
     running.find()
@@ -216,12 +210,10 @@ def test_ids_that_turned_out_to_be_wrong_are_not_taken_from_the_cache(registry: 
     registry.register(TYPES)
     running.check()
     registry.stop()
-    assert start().find()["account_event"], "kept again once they were right again"
+    assert start().find()["account_event"], "cached again once they are right again"
 
 
-def test_start_from_the_cache_stops_when_the_registry_comes_back_with_other_ids(
-    registry: EmbeddedRegistry, start: Start
-) -> None:
+def test_start_from_cache_stops_producing_on_other_ids(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     start().find()
     registry.stop()
@@ -234,7 +226,7 @@ def test_start_from_the_cache_stops_when_the_registry_comes_back_with_other_ids(
     assert running.ids.state()["source"] == "cache"
 
 
-def test_one_schema_that_changed_places_is_enough(registry: EmbeddedRegistry, start: Start) -> None:
+def test_one_wrong_id_is_enough_to_stop_producing(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     running = start()
     running.find()
@@ -246,7 +238,7 @@ def test_one_schema_that_changed_places_is_enough(registry: EmbeddedRegistry, st
     assert others[0].subject not in wrong
 
 
-def test_subject_that_was_deleted_leaves_records_readable(registry: EmbeddedRegistry, start: Start) -> None:
+def test_deleted_subject_leaves_records_readable(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     running = start()
     running.find()
@@ -256,7 +248,7 @@ def test_subject_that_was_deleted_leaves_records_readable(registry: EmbeddedRegi
         start().find()
 
 
-def test_newer_version_beside_ours_changes_nothing(registry: EmbeddedRegistry, start: Start) -> None:
+def test_newer_version_changes_nothing(registry: EmbeddedRegistry, start: Start) -> None:
     registry.register(TYPES)
     running = start()
     running.find()
@@ -271,7 +263,7 @@ def test_checks_register_nothing(registry: EmbeddedRegistry, start: Start) -> No
     running.find()
     running.check()
     asked = [(method, path.rpartition("/")[0]) for method, path in registry.requests]
-    assert asked == [("POST", "/subjects")] * 2 * len(TYPES), "each check asks anew, and looks up only"
+    assert asked == [("POST", "/subjects")] * 2 * len(TYPES), "each check sends requests, and only looks up"
 
 
 def delete(registry: EmbeddedRegistry, record_type: RecordType) -> None:

@@ -1,4 +1,4 @@
-"""Dead letters and raw callbacks through the pipeline again, in memory: what they become, what is passed over, what is safe."""
+"""Replay in memory: what dead letters and raw callbacks become, what is skipped, which offsets are committed."""
 
 import asyncio
 import time
@@ -16,8 +16,8 @@ from connector.pipeline.ports import Sink
 from connector.pipeline.translate import Translator
 from connector.records import EMPTY, KafkaMessage, RawCallback
 from connector.replay import replay as replay_module
-from connector.replay.replay import Counting, Replay, Report
-from connector.replay.selection import MAX_ATTEMPTS, Kept, Selection, require_reasons, time_of
+from connector.replay.replay import CountingSink, Replay, Report
+from connector.replay.selection import MAX_ATTEMPTS, BacklogRecord, Selection, require_reasons, time_of
 from tests.support.callbacks import (
     MAX_MESSAGE_BYTES,
     RECEIVED_AT,
@@ -51,7 +51,7 @@ RAW = Selection("raw", RECEIVED_AT, RECEIVED_AT + 1000, (), MAX_ATTEMPTS, contac
 
 
 def own_keys(number: int) -> bytes:
-    """A callback that is a text once the settings know its keys, else a dead letter."""
+    """Return a callback that is a text if the settings have its keys, else a dead letter."""
     return body_of({"sender": "393335550142", "type": "text", "words": "Ciao", "id": f"wamid.{number}"})
 
 
@@ -59,18 +59,18 @@ class Topic:
     """Records in memory, in order, over two partitions."""
 
     def __init__(self, records: Sequence[KafkaMessage], first: int = 0) -> None:
-        self._kept = [kept(one, offset) for offset, one in enumerate(records)]
+        self._records = [backlog_record(one, offset) for offset, one in enumerate(records)]
         self._next = first
         self.committed: dict[int, int] = {}
         self.reads: list[int] = []
 
     @property
     def is_read(self) -> bool:
-        return self._next >= len(self._kept)
+        return self._next >= len(self._records)
 
-    def read(self, count: int, timeout_seconds: float) -> list[Kept]:  # noqa: ARG002 - the protocol's
+    def read(self, count: int, timeout_seconds: float) -> list[BacklogRecord]:  # noqa: ARG002 - the protocol's
         self.reads.append(count)
-        found = self._kept[self._next : self._next + count]
+        found = self._records[self._next : self._next + count]
         self._next += len(found)
         return found
 
@@ -78,9 +78,9 @@ class Topic:
         self.committed |= offsets
 
 
-def kept(record: KafkaMessage, offset: int = 0) -> Kept:
+def backlog_record(record: KafkaMessage, offset: int = 0) -> BacklogRecord:
     trace = header(record, "traceparent"), header(record, "tracestate")
-    return Kept(offset % 2, offset, decoded(record, whole_catalogue()), *trace)
+    return BacklogRecord(offset % 2, offset, decoded(record, whole_catalogue()), *trace)
 
 
 def letters_of(*bodies: bytes, **more: Any) -> list[KafkaMessage]:
@@ -93,7 +93,7 @@ def copies_of(*bodies: bytes, **more: Any) -> list[KafkaMessage]:
 
 
 class Run:
-    """One replay and what became of it."""
+    """One replay and its result."""
 
     def __init__(
         self,
@@ -112,10 +112,8 @@ class Run:
         metrics = Metrics()
         more = [("replayed_at", b"2025-11-22T10:30:00.000Z")]
         by_name = encoders(catalogue(), schema_ids(catalogue()), REGISTRY_URL, MAX_MESSAGE_BYTES, metrics, more)
-        steps = Translator(catalogue(), by_name, metrics, renamed_keys, leave_out=selection.left_out())
-        steps = Translator(catalogue(), by_name, metrics, renamed_keys, leave_out=selection.left_out())
-        steps = Translator(catalogue(), by_name, metrics, renamed_keys, leave_out=selection.left_out())
-        counting = Counting(self.sink, self.report, catalogue().dead_letter.topic)
+        steps = Translator(catalogue(), by_name, metrics, renamed_keys, leave_out=selection.omitted_sources())
+        counting = CountingSink(self.sink, self.report, catalogue().dead_letter.topic)
         deliverer = None if dry_run else Deliverer(steps, counting, metrics)
         self._replay = Replay(self.topic, selection, steps, deliverer, self.report, rate)
 
@@ -132,10 +130,10 @@ class Run:
         self.advanced += count
 
 
-# What it becomes
+# What callbacks become
 
 
-def test_mended_dead_letter_becomes_the_record_that_it_would_have_been() -> None:
+def test_fixed_dead_letter_becomes_the_expected_record() -> None:
     letters = letters_of(own_keys(1), traceparent=TRACEPARENT, tracestate="a=b")
 
     run = Run(letters, renamed_keys=OWN_KEYS).carry()
@@ -164,9 +162,9 @@ def test_record_that_kafka_refused_is_replayed_alone_with_its_id() -> None:
     assert run.report.as_json() == {
         "read": 1,
         "replayed": 1,
-        "nothing_made": 0,
+        "without_records": 0,
         "records": {"kaleyra.whatsapp.texts": 1},
-        "dead_again": {},
+        "dead_letters": {},
         "skipped": {},
     }
 
@@ -179,7 +177,7 @@ def test_record_that_kafka_refused_is_replayed_alone_with_its_id() -> None:
     ],
     ids=["query", "form"],
 )
-def test_query_and_form_are_replayed_as_they_came(request_of: dict[str, Any]) -> None:
+def test_query_and_form_are_replayed_as_received(request_of: dict[str, Any]) -> None:
     body = request_of.pop("body", b"")
 
     run = Run(letters_of(body, **request_of), renamed_keys=OWN_KEYS).carry()
@@ -187,32 +185,32 @@ def test_query_and_form_are_replayed_as_they_came(request_of: dict[str, Any]) ->
     assert topics(run.messages) == ["texts"]
 
 
-def test_what_fails_again_is_a_dead_letter_again_with_its_id_and_one_attempt_more() -> None:
+def test_dead_letter_that_fails_again_keeps_id_and_counts_attempt() -> None:
     letters = letters_of(b"no JSON")
     value = decoded(letters[0])
     for attempts in (2, 3):
         run = Run(letters).carry()
         (again,) = letters = run.messages
-        told = decoded(again)
-        assert told.pop("attempts") == attempts
-        assert told.pop("replayed_at").timestamp() * 1000 == REPLAYED_AT
-        assert told == {name: part for name, part in value.items() if name not in ("attempts", "replayed_at")}
+        found = decoded(again)
+        assert found.pop("attempts") == attempts
+        assert found.pop("replayed_at").timestamp() * 1000 == REPLAYED_AT
+        assert found == {name: part for name, part in value.items() if name not in ("attempts", "replayed_at")}
         assert header(again, "replayed_at")
-        assert run.report.dead_again == {"not_json": 1}
+        assert run.report.dead_letters == {"not_json": 1}
 
 
-def test_dead_letter_is_left_alone_once_it_was_tried_often() -> None:
+def test_dead_letter_with_too_many_attempts_is_skipped() -> None:
     topic = letters_of(b"no JSON")
     for _ in range(20):
         topic += Run(topic[-1:]).carry().messages
 
     assert max(decoded(one)["attempts"] for one in topic) == MAX_ATTEMPTS
-    assert Run(topic[-1:]).carry().report.skipped == {"tried_too_often": 1}
+    assert Run(topic[-1:]).carry().report.skipped == {"too_many_attempts": 1}
     patient = Selection("dead-letters", None, None, (), MAX_ATTEMPTS + 1, contacts=False)
     assert Run(topic[-1:], patient).carry().report.replayed == 1
 
 
-def test_contacts_are_left_out_unless_they_are_asked_for() -> None:
+def test_contacts_are_omitted_unless_requested() -> None:
     refusing = MemorySink(refuse=lambda one: topics([one]) == ["texts"])
     answer_to(envelope([message()], [contact()]), flow(refusing))
     unfit = [message(id="wamid.B"), message()], [contact(identity_key_hash=[1])]
@@ -221,14 +219,14 @@ def test_contacts_are_left_out_unless_they_are_asked_for() -> None:
     run = Run(letters).carry()
     asked = Run(letters, Selection("dead-letters", None, None, (), MAX_ATTEMPTS, contacts=True)).carry()
 
-    # Neither a contact's record, nor its dead letter anew.
+    # Neither the contact's record nor its dead letter is created again.
     assert outcome(run.messages) == ["texts"]
-    assert run.report.nothing_made == 1
+    assert run.report.without_records == 1
     assert sorted(outcome(asked.messages)) == ["contacts", "dead-letters/does_not_fit", "texts"]
     assert on("texts", run.messages)[0]["profile_name"] == "Giulia"
 
 
-def test_raw_callbacks_become_what_they_were_and_no_copies_of_themselves() -> None:
+def test_raw_callbacks_become_their_records_and_no_new_copies() -> None:
     bodies = [envelope([message()], [contact()]), envelope([order({"quantity": "x"})]), b"no JSON"]
 
     run = Run(copies_of(*bodies), RAW).carry()
@@ -239,31 +237,31 @@ def test_raw_callbacks_become_what_they_were_and_no_copies_of_themselves() -> No
     assert [one["attempts"] for one in on("dead-letters", run.messages)] == [2, 2]
 
 
-# What is passed over
+# What is skipped
 
 
-def test_only_the_reasons_that_are_asked_for() -> None:
+def test_only_requested_reasons_are_replayed() -> None:
     letters = letters_of(b"no JSON", b"\xff", b"[]")
     some = Selection("dead-letters", None, None, ("not_json", "not_utf8"), MAX_ATTEMPTS, contacts=False)
 
     run = Run(letters, some).carry()
 
     assert outcome(run.messages) == ["dead-letters/not_json", "dead-letters/not_utf8"]
-    assert (run.report.read, run.report.skipped) == (3, {"of_another_reason": 1})
+    assert (run.report.read, run.report.skipped) == (3, {"other_reason": 1})
 
 
 @pytest.mark.parametrize(("received_at", "taken"), [(-1, False), (0, True), (999, True), (1000, False)])
-def test_time_is_that_of_the_first_receipt_from_and_before(received_at: int, taken: bool) -> None:
+def test_time_range_is_of_first_receipt_and_half_open(received_at: int, taken: bool) -> None:
     run = Run(copies_of(b"x", received_at=RECEIVED_AT + received_at), RAW).carry()
 
     assert run.report.replayed == taken
-    assert run.report.skipped == ({} if taken else {"outside_of_the_time": 1})
+    assert run.report.skipped == ({} if taken else {"outside_time_range": 1})
 
 
 @pytest.mark.parametrize("value", [None, {}, {"received_at": "soon", "body": b""}])
-def test_what_cannot_be_read_is_counted_and_passed(value: Any) -> None:
+def test_unreadable_record_is_counted_and_skipped(value: Any) -> None:
     topic = Topic(letters_of(b"no JSON"))
-    topic._kept.insert(0, Kept(0, 0, value, None, None))
+    topic._records.insert(0, BacklogRecord(0, 0, value, None, None))
 
     run = Run(topic).carry()
 
@@ -271,10 +269,10 @@ def test_what_cannot_be_read_is_counted_and_passed(value: Any) -> None:
     assert run.report.replayed == 1
 
 
-# What is safe
+# What is committed
 
 
-def test_offsets_are_committed_for_all_that_is_read() -> None:
+def test_offsets_of_all_read_records_are_committed() -> None:
     run = Run(letters_of(*[b"no JSON %d" % number for number in range(1001)])).carry()
 
     assert run.topic.committed == {0: 1001, 1: 1000}
@@ -282,7 +280,7 @@ def test_offsets_are_committed_for_all_that_is_read() -> None:
 
 
 class FailingFrom(MemorySink):
-    """Confirms no record from the n-th callback on, but for every third."""
+    """From the n-th callback on, acknowledges only every third."""
 
     def __init__(self, first: int) -> None:
         super().__init__()
@@ -297,14 +295,14 @@ class FailingFrom(MemorySink):
         return Outcome([], [Failure(one, "_MSG_TIMED_OUT", for_good=False) for one in messages])
 
 
-def test_nothing_is_committed_past_what_is_not_acknowledged_and_the_next_run_goes_on() -> None:
+def test_commit_stops_at_first_failure_and_next_run_continues() -> None:
     letters = letters_of(*map(own_keys, range(40)))
     failing = Run(letters, sink=FailingFrom(10), renamed_keys=OWN_KEYS)
 
     with pytest.raises(KafkaFailed, match=r"not acknowledged \(_MSG_TIMED_OUT\)"):
         failing.carry()
 
-    # The eleventh, of partition 0, failed first; the twelfth went through.
+    # The eleventh, in partition 0, failed first; the twelfth was acknowledged.
     assert failing.topic.committed == {0: 9, 1: 12}
     again = Run(Topic(letters, first=10), renamed_keys=OWN_KEYS).carry()
     ids = [one["message_id"] for one in on("texts", failing.messages + again.messages)]
@@ -321,27 +319,27 @@ def test_dead_letter_that_kafka_refuses_too_ends_the_run() -> None:
 
 
 class Cramped(MemorySink):
-    """Has room for two callbacks at once."""
+    """Has room for two callbacks at a time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._under_way = 0
+        self._in_flight = 0
         self.refusals = 0
 
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
-        if self._under_way >= 2:
+        if self._in_flight >= 2:
             self.refusals += 1
             raise NoRoom("full")
-        self._under_way += 1
-        # Taken in this order, whenever it is acknowledged.
+        self._in_flight += 1
+        # Enqueued in this order, whenever they are acknowledged.
         self.messages += messages
         await asyncio.sleep(0.005)
-        self._under_way -= 1
+        self._in_flight -= 1
         return Outcome([], [])
 
 
-def test_callbacks_wait_for_room_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay_module, "_ROOM_SECONDS", 0.001)
+def test_callbacks_wait_for_queue_room_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay_module, "_QUEUE_POLL_SECONDS", 0.001)
     cramped = Cramped()
 
     run = Run(letters_of(*map(own_keys, range(20))), sink=cramped, renamed_keys=OWN_KEYS).carry()
@@ -351,7 +349,7 @@ def test_callbacks_wait_for_room_and_keep_their_order(monkeypatch: pytest.Monkey
     assert run.report.replayed == 20
 
 
-def test_no_room_for_long_ends_the_run_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_queue_ends_the_run_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_module, "_NO_ROOM_SECONDS", 0.05)
     run = Run(letters_of(b"no JSON", b"[]"), sink=MemorySink(room=False))
 
@@ -361,7 +359,7 @@ def test_no_room_for_long_ends_the_run_in_words(monkeypatch: pytest.MonkeyPatch)
     assert run.topic.committed == {}
 
 
-def test_dry_run_says_the_same_and_changes_nothing() -> None:
+def test_dry_run_has_the_same_report_and_changes_nothing() -> None:
     letters = letters_of(b"no JSON", own_keys(1), envelope([message(), order({"quantity": "x"})], [contact()]))
     real = Run(letters, renamed_keys=OWN_KEYS).carry()
 
@@ -372,7 +370,7 @@ def test_dry_run_says_the_same_and_changes_nothing() -> None:
     assert dry.topic.committed == {}
 
 
-def test_rate_is_kept_and_commits_about_once_a_second() -> None:
+def test_rate_is_respected_and_commits_are_once_a_second() -> None:
     started = time.monotonic()
 
     run = Run(letters_of(*[b"no JSON %d" % number for number in range(21)]), rate=100).carry()
@@ -382,10 +380,10 @@ def test_rate_is_kept_and_commits_about_once_a_second() -> None:
     assert Run([], rate=0.5)._replay._window == 1
 
 
-# What is asked for
+# Options
 
 
-def test_each_selection_is_remembered_by_a_group_of_its_own() -> None:
+def test_each_selection_has_its_own_consumer_group() -> None:
     def named(**differing: Any) -> str:
         given: dict[str, Any] = {"since": None, "until": None, "reasons": (), "max_attempts": MAX_ATTEMPTS}
         return Selection("dead-letters", **{**given, "contacts": False, **differing}).group()
@@ -412,25 +410,25 @@ def test_each_selection_is_remembered_by_a_group_of_its_own() -> None:
         ("1969-12-31T23:59:59Z", -1000),
     ],
 )
-def test_times_have_a_zone(text: str, millis: int) -> None:
+def test_time_with_zone_is_parsed(text: str, millis: int) -> None:
     assert time_of(text, "--since") == millis
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2025-11-21", "2025-11-21T10:30:00", "1763721000", "2025-13-01T00:00:00Z"])
-def test_time_without_a_zone_or_none_is_refused_in_words(text: str) -> None:
-    with pytest.raises(ConfigurationInvalid, match=r"^--since needs a time with its zone, as "):
+def test_invalid_time_or_time_without_zone_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"^--since needs a time with a time zone, as "):
         time_of(text, "--since")
 
 
-def test_reason_that_there_is_none_is_told_with_those_that_there_are() -> None:
+def test_unknown_reason_is_refused_and_known_ones_listed() -> None:
     assert require_reasons(["not_utf8", "not_json", "not_utf8"]) == ("not_json", "not_utf8")
-    with pytest.raises(ConfigurationInvalid, match=r"no reason nonsense; known are .*not_json"):
+    with pytest.raises(ConfigurationInvalid, match=r"unknown reason nonsense; known are .*not_json"):
         require_reasons(["not_json", "nonsense"])
 
 
-def test_replayed_callback_shows_nothing_in_its_repr() -> None:
+def test_repr_of_replayed_callback_shows_no_content() -> None:
     (letter,) = letters_of(own_keys(1))
-    callback = LETTERS.callback_of(kept(letter), REPLAYED_AT)
+    callback = LETTERS.callback_of(backlog_record(letter), REPLAYED_AT)
 
     assert isinstance(callback, RawCallback)
     assert (callback.attempts, callback.replayed_at) == (2, REPLAYED_AT)

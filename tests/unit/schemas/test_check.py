@@ -1,4 +1,4 @@
-"""`connector schemas check`: each rule once broken, told with schema, field, rule and what to do; and what is let pass."""
+"""`connector schemas check`: each rule broken once, and reported with schema, field, rule and advice; and accepted changes."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ NULLABLE: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a copy of avro/ and config/ that a test may change."""
+    """Return a copy of avro/ and config/ that a test can change."""
     for name in ("avro", "config"):
         shutil.copytree(data_folder() / name, tmp_path / name)
     return tmp_path
@@ -119,7 +119,7 @@ ENUM = {"type": "enum", "name": "Kind", "symbols": ["A"]}
         (add(type=ENUM, default="A"), "later", "no enum"),
     ],
 )
-def test_broken_house_rule_is_told_with_its_field(folder: Path, edit: Edit, path: str, rule: Rule) -> None:
+def test_broken_house_rule_is_reported_with_its_field(folder: Path, edit: Edit, path: str, rule: Rule) -> None:
     change(folder, "order", edit)
 
     found = [one for one in checked(folder).violations if one.rule != "catalogue"]
@@ -128,7 +128,7 @@ def test_broken_house_rule_is_told_with_its_field(folder: Path, edit: Edit, path
     assert found[0].advice
 
 
-def test_required_field_is_refused_unless_it_is_one_of_five(folder: Path) -> None:
+def test_only_five_fields_can_be_required(folder: Path) -> None:
     def require(schema: Json) -> None:
         text = field(schema, "text")
         text["type"] = "string"
@@ -150,12 +150,12 @@ def test_required_field_is_refused_unless_it_is_one_of_five(folder: Path) -> Non
         (lambda schema: field(schema, "wa_id").update(doc="Another."), "wa_id", "its doc differ"),
         (lambda schema: field(schema, "forwarded").update(type=["null", "string"]), "forwarded", "its type differ"),
         (lambda schema: field(schema, "ref").update(source="extra.ref1"), "ref", "its source differ"),
-        (remove("username"), "username", "phone_number_id stands where username belongs"),
-        (lambda schema: schema["fields"].insert(0, schema["fields"].pop(1)), "message_id", "message_type stands where"),
-        (lambda schema: schema["fields"].__delitem__(slice(30, None)), "referral_headline", "nothing stands where"),
+        (remove("username"), "username", "phone_number_id is in the place of username"),
+        (lambda schema: schema["fields"].insert(0, schema["fields"].pop(1)), "message_id", "message_type is in the place of"),
+        (lambda schema: schema["fields"].__delitem__(slice(30, None)), "referral_headline", "nothing is in the place of"),
     ],
 )
-def test_common_block_that_differs_is_told_in_the_schema_that_differs(folder: Path, edit: Edit, path: str, fault: str) -> None:
+def test_different_common_block_is_reported_in_its_schema(folder: Path, edit: Edit, path: str, fault: str) -> None:
     change(folder, "document", edit)
     (violation,) = checked(folder).violations
 
@@ -163,13 +163,13 @@ def test_common_block_that_differs_is_told_in_the_schema_that_differs(folder: Pa
     assert fault in violation.fault
 
 
-def test_status_need_not_begin_as_messages_do(folder: Path) -> None:
+def test_status_need_not_have_the_common_block(folder: Path) -> None:
     change(folder, "status", lambda schema: field(schema, "wa_id").update(doc="Another."))
 
     assert not checked(folder).violations
 
 
-# Files that are broken
+# Broken files
 
 
 @pytest.mark.parametrize(
@@ -181,11 +181,11 @@ def test_status_need_not_begin_as_messages_do(folder: Path) -> None:
         ('{"type": "record", "name": "Order", "fields": [{"name": "a", "type": "Money"}]}', "avro", "'Money' does not resolve"),
         ('{"type": "record", "name": "Order", "fields": [{"name": "a", "type": ["null", "x.Y"]}]}', "avro", "'x.Y' does not"),
         ('{"type": "record", "name": "an order", "fields": []}', "avro", "an order"),
-        ('"string"', "avro", "is no record"),
-        ("[]", "avro", "is no record"),
+        ('"string"', "avro", "is not a record"),
+        ("[]", "avro", "is not a record"),
     ],
 )
-def test_broken_file_is_told_once(folder: Path, text: str, rule: Rule, fault: str) -> None:
+def test_broken_file_is_reported_once(folder: Path, text: str, rule: Rule, fault: str) -> None:
     (folder / "avro" / "order.avsc").write_text(text, encoding="utf-8")
     (violation,) = checked(folder).violations
 
@@ -193,7 +193,7 @@ def test_broken_file_is_told_once(folder: Path, text: str, rule: Rule, fault: st
     assert fault in violation.fault
 
 
-def test_file_that_is_not_utf_8_is_told_once(folder: Path) -> None:
+def test_file_that_is_not_utf_8_is_reported_once(folder: Path) -> None:
     (folder / "avro" / "order.avsc").write_bytes(b'{"type": "\xff"}')
 
     assert broken(folder) == [("avro/order.avsc", "", "json")]
@@ -213,7 +213,7 @@ def test_file_that_is_not_utf_8_is_told_once(folder: Path) -> None:
         ({"path": "message.id"}, "is no path"),
     ],
 )
-def test_source_of_a_wrong_root_or_syntax_is_told_with_its_field(folder: Path, source: Any, fault: str) -> None:
+def test_wrong_source_is_reported_with_its_field(folder: Path, source: Any, fault: str) -> None:
     change(folder, "order", lambda schema: field(schema, "text").update(source=source))
     (violation,) = checked(folder).violations
 
@@ -221,7 +221,7 @@ def test_source_of_a_wrong_root_or_syntax_is_told_with_its_field(folder: Path, s
     assert fault in violation.fault
 
 
-def test_two_record_types_on_one_topic_are_told(folder: Path) -> None:
+def test_two_record_types_on_one_topic_are_reported(folder: Path) -> None:
     file = folder / "config" / "messages.toml"
     file.write_text(file.read_text(encoding="utf-8").replace('topic = "orders"', 'topic = "documents"'), encoding="utf-8")
     (violation,) = checked(folder).violations
@@ -230,7 +230,7 @@ def test_two_record_types_on_one_topic_are_told(folder: Path) -> None:
     assert violation.fault == "[document] and [order] both claim topic kaleyra.whatsapp.documents; one alone can"
 
 
-def test_table_without_a_schema_and_the_reverse_are_told(folder: Path) -> None:
+def test_table_or_schema_without_the_other_is_reported(folder: Path) -> None:
     shutil.copy(folder / "avro" / "order.avsc", folder / "avro" / "stray.avsc")
     change(folder, "stray", lambda schema: schema.update(name="Stray"))
     (folder / "avro" / "status.avsc").unlink()
@@ -241,7 +241,7 @@ def test_table_without_a_schema_and_the_reverse_are_told(folder: Path) -> None:
     ]
 
 
-def test_tables_that_cannot_be_read_are_told(folder: Path) -> None:
+def test_unreadable_tables_are_reported(folder: Path) -> None:
     (folder / "config" / "messages.toml").write_text("[order", encoding="utf-8")
     (violation,) = checked(folder).violations
 
@@ -249,7 +249,7 @@ def test_tables_that_cannot_be_read_are_told(folder: Path) -> None:
     assert violation.fault.startswith("cannot be read: ")
 
 
-# Against what was released
+# Against releases
 
 
 @pytest.mark.parametrize(
@@ -280,16 +280,16 @@ def price(**attributes: Any) -> Edit:
 @pytest.mark.parametrize(
     ("edit", "path", "rule", "fault"),
     [
-        (remove("text"), "text", "field stays", "is gone, or has another name; it was null or string"),
-        (lambda schema: field(schema, "text").update(name="words"), "text", "field stays", "has another name"),
-        (of_item(remove("currency")), "product_items[].currency", "field stays", "is gone"),
+        (remove("text"), "text", "field stays", "was removed or renamed; it was null or string"),
+        (lambda schema: field(schema, "text").update(name="words"), "text", "field stays", "was removed or renamed"),
+        (of_item(remove("currency")), "product_items[].currency", "field stays", "was removed"),
         (lambda schema: field(schema, "text").update(type=["null", "bytes"]), "text", "type stays", "is bytes, was string"),
         (lambda schema: field(schema, "text").update(type=["null", "long"]), "text", "type stays", "is long, was string"),
         (price(scale=8), PRICE, "decimal stays", "scale is 8, was 6"),
         (price(precision=20), PRICE, "decimal stays", "precision is 20, was 18"),
         (
             lambda schema: field(schema, "sent_at").update(type=["null", "long"]),
-            *("sent_at", "logical type stays", "logical type is not there, was timestamp-millis"),
+            *("sent_at", "logical type stays", "logical type is not set, was timestamp-millis"),
         ),
         (
             lambda schema: field(schema, "sent_at")["type"][1].update(logicalType="timestamp-micros"),
@@ -300,7 +300,7 @@ def price(**attributes: Any) -> Edit:
         (of_item(lambda record: record.update(name="Line")), "product_items[]", "name stays", "is Line, was OrderItem"),
     ],
 )
-def test_change_that_registries_let_pass_or_not_is_refused(
+def test_breaking_change_is_refused_even_if_registries_accept_it(
     released: Path, edit: Edit, path: str, rule: Rule, fault: str
 ) -> None:
     change(released, "order", edit)
@@ -311,7 +311,7 @@ def test_change_that_registries_let_pass_or_not_is_refused(
     assert found[0].advice
 
 
-def test_required_field_that_is_new_is_not_fully_transitive(released: Path) -> None:
+def test_new_required_field_is_not_full_transitive(released: Path) -> None:
     change(
         released,
         "contact",
@@ -325,7 +325,7 @@ def test_required_field_that_is_new_is_not_fully_transitive(released: Path) -> N
     assert "reader field missing default value" in violation.fault
 
 
-def test_every_released_version_counts_and_a_violation_is_told_once(released: Path) -> None:
+def test_all_releases_are_checked_and_violations_merged(released: Path) -> None:
     change(released, "order", add())
     assert release(released, "1.1.0") == ["order"]
     assert checked(released).released == len(list(read_catalogue())) + 1
@@ -337,7 +337,7 @@ def test_every_released_version_counts_and_a_violation_is_told_once(released: Pa
     assert found == {"text": "1.0.0, 1.1.0", "later": "1.1.0"}
 
 
-def test_released_record_type_stays(released: Path) -> None:
+def test_released_record_type_cannot_be_removed(released: Path) -> None:
     (released / "avro" / "order.avsc").unlink()
 
     assert ("avro/order.avsc", "", "record type stays") in broken(released)
@@ -346,7 +346,7 @@ def test_released_record_type_stays(released: Path) -> None:
 # Releases
 
 
-def test_release_keeps_what_changed_in_order_of_versions(released: Path) -> None:
+def test_release_writes_changed_schemas_in_version_order(released: Path) -> None:
     assert release(released, "1.9.0") == []
     change(released, "order", add())
     assert release(released, "1.10.0") == ["order"]
@@ -360,18 +360,18 @@ def test_release_keeps_what_changed_in_order_of_versions(released: Path) -> None
 
 
 @pytest.mark.parametrize("version", ["0.9.0", "1.0.0"])
-def test_release_follows_the_last_one(released: Path, version: str) -> None:
-    with pytest.raises(ConfigurationInvalid, match=r"does not follow 1\.0\.0"):
+def test_release_must_be_higher_than_the_last_one(released: Path, version: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"is not higher than 1\.0\.0"):
         release(released, version)
 
 
 @pytest.mark.parametrize("version", ["1", "1.0", "v1.0.0", "1.0.0rc1", "01.0.0", "../1.0.0", ""])
 def test_release_needs_three_numbers(folder: Path, version: str) -> None:
-    with pytest.raises(ConfigurationInvalid, match="is no version"):
+    with pytest.raises(ConfigurationInvalid, match="is not a version"):
         release(folder, version)
 
 
-def test_released_file_that_is_none_is_told(released: Path) -> None:
+def test_invalid_released_file_is_reported(released: Path) -> None:
     (released / "avro" / "released" / "order" / "1.0.0.avsc").write_text("{", encoding="utf-8")
     (released / "avro" / "released" / "order" / "latest.avsc").write_text("{}", encoding="utf-8")
 
@@ -381,19 +381,19 @@ def test_released_file_that_is_none_is_told(released: Path) -> None:
     ]
 
 
-def test_fingerprint_sees_scale_and_default_and_no_doc() -> None:
+def test_fingerprint_depends_on_scale_but_not_on_doc() -> None:
     def schema(**more: Any) -> Json:
         money = {"type": "bytes", "logicalType": "decimal", "precision": 18, "scale": 2}
         return {"type": "record", "name": "A", "fields": [{"name": "a", "type": money | more}]}
 
-    assert fingerprint(schema()) == fingerprint(schema() | {"doc": "Told."})
+    assert fingerprint(schema()) == fingerprint(schema() | {"doc": "Another."})
     assert fingerprint(schema()) != fingerprint(schema(scale=4))
 
 
 # Differences
 
 
-def test_differences_tell_old_and_new_by_field() -> None:
+def test_differences_have_old_and_new_value_of_each_field() -> None:
     def schema(*fields: Json, **more: Any) -> Json:
         return {"type": "record", "name": "A", "namespace": "x", "fields": list(fields), **more}
 
@@ -417,10 +417,10 @@ def test_differences_tell_old_and_new_by_field() -> None:
         ("gone", "removed", "array of record", None),
         ("lines[].b", "removed", "string", None),
     ]
-    assert list(differences(old, {**old, "doc": "Told."})) == []
+    assert list(differences(old, {**old, "doc": "Another."})) == []
 
 
-def test_violation_is_one_line_with_all_that_is_known() -> None:
+def test_violation_is_one_line_with_all_its_parts() -> None:
     violation = Violation("avro/a.avsc", "b", "doc", "has no doc", "say what it is", "1.0.0")
 
     assert str(violation) == "avro/a.avsc, b: doc: has no doc (against 1.0.0); say what it is"

@@ -1,8 +1,8 @@
-"""Until when a topic keeps what is written to it now, by its settings."""
+"""How long a topic keeps a record written now, by its settings."""
 
 import pytest
 
-from connector.topics.retention import kept
+from connector.topics.retention import retention_of
 
 NOW_MS = 1_763_721_000_000  # 2025-11-21T10:30Z
 DAY_MS = 24 * 3600 * 1000
@@ -30,7 +30,7 @@ DAY_MS = 24 * 3600 * 1000
         (None, None, "allow DESCRIBE_CONFIGS"),
     ],
 )
-def test_records_of_now_are_kept_until(config: dict[str, str] | None, until: str | None, why: str) -> None:
-    found = kept(config, NOW_MS)
+def test_retention_of_a_record_written_now(config: dict[str, str] | None, until: str | None, why: str) -> None:
+    found = retention_of(config, NOW_MS)
     assert found.until == until
     assert why in found.why
