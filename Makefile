@@ -55,8 +55,22 @@ lint: $(INSTALLED) ## ruff, format, mypy strict
 	$(BIN)/mypy
 
 .PHONY: docs
-docs: $(INSTALLED) ## docs/topics.md anew, from the schemas
-	$(BIN)/connector schemas docs > docs/topics.md
+docs: $(INSTALLED) ## the generated pages of docs/reference, from the code
+	$(BIN)/python -m supply.reference
+
+SITE := $(VENV)/.site
+
+$(SITE): requirements-docs.lock $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-docs.lock
+	@touch $@
+
+.PHONY: docs-serve
+docs-serve: $(SITE) ## the documentation as a site on http://127.0.0.1:8000, rebuilt at every change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+.PHONY: docs-site
+docs-site: $(SITE) ## the same site in build/site; broken links are errors; REPO_URL=https://... links to the code
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .PHONY: cover
 cover: $(INSTALLED) ## all tests, with branch coverage
@@ -113,6 +127,7 @@ lock: $(INSTALLED) ## the lock files anew, from pyproject.toml and the examples
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
 	$(UV_COMPILE) pyproject.toml --extra bench -c requirements-dev.lock -o requirements-bench.lock
+	$(UV_COMPILE) pyproject.toml --extra docs -c requirements-dev.lock -o requirements-docs.lock
 	$(UV_COMPILE) examples/revenue/requirements.in -o examples/revenue/requirements.lock
 	$(BIN)/python -c 'import tomllib, pathlib; print(*tomllib.loads(pathlib.Path("pyproject.toml").read_text())["build-system"]["requires"], sep="\n")' \
 		| $(UV_COMPILE) -c requirements-dev.lock -o requirements-build.lock -

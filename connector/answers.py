@@ -22,20 +22,24 @@ ACKNOWLEDGED: Final = Answer(200)
 SPOOLED: Final = Answer(200)
 """The callback is on this instance's disk, and is delivered in the order in which it was accepted."""
 NOT_AUTHENTIC: Final = Answer(401, ((b"www-authenticate", b'Bearer realm="callbacks"'), *_CLOSE))
-"""Nothing was produced. The connection is closed: the body of a stranger is not read."""
+"""No credential fits; nothing was produced. The connection is closed: the body of a stranger is not read."""
 WRONG_PATH: Final = Answer(404, _CLOSE)
+"""The path is neither the callback path nor the token endpoint; nothing was read or produced."""
 WRONG_METHOD: Final = Answer(405, ((b"allow", b"GET, POST"), *_CLOSE))
+"""The callback path takes GET and POST only; nothing was produced."""
 ONLY_POST: Final = Answer(405, ((b"allow", b"POST"), *_CLOSE))
+"""The token endpoint takes POST only."""
 NOT_FOR_META: Final = Answer(400, ((b"content-type", b"text/plain; charset=utf-8"),), f"{FOR_META}\n".encode())
-"""Meta asks whether this is its webhook; nothing was produced. Only an authentic caller is told what to do."""
+"""Meta asks whether this is its webhook; nothing was produced. Only an authenticated caller gets this text."""
 TOO_LARGE: Final = Answer(413, _CLOSE)
-"""The body is over the limit; nothing was produced."""
+"""The body is larger than http.max_body_bytes, or its content-length is no number; nothing was produced."""
 COMPRESSED: Final = Answer(415, ((b"accept-encoding", b"identity"), *_CLOSE))
-"""The body is compressed: what it would unfold to has no bound. Nothing was produced."""
+"""The body is compressed: its decompressed size has no bound. Nothing was produced."""
 TOO_OFTEN: Final = Answer(429, ((b"retry-after", b"1"),))
-"""The credential sends more callbacks a second than it may; nothing was produced."""
+"""Above the rate limit of the credential, or of the source address at the token endpoint; nothing was produced."""
 TARGET_TOO_LONG: Final = Answer(414, _CLOSE)
+"""The query is longer than 8,192 bytes (POST) or 57,344 (GET); nothing was produced."""
 NOT_CONFIRMED: Final = Answer(503, _LATER)
-"""Not known: a record that timed out may still have been written."""
+"""Outcome unknown: Kafka did not acknowledge in time, so a record may still have been written."""
 NO_ROOM: Final = Answer(503, _LATER)
 """Nothing was enqueued: the queue is full, too many callbacks or bytes are in flight, or the bridge is starting or stopping."""

@@ -1,1 +1,4 @@
-"""What our packages are, and what is known against them: `make wheel` and `make audit`. Not part of the wheel."""
+"""Tools of the repository: what our packages are (`make wheel`, `make audit`), and the pages of docs/reference (`make docs`).
+
+Not part of the wheel.
+"""

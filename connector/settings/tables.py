@@ -128,7 +128,7 @@ Networks = Annotated[
 ]
 SIMPLE: Final = ("header", "url_token", "anyone")
 """What the credentials without a table are called."""
-_NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "header": ("header_name", "secret"),
     "basic": ("user", "secret"),
     "bearer": ("secret",),
@@ -139,7 +139,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Credential(_Table):
-    """One way to be let in; `_NEEDS` says what each kind must have."""
+    """One way to be let in; `NEEDS` says what each kind must have."""
 
     kind: Literal["header", "basic", "bearer", "url_token", "oauth", "network"]
     header_name: HeaderName = ""
@@ -154,7 +154,7 @@ class Credential(_Table):
         secret = self.secret.get_secret_value()
         given = {name for name in ("header_name", "user", "client_id", "networks") if getattr(self, name)}
         given |= {"secret"} if secret else set()
-        needed = _NEEDS[self.kind]
+        needed = NEEDS[self.kind]
         problems = [f"the kind {self.kind} needs {name}" for name in needed if name not in given]
         problems += [f"{name} is none of the kind {self.kind}: remove it" for name in sorted(given - {*needed, "networks"})]
         problems += _problems_of_secret(self.kind, secret) if secret else []

@@ -227,7 +227,7 @@ def test_whatever_pip_fetches_is_locked_by_hash() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.findall(r"pip install (.*--require-hashes.*)", makefile) == [
         f"--quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-{which}.lock"
-        for which in ("dev", "bench")
+        for which in ("dev", "docs", "bench")
     ]
     assert "pip check" in makefile
     # The wheel itself: nothing is resolved, nothing is fetched.

@@ -20,7 +20,6 @@ from benchmarks.report import Figures as Run
 from benchmarks.report import ratio, summary
 from benchmarks.where import GROUPS, group_of
 from benchmarks.workloads import WORKLOADS
-from connector.metrics import Metrics, exposition
 from tests.support.callbacks import messages_of, outcome
 
 ROOT = Path(__file__).parents[2]
@@ -46,19 +45,6 @@ def test_unknown_name_in_a_page_is_a_mistake(tmp_path: Path) -> None:
         Figures(tmp_path).filled("<!-- figure: no.such -->1<!-- end -->")
 
 
-@pytest.mark.parametrize("page", TEXTS, ids=str)
-def test_links_of_a_page_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^) #]+)[^)]*\)", TEXTS[page]):
-        if not target.startswith("http"):
-            assert (ROOT / page.parent / target).exists(), target
-
-
-@pytest.mark.parametrize("page", TEXTS, ids=str)
-def test_make_targets_of_a_page_exist(page: Path) -> None:
-    for target in re.findall(r"`make ([a-z-]+)", TEXTS[page]):
-        assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
-
-
 @pytest.mark.parametrize("module", COMMANDS)
 def test_command_of_a_page_exists(module: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -77,13 +63,6 @@ def test_benchmarks_of_the_makefile_exist() -> None:
 def test_every_plot_has_its_place_on_the_page() -> None:
     shown = set(re.findall(r"\((\w+)\.svg\)", TEXTS[Path("docs/performance/README.md")]))
     assert shown == set(DIMENSIONS)
-
-
-def test_metrics_of_the_page_on_sizing_exist() -> None:
-    there = exposition(Metrics()).decode()
-    named = re.findall(r"`(connector_\w+)`", TEXTS[Path("docs/sizing.md")])
-    assert len(named) >= 6
-    assert not [name for name in named if name not in there]
 
 
 def test_contenders_of_the_work_loads_can_be_started() -> None:

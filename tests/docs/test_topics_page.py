@@ -17,8 +17,8 @@ from connector.privacy.policy import Policy
 from connector.settings.tables import Privacy
 from tests.support.callbacks import catalogue, whole_catalogue
 
-FILE = Path(__file__).parents[2] / "docs" / "topics.md"
-PRIVACY = FILE.with_name("privacy.md")
+FILE = Path(__file__).parents[2] / "docs" / "reference" / "topics.md"
+PRIVACY = FILE.parents[1] / "privacy.md"
 
 
 def sections() -> dict[str, str]:

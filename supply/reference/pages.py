@@ -1,0 +1,29 @@
+"""Which function makes which page of docs/reference."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from typer.testing import CliRunner
+
+from connector.cli import app
+from supply.reference import commands, http_answers, log_events, metrics, settings
+from supply.reference.markdown import ROOT
+
+FOLDER: Final = ROOT / "docs" / "reference"
+
+
+def topics() -> str:
+    """Return the page that `connector schemas docs` prints."""
+    done = CliRunner().invoke(app, ["schemas", "docs"])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "settings.md": settings.page,
+    "commands.md": commands.page,
+    "metrics.md": metrics.page,
+    "log-events.md": log_events.page,
+    "http.md": http_answers.page,
+    "topics.md": topics,
+}

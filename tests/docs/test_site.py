@@ -1,0 +1,56 @@
+"""The documentation builds as a site: no link is broken, and every page is in the navigation."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supply.docs_hooks import with_links_to_repository
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reference" / "http.md"
+SECONDS = 120
+
+
+def rewritten(markdown: str, repository: str | None) -> str:
+    return with_links_to_repository(markdown, PAGE, ROOT / "docs", repository)
+
+
+def test_site_builds_without_a_warning(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mkdocs") is None:
+        assert not os.environ.get("CI"), "make docs-site installs it"
+        pytest.skip("mkdocs is not installed: make docs-site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for page in ("reference/settings", "reference/topics", "security"):
+        assert (tmp_path / "site" / page / "index.html").is_file()
+
+
+def test_link_out_of_the_docs_leads_to_the_repository() -> None:
+    text = '[test](../../tests/conftest.py "name") [f](../../avro) [p](topics.md#order)'
+    assert rewritten(text, "https://host/owner/name/") == (
+        '[test](https://host/owner/name/blob/HEAD/tests/conftest.py "name") '
+        "[f](https://host/owner/name/tree/HEAD/avro) [p](topics.md#order)"
+    )
+
+
+def test_link_out_of_the_docs_is_its_text_where_no_repository_is_named() -> None:
+    assert (
+        rewritten('[test](../../tests/conftest.py "name"), [w](https://example.org)', None) == "test, [w](https://example.org)"
+    )
+
+
+def test_code_blocks_stay_as_they_are() -> None:
+    block = "```\n[a](../../tests/conftest.py)\n```\n"
+    assert rewritten(f"{block}[a](../../tests/conftest.py)", None) == f"{block}a"
