@@ -24,10 +24,11 @@ TOKEN_ENDPOINT: Final = {
 """Meanings of the answers of connector/http/token_endpoint.py, by the constant's name."""
 
 LISTENER: Final = {
-    "_BAD_REQUEST": "The request is not HTTP/1.1, or a proxy in front could read it in another way.",
+    "_BAD_REQUEST": "The request is not valid HTTP, or a proxy in front could read it in another way.",
     "_TIMED_OUT": "Headers or body took longer than `http.header_timeout_seconds` or `http.body_timeout_seconds`.",
     "_HEADERS_TOO_LARGE": "The headers are larger than 64 KiB, or there are more than 128.",
     "_TOO_MANY_CONNECTIONS": "The worker has `http.max_connections` connections already.",
+    "_INTERNAL_ERROR": "An error in the bridge, or the drain time ended before the answer. A callback is answered 503 instead.",
     "_CONTINUE": "The client sent `expect: 100-continue`, and its headers are accepted: it can send the body.",
 }
 """Meanings of the listener's own answers, by the constant's name."""
@@ -123,8 +124,14 @@ def token_answers() -> dict[str, Answer]:
 
 
 def raw_answers(module: ModuleType) -> dict[str, bytes]:
-    """Return the answers that a module writes as bytes, by the constant's name."""
-    return {name: given for name, given in vars(module).items() if isinstance(given, bytes) and given.startswith(b"HTTP/1.1 ")}
+    """Return the answers that a module writes itself, as bytes or as an ASGI message, by the constant's name."""
+    found = {}
+    for name, given in vars(module).items():
+        if isinstance(given, bytes) and given.startswith(b"HTTP/1.1 "):
+            found[name] = given
+        elif isinstance(given, dict) and given.get("type") == "http.response.start":
+            found[name] = b"HTTP/1.1 %d\r\nconnection: close\r\n" % given["status"]
+    return found
 
 
 def _row(name: str, text: str) -> tuple[str, str, str]:

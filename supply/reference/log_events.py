@@ -40,7 +40,8 @@ MEANINGS: Final = {
     "read_failed": "A read from Kafka failed during a replay. The client retries by itself.",
     "ready": "The worker is ready: schema ids, topics and producer are verified.",
     "records_unacknowledged": (
-        "The worker stopped before Kafka acknowledged everything. Callers of these callbacks got no 200. The exit code is 1."
+        "The worker stopped before Kafka acknowledged all records or all callbacks had answers. None of these got a 200. "
+        "With `records` above 0 the exit code is 1."
     ),
     "schema_id_cache_unreadable": "The file in `registry.cache_folder` cannot be used. The ids are looked up at the registry.",
     "schema_id_cache_unwritable": "The ids cannot be stored in `registry.cache_folder`: a start needs the registry.",
@@ -60,7 +61,9 @@ MEANINGS: Final = {
     "spool_delivery_failed": "A callback of the spool was not delivered. It is tried again, and all later ones wait behind it.",
     "spool_drained": "The spool is empty. New callbacks go to Kafka directly.",
     "spool_draining": "The spool is being delivered. New callbacks queue behind it.",
-    "spool_failed": "The spool's disk fails or is full. Callbacks that need it are answered 503.",
+    "spool_failed": (
+        "The spool's disk fails or is full: callbacks that need it are answered 503. With `where`, delivery failed and repeats."
+    ),
     "spool_undecryptable": "A callback of the spool is sealed with a key that is not in `privacy.seal_keys`. It is parked.",
     "worker_died": "A worker crashed. It is restarted after `restart_in_seconds`, with exponential backoff.",
     "worker_killed": "A worker did not end within its time and was killed.",

@@ -1,11 +1,13 @@
 """Which function makes which page of docs/reference."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from typer.testing import CliRunner
 
 from connector.cli import app
+from connector.settings.tables import PREFIX
 from supply.reference import commands, http_answers, log_events, metrics, settings
 from supply.reference.markdown import ROOT
 
@@ -13,8 +15,8 @@ FOLDER: Final = ROOT / "docs" / "reference"
 
 
 def topics() -> str:
-    """Return the page that `connector schemas docs` prints."""
-    done = CliRunner().invoke(app, ["schemas", "docs"])
+    """Return the page that `connector schemas docs` prints with the default settings."""
+    done = CliRunner().invoke(app, ["schemas", "docs"], env={name: None for name in os.environ if name.startswith(PREFIX)})
     assert done.exit_code == 0, done.output
     return done.stdout
 
