@@ -93,8 +93,8 @@ def test_command_and_its_parameters_have_a_text(path: tuple[str, ...]) -> None:
     assert [parameter.name for parameter in command.params if not parameter.help] == []
 
 
-def test_commands_are_those_that_the_readme_lists() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_commands_are_those_that_the_docs_list() -> None:
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     leaves = [path for path, command in COMMANDS.items() if not isinstance(command, TyperGroup)]
     assert [
         path for path in leaves if f"| `connector {' '.join(path)}" not in text and f"· `connector {' '.join(path)}" not in text

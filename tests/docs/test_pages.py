@@ -210,7 +210,9 @@ def test_tests_that_links_name_exist(page: Path) -> None:
 
 @every_page
 def test_english_is_plain(page: Path) -> None:
-    assert TO_AVOID.findall(" ".join(text_of(page).split())) == []
+    # The CHANGELOG names what is gone, in code.
+    text = re.sub(r"`[^`\n]*`", "``", text_of(page)) if page == HISTORY else text_of(page)
+    assert TO_AVOID.findall(" ".join(text.split())) == []
 
 
 @every_page

@@ -9,11 +9,17 @@ from tests.support.callbacks import whole_catalogue
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+PROMISE = (ROOT / "docs" / "explanation" / "promise.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_readme_is_read_in_ten_minutes() -> None:
+    assert len(README.split()) <= 900
+    assert len(README.splitlines()) <= 130
+
+
 def test_every_row_and_sentence_of_the_promise_names_its_test() -> None:
-    promise = README.partition("## The promise")[2].partition("\n## ")[0]
+    promise = PROMISE.partition("## The promise")[2].partition("\n## ")[0]
     table, _, prose = promise.strip().rpartition("|\n\n")
     rows = table.splitlines()[2:]
     assert all(row.count("[test](") == 1 for row in rows)
