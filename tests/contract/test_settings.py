@@ -205,7 +205,7 @@ def test_serve_tells_every_problem_on_a_line_of_its_own(tmp_path: Path) -> None:
 def test_serve_does_not_start_when_nothing_says_who_may_call() -> None:
     done = run_here({}, "serve")
     assert done.exit_code == 2
-    assert "nothing says who may call" in done.stderr
+    assert "no credential is set" in done.stderr
 
 
 def test_serve_tells_every_wrong_client_property(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_serve_says_which_port_cannot_be_had(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "192.0.2.1"])
 def test_host_that_cannot_be_had_is_told_by_its_setting(host: str) -> None:
-    with pytest.raises(ConfigurationInvalid, match=r"by management\.host, as") as caught:
+    with pytest.raises(ConfigurationInvalid, match=r"set management\.host to an address") as caught:
         bind(host, 0, "management.port", "management.host")
     assert "port by" not in str(caught.value)
 
