@@ -1,4 +1,4 @@
-"""`connector replay dead-letters · raw`: callbacks that are in Kafka already, through the pipeline again."""
+"""`connector replay dead-letters · raw`: sends callbacks that are already in Kafka through the pipeline again."""
 
 import time
 from dataclasses import dataclass
@@ -30,43 +30,49 @@ from connector.settings.producer import in_its_table, max_message_bytes, produce
 from connector.settings.tables import Settings
 
 HEADER = "replayed_at"
-"""Stands on every record that a replay makes: when the replay began."""
+"""The header of every record that a replay produces: when the replay started."""
 _WARM_UP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How a selection is replayed: `rate` in callbacks a second (0: as fast as it goes), from where and as which group."""
+class ReplayOptions:
+    """How to replay a selection: `rate` in callbacks per second (0: no limit), the start and the consumer group."""
 
     rate: float
     dry_run: bool
-    anew: bool
+    from_beginning: bool
     group: str | None
 
 
 class _Run:
-    """One replay, from settings to what became of it."""
+    """One replay: its clients, its options and its report."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, topic: str, selection: Selection, way: Way, replayed_at: int
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        topic: str,
+        selection: Selection,
+        options: ReplayOptions,
+        replayed_at: int,
     ) -> None:
         self.topic = topic
-        self.group = way.group or selection.group()
+        self.group = options.group or selection.group()
         self.report = Report()
         self._settings = settings
         self._catalogue = catalogue
         self._selection = selection
-        self._way = way
+        self._options = options
         self._replayed_at = replayed_at
-        self._kafka = None if way.dry_run else KafkaSink(producer_properties(settings))
+        self._kafka = None if options.dry_run else KafkaSink(producer_properties(settings))
 
-    async def carry(self, progress: Progress) -> None:
-        """Replay all that there is."""
+    async def run(self, progress: Progress) -> None:
+        """Replay the whole selection."""
         registry = RegistryClient(self._settings.registry.url, self._settings.registry.client)
         client = {**self._settings.kafka.client, **self._settings.kafka.consumer}
         backlog = Backlog(client, self.topic, self.group, registry.schema_text)
         try:
-            bar = progress.add_task("replaying", total=backlog.open(self._selection.since, anew=self._way.anew))
+            bar = progress.add_task("replaying", total=backlog.open(self._selection.since, anew=self._options.from_beginning))
             metrics = Metrics()
             translator = self._translator(registry.schema_ids(self._catalogue), metrics)
             deliverer = None
@@ -75,7 +81,7 @@ class _Run:
                 await self._kafka.producers.warm_up(translator.topics, _WARM_UP_SECONDS)
                 counting = Counting(self._kafka, self.report, self._catalogue.dead_letter.topic)
                 deliverer = Deliverer(translator, counting, metrics)
-            replay = Replay(backlog, self._selection, translator, deliverer, self.report, self._way.rate)
+            replay = Replay(backlog, self._selection, translator, deliverer, self.report, self._options.rate)
             await replay.run(self._replayed_at, lambda count: progress.advance(bar, count))
         finally:
             backlog.close()
@@ -93,38 +99,45 @@ class _Run:
 
 
 def run(
-    settings: Settings, catalogue: Catalogue, topic: str, selection: Selection, way: Way, replayed_at: int, *, as_json: bool
+    settings: Settings,
+    catalogue: Catalogue,
+    topic: str,
+    selection: Selection,
+    options: ReplayOptions,
+    replayed_at: int,
+    *,
+    as_json: bool,
 ) -> None:
-    """Replay what is selected of a topic, and show what became of it; `catalogue` is the one without raw callbacks.
+    """Replay a selection of a topic and show the report; `catalogue` is the one without raw callbacks.
 
     Raises:
-        OtherSideFailed: when Kafka or the registry fails; what was done before is shown.
+        OtherSideFailed: if Kafka or the registry fails; the report up to then is shown.
     """
     problems = check_properties(producer_properties(settings))
     if problems:
         raise ConfigurationInvalid([in_its_table(settings, problem) for problem in problems])
-    one = _Run(settings, catalogue, topic, selection, way, replayed_at)
+    replay = _Run(settings, catalogue, topic, selection, options, replayed_at)
     try:
         with Progress(console=show.err, transient=True, disable=not show.err.is_terminal) as progress:
-            uvloop.run(one.carry(progress))
+            uvloop.run(replay.run(progress))
     except OtherSideFailed:
-        if one.report.read:
-            _show(one, dry_run=way.dry_run, as_json=as_json)
+        if replay.report.read:
+            _show(replay, dry_run=options.dry_run, as_json=as_json)
         raise
-    _show(one, dry_run=way.dry_run, as_json=as_json)
+    _show(replay, dry_run=options.dry_run, as_json=as_json)
 
 
-def _show(one: _Run, *, dry_run: bool, as_json: bool) -> None:
-    told = {"topic": one.topic, "group": one.group, "dry_run": dry_run, **one.report.as_json()}
+def _show(replay: _Run, *, dry_run: bool, as_json: bool) -> None:
+    report = {"topic": replay.topic, "group": replay.group, "dry_run": dry_run, **replay.report.as_json()}
     if as_json:
-        show.as_json(told)
+        show.as_json(report)
         return
-    rows: list[tuple[Any, ...]] = [("read", None, told["read"]), ("replayed", None, told["replayed"])]
-    rows += [("records", topic, count) for topic, count in told["records"].items()]
-    rows += [("dead again", reason, count) for reason, count in told["dead_again"].items()]
-    rows += [("became no record", None, told["nothing_made"])] if told["nothing_made"] else []
-    rows += [("passed over", why.replace("_", " "), count) for why, count in told["skipped"].items()]
-    title = f"{'Would be replayed' if dry_run else 'Replayed'} from {one.topic} by the consumer group {one.group}"
+    rows: list[tuple[Any, ...]] = [("read", None, report["read"]), ("replayed", None, report["replayed"])]
+    rows += [("records", topic, count) for topic, count in report["records"].items()]
+    rows += [("dead letter again", reason, count) for reason, count in report["dead_again"].items()]
+    rows += [("without records", None, report["nothing_made"])] if report["nothing_made"] else []
+    rows += [("skipped", why.replace("_", " "), count) for why, count in report["skipped"].items()]
+    title = f"{'Would be replayed' if dry_run else 'Replayed'} from {replay.topic} by the consumer group {replay.group}"
     show.table(title, ("what", "which", "count"), rows)
 
 
@@ -170,9 +183,9 @@ def dead_letters_command(  # noqa: PLR0913 - one argument for each option
     from_time = time_of(since, "--since") if since is not None else None
     reasons = require_reasons(reason or ())
     selection = Selection("dead-letters", from_time, None, reasons, max_attempts, contacts, _seals(settings))
-    way = Way(rate, dry_run, from_beginning, group)
+    options = ReplayOptions(rate, dry_run, from_beginning, group)
     catalogue = catalogue_without_raw(settings)
-    run(settings, catalogue, catalogue.dead_letter.topic, selection, way, _now_ms(), as_json=as_json)
+    run(settings, catalogue, catalogue.dead_letter.topic, selection, options, _now_ms(), as_json=as_json)
 
 
 @app.command("raw")
@@ -196,13 +209,13 @@ def raw_command(  # noqa: PLR0913 - one argument for each option
     if since >= until:
         raise ConfigurationInvalid(["--from must be before --to"])
     if not settings.topics.raw:
-        advice = "if it was true before, give CONNECTOR_TOPICS__RAW=true to this command"
-        raise ConfigurationInvalid([f"topics.raw is false, so callbacks are not kept as received; {advice}"])
+        advice = "if it was true before, run this command with CONNECTOR_TOPICS__RAW=true"
+        raise ConfigurationInvalid([f"topics.raw is false, so callbacks are not stored as received; {advice}"])
     selection = Selection("raw", since, until, (), MAX_ATTEMPTS, contacts, _seals(settings))
-    way = Way(rate, dry_run, from_beginning, group)
+    options = ReplayOptions(rate, dry_run, from_beginning, group)
     archive = catalogue_without_privacy(settings).raw
     assert archive is not None
-    run(settings, catalogue_without_raw(settings), archive.topic, selection, way, _now_ms(), as_json=as_json)
+    run(settings, catalogue_without_raw(settings), archive.topic, selection, options, _now_ms(), as_json=as_json)
 
 
 def _seals(settings: Settings) -> Seals:

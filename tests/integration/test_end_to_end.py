@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connector.commands.explain import explain, posted
+from connector.commands.explain import callback_by_post, explain
 from connector.records import KafkaMessage
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
@@ -92,7 +92,7 @@ def test_sample_arrives_as_the_pure_part_says(bridge: Bridge, sample: Path) -> N
 @pytest.mark.parametrize("sample", SAMPLES + REJECTED, ids=sample_name)
 def test_sample_arrives_as_explain_tells(bridge: Bridge, sample: Path) -> None:
     body = sample.read_bytes()
-    told = explain(bridge.catalogue, posted(body))
+    told = explain(bridge.catalogue, callback_by_post(body))
     found = bridge.carry(body)
     letters = [record for record in found if record.topic == bridge.catalogue.dead_letter.topic]
     records = [record for record in found if record.topic != bridge.catalogue.dead_letter.topic]

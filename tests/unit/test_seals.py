@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.catalogue import Catalogue, read_catalogue
-from connector.commands.explain import callback_of
+from connector.commands.explain import read_callback
 from connector.commands.show import plain
 from connector.errors import ConfigurationInvalid, NotOpened
 from connector.privacy.policy import Policy
@@ -140,11 +140,11 @@ def test_explain_opens_what_tail_prints(tmp_path: Path) -> None:
     body = envelope([message()])
     file = tmp_path / "sealed"
     file.write_text(printable(seals(OLD).seal(body)) or "")
-    assert callback_of(file, None, seals(NEW, OLD), is_form=False).body == body
-    assert callback_of(None, seals(OLD).seal_text("a=b"), seals(OLD), is_form=False).query == "a=b"
+    assert read_callback(file, None, seals(NEW, OLD), is_form=False).body == body
+    assert read_callback(None, seals(OLD).seal_text("a=b"), seals(OLD), is_form=False).query == "a=b"
     for keys in (seals(NEW), None):
         with pytest.raises(ConfigurationInvalid, match=r"the key old, .*; add that key"):
-            callback_of(file, None, keys, is_form=False)
+            read_callback(file, None, keys, is_form=False)
 
 
 def test_tail_prints_sealed_bytes_so_that_they_can_be_copied() -> None:
