@@ -1,4 +1,4 @@
-"""Invented callbacks: every type that the catalogue knows and every shape, the same again for the same seed."""
+"""Invented callbacks: every type of the catalogue and every shape, reproducible by seed."""
 
 from collections import Counter
 from itertools import count, islice
@@ -29,7 +29,7 @@ def test_invented_callback_becomes_records(kind: str, number: int) -> None:
     assert not any(result.startswith("dead-letters/") for result in results)
 
 
-def test_every_message_type_of_the_catalogue_is_invented_and_some_of_no_topic_of_their_own() -> None:
+def test_every_message_type_of_the_catalogue_is_invented() -> None:
     values = [one for kind in MESSAGES for record_type in catalogue() for one in _on(record_type.topic, kind)]
     invented = {value["message_type"] for value in values if "message_type" in value}
 
@@ -42,23 +42,23 @@ def _on(topic: str, kind: str) -> list[dict[str, object]]:
 
 
 def test_every_status_is_invented() -> None:
-    told = [value["status"] for kind in STATUSES for value in _on("kaleyra.whatsapp.statuses", kind)]
+    statuses = [value["status"] for kind in STATUSES for value in _on("kaleyra.whatsapp.statuses", kind)]
 
-    assert {*told} == {"sent", "delivered", "read", "played", "failed", "NOT-SENT", "captured"}
+    assert {*statuses} == {"sent", "delivered", "read", "played", "failed", "NOT-SENT", "captured"}
 
 
-def test_kinds_are_told_apart() -> None:
+def test_kinds_are_distinct() -> None:
     assert len({*TYPES}) == len(TYPES) == len(MESSAGES) + len(STATUSES) + len(DIALECTS)
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_what_is_asked_has_a_query_and_what_is_posted_a_body(kind: str) -> None:
+def test_get_has_a_query_and_post_has_a_body(kind: str) -> None:
     one = callback(kind, 3)
 
     assert (one.method, bool(one.query), bool(one.body)) in {("GET", True, False), ("POST", False, True)}
 
 
-def test_older_message_by_get_says_what_the_posted_one_says() -> None:
+def test_v1_message_by_get_equals_the_posted_one() -> None:
     asked = parse_qs(callback("v1_message_by_get", 0).query, keep_blank_values=True)
 
     assert {"body", "from", "name", "type", "created_at", "wanumber"} <= set(asked)
@@ -77,7 +77,7 @@ def test_ids_are_distinct() -> None:
     assert len({*bodies}) == 300
 
 
-def test_types_come_in_turn() -> None:
+def test_types_alternate() -> None:
     assert [*callbacks(["text", "order"], 3)] == [callback("text", 0), callback("order", 1), callback("text", 2)]
 
 
@@ -88,7 +88,7 @@ def test_broken_body_is_a_dead_letter(fault: str) -> None:
     assert letter.startswith("dead-letters/")
 
 
-def test_malformed_ones_are_added_and_take_none_away() -> None:
+def test_malformed_callbacks_are_added() -> None:
     good = [*callbacks(["text"], 100)]
     mixed = [*with_malformed(good)]
 
@@ -104,7 +104,7 @@ def test_duplicates_are_the_same_bytes_again() -> None:
     assert sorted(counts.values()) == [1] * 80 + [2] * 20
 
 
-def test_shuffled_ones_are_all_there_in_another_order_that_the_seed_decides() -> None:
+def test_shuffling_keeps_all_callbacks_and_depends_on_seed() -> None:
     good = [*callbacks(["text"], 250)]
 
     assert sorted(shuffled(good, 1)) == sorted(good)
