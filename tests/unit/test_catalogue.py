@@ -148,7 +148,7 @@ def test_only_fields_that_every_event_has_are_required(record_type: RecordType) 
     }
 
     allowed = REQUIRED_OF_DEAD_LETTER if record_type.source == "dead_letters" else REQUIRED
-    # The JSON of a message stands where its content has no fields of its own.
+    # A message whose content has no separate fields is stored as JSON.
     assert required - {"payload"} <= allowed
 
 
