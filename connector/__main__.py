@@ -1,4 +1,4 @@
-"""`python -m connector`, and the console script: Ctrl-C ends it without a traceback also while it still imports."""
+"""`python -m connector`, and the console script: Ctrl-C ends it without a traceback, even during the imports."""
 
 import sys
 
@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Run the command line."""
     try:
-        from connector.cli import main as run  # noqa: PLC0415 - takes a second, in which somebody may press Ctrl-C
+        from connector.cli import main as run  # noqa: PLC0415 - takes a second, in which Ctrl-C must work too
 
         run()
     except KeyboardInterrupt:

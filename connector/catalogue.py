@@ -1,6 +1,6 @@
-"""What record types there are: `avro/*.avsc` and `config/messages.toml`, read once at start and checked.
+"""The record types: `avro/*.avsc` and `config/messages.toml` in, a checked catalogue out, once at start.
 
-Data only: nothing here knows Kafka or the registry. One function finds the files, in the wheel and in a checkout alike.
+Data only: nothing here uses Kafka or the registry. One function finds the files, both in the wheel and in a checkout.
 """
 
 import json
@@ -13,11 +13,10 @@ from typing import Any, get_args
 import fastavro
 
 from connector.errors import ConfigurationInvalid
-from connector.mapping.compatibility import NO_SCHEMA, in_words
-from connector.mapping.compiler import Mapping as SchemaMapping
-from connector.mapping.compiler import compile_schema, published
+from connector.mapping.compatibility import NO_SCHEMA, schema_fault
+from connector.mapping.compiler import CompiledSchema, compile_schema, published
 from connector.privacy.policy import Policy
-from connector.privacy.problems import problems as problems_of
+from connector.privacy.problems import policy_problems
 from connector.records import Json, Source
 from connector.settings.tables import Settings
 
@@ -30,10 +29,10 @@ _KEYS = {"from", "types", "topic", "keyed_by", "large", "partitions", "replicati
 class RecordType:
     """One kind of record: its schema, its topic, and what it is made from.
 
-    `schema` has our own attributes, `published_text` is what is registered; `topic` is the full name; `topic_config` is
-    given to Kafka when the topic is made; `large` topics take records of the size of a whole callback. `partitions` and
-    `replication_factor` are None where the settings of all topics count. `key_of` makes the record's key of the key's value,
-    `event_id` the event's id of its identity.
+    `schema` has our own attributes, `published_text` is what is registered. `topic` is the full name, `topic_config` is passed
+    to Kafka when the topic is created. `large` topics accept records of the size of a whole callback. `partitions` and
+    `replication_factor` are None if the settings for all topics apply. `key_of` derives the record's key from the key's value,
+    `event_id` the event's id from its identity.
     """
 
     name: str
@@ -46,7 +45,7 @@ class RecordType:
     replication_factor: int | None
     topic_config: Mapping[str, str]
     schema: Json
-    mapping: SchemaMapping
+    mapping: CompiledSchema
     key_of: Callable[[str], bytes]
     event_id: Callable[[bytes], str]
     published_text: str
@@ -54,20 +53,20 @@ class RecordType:
 
     @property
     def subject(self) -> str:
-        """The registry's subject by TopicNameStrategy."""
+        """The subject in the registry, by TopicNameStrategy."""
         return f"{self.topic}-value"
 
     @property
     def compacted(self) -> bool:
-        """Whether Kafka refuses records without a key."""
+        """Whether the topic is compacted, so that Kafka refuses records without a key."""
         return "compact" in self.topic_config.get("cleanup.policy", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All record types, and which one each thing of a callback becomes.
+    """All record types, and the one that each part of a callback becomes.
 
-    `raw` is None, and not among the record types, where callbacks are not kept as received.
+    `raw` is None, and not among the record types, if callbacks are not stored as received.
     """
 
     record_types: Mapping[str, RecordType]
@@ -100,12 +99,12 @@ def data_folder() -> Path:
 
 
 def folder_of(settings: Settings) -> Path:
-    """Return the folder with avro/ and config/ that the settings name, else the built-in one."""
+    """Return the folder with avro/ and config/ from the settings, else the built-in one."""
     return Path(settings.catalogue.folder) if settings.catalogue.folder else data_folder()
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
-    """Return the catalogue as the settings have it: their folder, prefix, raw topic and privacy.
+    """Return the catalogue for the settings: their folder, prefix, raw topic and privacy.
 
     Raises:
         ConfigurationInvalid: with every problem found.
@@ -123,7 +122,7 @@ def read_catalogue(
 ) -> Catalogue:
     """Read, check and compile the catalogue in a folder with avro/ and config/messages.toml.
 
-    `raw` is the setting topics.raw; a policy may treat fields.
+    `raw` is the setting topics.raw; `policy` decides how fields are treated.
 
     Raises:
         ConfigurationInvalid: with every problem found.
@@ -134,7 +133,7 @@ def read_catalogue(
         entries = tomllib.loads((folder / "config" / "messages.toml").read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         where = f"{error.strerror} in {folder}" if isinstance(error, OSError) else error
-        advice = "catalogue.folder names the folder that config/ and avro/ stand in"
+        advice = "set catalogue.folder to the folder that contains config/ and avro/"
         raise ConfigurationInvalid([f"config/messages.toml: cannot be read: {where}; {advice}"]) from None
     record_types = {}
     for name, entry in entries.items():
@@ -147,7 +146,7 @@ def read_catalogue(
         if file.stem not in entries
     ]
     problems += [*_conflicts(record_types), *_gaps(entries)]
-    problems += problems_of(policy, {record_type.name: record_type.schema for record_type in record_types.values()})
+    problems += policy_problems(policy, {record_type.name: record_type.schema for record_type in record_types.values()})
     if problems:
         raise ConfigurationInvalid(problems)
     return _assemble(record_types, policy, raw=raw)
@@ -178,14 +177,14 @@ def _conflicts(record_types: Mapping[str, RecordType]) -> list[str]:
         for claim in (f"topic {record_type.topic}", *(f"message type {kind}" for kind in record_type.message_types)):
             if claim in owners:
                 problems.append(
-                    f"config/messages.toml: [{owners[claim]}] and [{record_type.name}] both claim {claim}; one alone can"
+                    f"config/messages.toml: [{owners[claim]}] and [{record_type.name}] both claim {claim}; only one can"
                 )
             owners[claim] = record_type.name
     return problems
 
 
 def _gaps(entries: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what no table, or more than one, is made from; a table counts also where its schema cannot be read."""
+    """Yield sources without a table or with several; a table counts even if its schema cannot be read."""
     tables = [entry for entry in entries.values() if isinstance(entry, dict)]
     for source in get_args(Source):
         count = sum(table.get("from") == source for table in tables)
@@ -198,22 +197,22 @@ def _gaps(entries: Mapping[str, Any]) -> Iterator[str]:
 def _read_record_type(
     folder: Path, name: str, entry: Any, prefix: str, policy: Policy, problems: list[str]
 ) -> RecordType | None:
-    """Read one table and its schema; report what is wrong with them."""
+    """Read one table and its schema; report their problems."""
     where = f"config/messages.toml, [{name}]"
     if not isinstance(entry, dict):
-        problems.append(f"config/messages.toml: {name} is no table")
+        problems.append(f"config/messages.toml: {name} is not a table")
         return None
-    wrong = [f"{where}: there is no key {key!r}; known are {', '.join(sorted(_KEYS))}" for key in entry if key not in _KEYS]
+    wrong = [f"{where}: unknown key {key!r}; known are {', '.join(sorted(_KEYS))}" for key in entry if key not in _KEYS]
     source = entry.get("from")
     if source not in get_args(Source):
         wrong.append(f"{where}: from must be one of {', '.join(get_args(Source))}")
     if (source == "messages") != bool(entry.get("types")):
-        wrong.append(f'{where}: types belongs to from = "messages", and only there')
+        wrong.append(f'{where}: types is required with from = "messages", and not allowed otherwise')
     if not isinstance(entry.get("topic"), str):
         wrong.append(f"{where}: topic is missing")
     types = entry.get("types", [])
     if not isinstance(types, list) or not all(isinstance(kind, str) for kind in types):
-        wrong.append(f'{where}: types must be a list of texts, as in types = ["image", "video"]')
+        wrong.append(f'{where}: types must be a list of strings, as in types = ["image", "video"]')
     wrong += [f"{where}: {problem}" for problem in _wrong_topic_settings(entry)]
     schema, mapping, parsed = _read_schema(folder / "avro" / f"{name}.avsc", policy, wrong)
     problems += wrong
@@ -228,7 +227,7 @@ def _read_record_type(
         large=bool(entry.get("large")),
         partitions=entry.get("partitions"),
         replication_factor=entry.get("replication_factor"),
-        topic_config={key: _as_kafka_says(value) for key, value in entry.get("config", {}).items()},
+        topic_config={key: _as_kafka_text(value) for key, value in entry.get("config", {}).items()},
         schema=schema,
         mapping=mapping,
         key_of=policy.key_of(name, schema),
@@ -239,7 +238,7 @@ def _read_record_type(
 
 
 def _wrong_topic_settings(entry: Json) -> Iterator[str]:
-    """Yield what is wrong with what a table says of its topic."""
+    """Yield the problems of a table's topic settings."""
     if entry.get("keyed_by", "wa_id") != "wa_id":
         yield 'keyed_by can only be "wa_id"'
     if not isinstance(entry.get("large", False), bool):
@@ -247,9 +246,9 @@ def _wrong_topic_settings(entry: Json) -> Iterator[str]:
     for name in ("partitions", "replication_factor"):
         value = entry.get(name, 1)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            yield f"{name} must be a whole number from 1 on"
+            yield f"{name} must be a whole number of at least 1"
     if "partitions" in entry and "keyed_by" in entry:
-        yield "partitions: topics keyed by wa_id have equal counts, or joins fail; set topics.partitions for all of them"
+        yield "partitions: topics keyed by wa_id need equal counts for joins; set topics.partitions for all of them"
     yield from _wrong_config(entry.get("config", {}), large=bool(entry.get("large")))
 
 
@@ -259,18 +258,18 @@ def _wrong_config(config: Any, *, large: bool) -> Iterator[str]:
         return
     for name, value in config.items():
         if not isinstance(value, str | int):
-            yield f'config: {name} must be a text, a whole number, true or false; names stand in quotes: "retention.ms" = 5'
+            yield f'config: {name} must be a string, a whole number, true or false; quote names with dots: "retention.ms" = 5'
         elif name == "max.message.bytes" and large:
-            yield "config: max.message.bytes follows http.max_body_bytes where large = true; remove one of them"
+            yield "config: large = true derives max.message.bytes from http.max_body_bytes; remove one of them"
         elif name == "min.insync.replicas" and not (str(value).isdigit() and int(value) > 0):
-            yield "config: min.insync.replicas must be a whole number from 1 on"
+            yield "config: min.insync.replicas must be a whole number of at least 1"
 
 
-def _as_kafka_says(value: Any) -> str:
+def _as_kafka_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _read_schema(file: Path, policy: Policy, problems: list[str]) -> tuple[Json, SchemaMapping | None, Any]:
+def _read_schema(file: Path, policy: Policy, problems: list[str]) -> tuple[Json, CompiledSchema | None, Any]:
     where = f"avro/{file.name}"
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
@@ -283,8 +282,8 @@ def _read_schema(file: Path, policy: Policy, problems: list[str]) -> tuple[Json,
     except UnicodeDecodeError as error:
         problems.append(f"{where}: is not JSON: not UTF-8 at byte {error.start}")
     except NO_SCHEMA as error:
-        problems.append(f"{where}: is no Avro schema: {in_words(error)}")
+        problems.append(f"{where}: is not an Avro schema: {schema_fault(error)}")
     except ConfigurationInvalid as invalid:
-        # A mapping knows the record's name, and people the file's.
+        # The compiler names the record; users know the file.
         problems.extend(problem.replace(f"{schema['name']}.avsc", where, 1) for problem in invalid.problems)
     return {}, None, None

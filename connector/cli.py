@@ -26,7 +26,7 @@ def _version(*, version: Annotated[bool, typer.Option("--version", help="Print t
 
 def main() -> None:
     """Run a command."""
-    # Named here: completion asks by this name, and `python -m connector` would be another.
+    # Shell completion uses this name; `python -m connector` would use another one.
     exit_codes.run(lambda: app(prog_name="connector"))
 
 

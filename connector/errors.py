@@ -2,20 +2,20 @@
 
     ConnectorError
     ├── ConfigurationInvalid       fix the settings, a schema or messages.toml; exit code 2
-    ├── OtherSideFailed            Kafka, the registry or a bridge did not do its part; exit code 1
+    ├── OtherSideFailed            Kafka, the registry or a bridge failed; exit code 1
     │   ├── KafkaFailed
-    │   │   └── KafkaAway          it does not answer: an outage, that passes
+    │   │   └── KafkaAway          does not answer: a temporary outage
     │   └── RegistryFailed
-    │       ├── NotRegistered      the registry answers, and does not know our schemas
+    │       ├── NotRegistered      answers, but does not know our schemas
     │       └── RegistryRefused    rejects this subject or schema; others may still work
-    ├── NotAvro                    a text that is no Avro schema
+    ├── NotAvro                    a text that is not an Avro schema
     ├── NotDecodable               a callback that becomes one dead letter
-    ├── Misfit                     a value of the wire that does not fit its field: a rejection
-    │   └── Missing                a required value that is not there
+    ├── Misfit                     a value of a callback that does not fit its field: a dead letter
+    │   └── Missing                a required value that is absent
     ├── NotOpened                  a sealed callback that our keys do not open
-    └── NoRoom                     the producer's queue cannot take the whole callback: 503
+    └── NoRoom                     the producer's queue has no room for the whole callback: 503
 
-Every message is safe to log: names and paths, never a value from the wire, never a secret.
+Every message is safe to log: names and paths, never a value from a callback, never a secret.
 """
 
 from collections.abc import Sequence
@@ -39,37 +39,37 @@ class ConfigurationInvalid(ConnectorError):
 
 
 class OtherSideFailed(ConnectorError):
-    """A server that we depend on is away, refuses, or lacks what we need; the message says which command helps."""
+    """A server that we depend on is down, refuses, or lacks what we need; the message says which command helps."""
 
 
 class KafkaFailed(OtherSideFailed):
-    """Kafka is away, refuses, or lacks a topic."""
+    """Kafka is down, refuses, or lacks a topic."""
 
 
 class KafkaAway(KafkaFailed):
-    """Kafka does not answer: an outage, that passes."""
+    """Kafka does not answer: a temporary outage."""
 
 
 class RegistryFailed(OtherSideFailed):
-    """The schema registry is away, refuses, or does not know our schema."""
+    """The schema registry is down, refuses, or does not know our schema."""
 
 
 class NotRegistered(RegistryFailed):
-    """The schema registry answers, and does not know our schema: no outage that would pass."""
+    """The schema registry answers, but does not know our schema: not a temporary outage."""
 
 
 class RegistryRefused(RegistryFailed):
-    """The schema registry answers, and refuses one subject or schema; it may take others."""
+    """The schema registry answers, but rejects one subject or schema; others may still work."""
 
 
 class NotAvro(ConnectorError):
-    """A text that is no Avro schema, or one that cannot be compared with another."""
+    """A text that is not an Avro schema, or cannot be compared with another."""
 
 
 class NotDecodable(ConnectorError):
-    """A callback whose bytes no dialect explains. `reason` is one of the dead letters' reasons.
+    """A callback that matches no dialect. `reason` is one of the dead-letter reasons.
 
-    `metadata` and `extra` are what could be read of it all the same, for the dead letter's key and ids.
+    `metadata` and `extra` are the parts that could be read, for the dead letter's key and ids.
     """
 
     def __init__(self, reason: Reason, detail: str, metadata: Json = EMPTY, extra: Json = EMPTY) -> None:
@@ -91,16 +91,16 @@ class Misfit(ConnectorError):
         super().__init__(f"{path}: {fault}")
 
     def within(self, array_path: str, index: int) -> "Misfit":
-        """Return the same fault with the element's path (`item.price`) seen from outside (`order.items[2].price`)."""
+        """Return the same fault with the element's path (`item.price`) relative to the view (`order.items[2].price`)."""
         return type(self)(f"{array_path}[{index}]{self.path.removeprefix('item')}", self.fault)
 
 
 class Missing(Misfit):
-    """A value that a record requires and the callback does not have."""
+    """A value that a record requires, but the callback does not have."""
 
     reason: Reason = "missing"
 
-    def __init__(self, path: str, fault: str = "is required and not there") -> None:
+    def __init__(self, path: str, fault: str = "is required but missing") -> None:
         super().__init__(path, fault)
 
 
@@ -109,4 +109,4 @@ class NotOpened(ConnectorError):
 
 
 class NoRoom(ConnectorError):
-    """The producer's queue cannot take the whole callback; nothing of it was enqueued."""
+    """The producer's queue has no room for the whole callback; none of its records was enqueued."""

@@ -1,6 +1,6 @@
 """The one table of metrics: kind, name, meaning and labels. Labels are bounded: never a number, a path or a peer.
 
-In a worker of `serve` the values live in files that the supervisor adds up (PROMETHEUS_MULTIPROC_DIR).
+Workers of `serve` store the values in files that the supervisor sums up (PROMETHEUS_MULTIPROC_DIR).
 """
 
 import os
@@ -48,7 +48,7 @@ class Tally:
 
 
 class Durations:
-    """A histogram on the path of a callback, flushed likewise.
+    """A histogram on the path of a callback, flushed like a tally.
 
     The library's own histogram takes two locks for each step, and in a worker asks the kernel for its pid.
     """
@@ -64,7 +64,7 @@ class Durations:
         self._seconds = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Take one duration."""
+        """Add one duration."""
         self._seconds += seconds
         self._counts[bisect_left(self._bounds, seconds)] += 1
 
@@ -76,7 +76,7 @@ class Durations:
 
 
 class Row(Generic[M]):
-    """A row of the table. On an instance of `Metrics` the row's attribute is the metric itself, which `create` has made."""
+    """A row of the table. On an instance of `Metrics`, the row's attribute is the metric itself, which `create` returned."""
 
     def __init__(self, kind: Callable[..., M], name: str, meaning: str, labels: tuple[str, ...] = (), **options: Any) -> None:
         self.kind = kind
@@ -86,7 +86,7 @@ class Row(Generic[M]):
         self.options = options
 
     def create(self, registry: CollectorRegistry) -> M:
-        """Return the metric, registered."""
+        """Create the metric in the registry."""
         return self.kind(self.name, self.meaning, self.labels, registry=registry, **self.options)
 
     # For mypy. At run time an instance's own attribute of the same name comes first.
@@ -95,18 +95,18 @@ class Row(Generic[M]):
     @overload
     def __get__(self, metrics: object, owner: type) -> M: ...
     def __get__(self, metrics: object | None, owner: type) -> "Row[M] | M":
-        """Return the row, of the class."""
+        """Return the row itself, on the class."""
         return self
 
 
 _SUM: Final = "livesum"
-"""A gauge of each worker: an instance shows the sum over the running workers."""
+"""Mode of a gauge per worker: an instance shows the sum over its running workers."""
 _MAX: Final = "livemax"
-"""A gauge of what all workers share: an instance shows it once."""
+"""Mode of a gauge for state that all workers share: an instance shows it once."""
 
 
 class Metrics:
-    """All metrics of a process. What is counted for each callback has a `Tally`; `flush` brings the metrics up to date."""
+    """All metrics of a process. Counters on the path of a callback have a `Tally`; `flush` updates the metrics."""
 
     callbacks = Row(Counter, "connector_callbacks", "Callbacks answered.", ("status_class",))
     callbacks_by_credential = Row(
@@ -115,7 +115,7 @@ class Metrics:
     rate_limited_callbacks = Row(
         Counter,
         "connector_rate_limited_callbacks",
-        "Callbacks above the rate limit of their credential (429).",
+        "Callbacks over the rate limit of their credential (429).",
         ("credential",),
     )
     token_requests = Row(Counter, "connector_token_requests", "Requests to the token endpoint, by outcome.", ("outcome",))
@@ -132,7 +132,7 @@ class Metrics:
         Counter, "connector_unconfirmed_records", "Records that Kafka did not acknowledge in time.", ("error",)
     )
     outstanding_records = Row(
-        Gauge, "connector_outstanding_records", "Records that wait for acknowledgement by Kafka.", multiprocess_mode=_SUM
+        Gauge, "connector_outstanding_records", "Records waiting for acknowledgement by Kafka.", multiprocess_mode=_SUM
     )
     circuit_open = Row(
         Gauge, "connector_circuit_open", "Workers whose circuit breaker is open: Kafka does not answer.", multiprocess_mode=_SUM
@@ -163,24 +163,24 @@ class Metrics:
         multiprocess_mode=_SUM,
     )
 
-    spooled_callbacks = Row(Counter, "connector_spooled_callbacks", "Callbacks written to the spool while Kafka was away.")
+    spooled_callbacks = Row(Counter, "connector_spooled_callbacks", "Callbacks written to the spool while Kafka was down.")
     spool_delivered_callbacks = Row(
         Counter, "connector_spool_delivered_callbacks", "Callbacks delivered from the spool to Kafka."
     )
     spool_parked_callbacks = Row(
-        Counter, "connector_spool_parked_callbacks", "Callbacks in the spool that could not be delivered and are kept there."
+        Counter, "connector_spool_parked_callbacks", "Callbacks that could not be delivered and are parked in the spool."
     )
     spool_waiting_callbacks = Row(
         Gauge,
         "connector_spool_waiting_callbacks",
-        "Callbacks in the spool of the instance that wait for delivery.",
+        "Callbacks waiting for delivery in the spool of the instance.",
         multiprocess_mode=_MAX,
     )
-    spool_waiting_bytes = Row(Gauge, "connector_spool_waiting_bytes", "Size of those callbacks.", multiprocess_mode=_MAX)
+    spool_waiting_bytes = Row(Gauge, "connector_spool_waiting_bytes", "Size of the waiting callbacks.", multiprocess_mode=_MAX)
     spool_oldest_seconds = Row(
         Gauge,
         "connector_spool_oldest_seconds",
-        "Time since the receipt of the oldest callback that waits in the spool.",
+        "Time since receipt of the oldest callback waiting in the spool.",
         multiprocess_mode=_MAX,
     )
     spool_unavailable = Row(
@@ -218,7 +218,7 @@ class Metrics:
         return self.records_by_topic[topic]
 
     def flush(self) -> None:
-        """Bring every metric up to date with its tally."""
+        """Flush every tally to its metric."""
         self.acknowledgement_seconds.flush()
         for tally in self._tallies:
             tally.flush()
@@ -248,6 +248,6 @@ def exposition(metrics: Metrics | None) -> bytes:
 
 
 def keep_counts(pid: int, folder: Path) -> None:
-    """Keep the counts of a worker that has ended, in one file for all such workers; its gauges are dropped."""
+    """Merge the counts of a worker that has ended into the file for all such workers; drop its gauges."""
     with _FILES:
         merge_files_of(pid, folder)

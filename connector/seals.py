@@ -1,7 +1,7 @@
-"""Whole callbacks sealed: what dead letters and raw callbacks hold, encrypted with AES-256-GCM under a key with an id.
+"""Whole callbacks in, sealed ones out, and back: AES-256-GCM for dead letters, raw callbacks and the spool, by key id.
 
-Sealed bytes are a zero byte, `s1:<key id>:`, a nonce of 12 bytes, then ciphertext and tag; the zero byte begins no JSON and no
-form. Sealed text is `s1:<key id>:` and the base64url of the same. What is authenticated beside them is `bytes` or `text`.
+Sealed bytes are a zero byte, `s1:<key id>:`, a nonce of 12 bytes, then ciphertext and tag. Neither JSON nor forms start with a
+zero byte. Sealed text is `s1:<key id>:` and the base64url of the same. The additional authenticated data is `bytes` or `text`.
 """
 
 import binascii
@@ -23,36 +23,36 @@ _KEY: Final = re.compile(r"([A-Za-z0-9._-]{1,32}):([A-Za-z0-9+/_-]{43}=?)", re.A
 
 
 class Seals:
-    """Keys by their ids: the first one seals, every one opens."""
+    """Encryption keys by id: the first one seals, all of them open."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._keys = {key_id: AESGCM(key) for key_id, key in keys.items()}
         self._key_id = next(iter(keys), "")
 
     def seal(self, content: bytes) -> bytes:
-        """Return bytes sealed."""
+        """Encrypt bytes."""
         return b"\0s1:%s:%s" % (self._key_id.encode(), self._sealed(content, b"bytes"))
 
     def seal_text(self, content: str) -> str:
-        """Return text sealed."""
+        """Encrypt text."""
         return f"s1:{self._key_id}:{urlsafe_b64encode(self._sealed(content.encode(), b'text')).decode()}"
 
     def open(self, content: bytes) -> bytes:
-        """Return what is in sealed bytes; bytes that are not sealed are returned as they are.
+        """Decrypt sealed bytes; return other bytes unchanged.
 
         Raises:
-            NotOpened: when the key is not known, or is another one, or the bytes were changed.
+            NotOpened: if the key is unknown or differs, or the bytes were changed.
         """
         found = _SEALED_BYTES.fullmatch(content)
         return self._opened(found[1].decode(), found[2], b"bytes") if found else content
 
     def open_text(self, content: str) -> str:
-        """Return what is in sealed text, likewise."""
+        """Decrypt sealed text; return other text unchanged."""
         found = _SEALED_TEXT.fullmatch(content)
         return self._opened(found[1], _decoded(found[2]), b"text").decode() if found else content
 
     def open_printed(self, content: bytes) -> bytes:
-        """Return what is in sealed bytes that are given as they are, or as `printable` shows them."""
+        """Decrypt sealed bytes, given as bytes or in the form of `printable`."""
         found = _SEALED_TEXT.fullmatch(content.decode("latin-1").strip())
         return self._opened(found[1], _decoded(found[2]), b"bytes") if found else self.open(content)
 
@@ -67,27 +67,27 @@ class Seals:
         try:
             return key.decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], kind)
         except (InvalidTag, ValueError):
-            raise NotOpened(f"it was sealed with another key {key_id} than ours, or was changed since") from None
+            raise NotOpened(f"it was sealed with a different key {key_id}, or changed since") from None
 
     def __repr__(self) -> str:
         return f"Seals({', '.join(self._keys)})"
 
 
 NO_KEYS: Final = Seals({})
-"""What opens nothing, and says which key it would take."""
+"""Opens nothing; its errors name the key that is needed."""
 
 
 def read_keys(text: str) -> dict[str, bytes]:
-    """Read keys, `<key id>:<base64 of 32 bytes>`, joined by blanks or line breaks.
+    """Parse keys, `<key id>:<base64 of 32 bytes>`, separated by blanks or line breaks.
 
     Raises:
-        ValueError: when it is something else; the message shows none of it.
+        ValueError: if the text has another form; the message contains none of it.
     """
     keys: dict[str, bytes] = {}
     for number, word in enumerate(text.split(), start=1):
         found = _KEY.fullmatch(word)
         if not found:
-            raise ValueError(f"key {number} is not <key id>:<base64 of 32 bytes>, as `openssl rand -base64 32` makes them")
+            raise ValueError(f"key {number} is not <key id>:<base64 of 32 bytes>; create one with `openssl rand -base64 32`")
         if found[1] in keys:
             raise ValueError(f"two keys have the id of key {number}")
         keys[found[1]] = b64decode(found[2].rstrip("=") + "=", altchars=b"-_" if {"-", "_"} & set(found[2]) else None)
@@ -95,10 +95,10 @@ def read_keys(text: str) -> dict[str, bytes]:
 
 
 def open_sealed(record: Mapping[str, Any], seals: Seals | None) -> dict[str, Any]:
-    """Return a decoded dead letter or raw callback with its body and query opened; what is not sealed stays as it is.
+    """Return a decoded dead letter or raw callback with its body and query decrypted; leave unsealed ones unchanged.
 
     Raises:
-        NotOpened: when something is sealed and cannot be opened.
+        NotOpened: if a sealed value cannot be opened.
     """
     opener = seals or NO_KEYS
     opened = dict(record)
@@ -110,7 +110,7 @@ def open_sealed(record: Mapping[str, Any], seals: Seals | None) -> dict[str, Any
 
 
 def printable(content: bytes) -> str | None:
-    """Return sealed bytes as text, None for others: as they are they could not be copied."""
+    """Return sealed bytes as text that can be copied; None for other bytes."""
     found = _SEALED_BYTES.fullmatch(content)
     return f"s1:{found[1].decode()}:{urlsafe_b64encode(found[2]).decode()}" if found else None
 
@@ -119,4 +119,4 @@ def _decoded(text: str) -> bytes:
     try:
         return urlsafe_b64decode(text)
     except binascii.Error:
-        raise NotOpened("it is sealed, and not whole") from None
+        raise NotOpened("it is sealed, but incomplete") from None

@@ -1,4 +1,4 @@
-"""Who may call, and how often: credentials, signed tokens, the caller's address, token buckets.
+"""Authentication and rate limits: credentials, signed tokens, the client's address, token buckets.
 
-Pure: a raw request in, a credential's name or nothing out. Imports no I/O and no step of the pipeline.
+A raw request in, the name of a credential or None out. Pure; imports no I/O and no step of the pipeline.
 """

@@ -1,7 +1,7 @@
-"""Decides on the raw request whether Kaleyra sent it; compares in constant time, before anything is parsed.
+"""A raw request in, the name of the credential that authenticates it out, or None; never says why.
 
-Goes in: the headers, the last segment of the path and the peer's address. Comes out: the name of the credential that lets
-the caller pass, or None. It never says why not.
+It uses the headers, the last segment of the path and the peer's address. Comparisons take constant time, and happen before
+anything is parsed.
 """
 
 import base64
@@ -20,9 +20,9 @@ _AUTHORIZATION: Final = b"authorization"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What lets a caller in: a header and its value, a token in the URL, `named` ones, or `allow_anyone`.
+    """The credentials of the settings: a header and its value, a token in the URL, `named` ones, or `allow_anyone`.
 
-    `tokens` checks those of the token endpoint; it is there when a credential is of the kind oauth.
+    `tokens` checks the tokens of the token endpoint; None if no credential has the kind oauth.
     """
 
     header_name: bytes = b""
@@ -36,7 +36,7 @@ class Credentials:
 
     @classmethod
     def of(cls, settings: Authentication, oauth: Oauth | None = None) -> "Credentials":
-        """Take the credentials from the settings, which have checked that there are some."""
+        """Read the credentials from the settings, which require at least one."""
         has_clients = any(one.kind == "oauth" for one in settings.credentials.values())
         return cls(
             header_name=settings.header_name.lower().encode("ascii"),
@@ -50,7 +50,7 @@ class Credentials:
         )
 
     def limits(self) -> dict[str, int]:
-        """Return each credential's name, with how many callbacks a second it may send; 0 is any number."""
+        """Return the limit of each credential by its name, in callbacks per second; 0: no limit."""
         simple = {"header": self.header_name, "url_token": self.url_token, "anyone": self.allow_anyone}
         return {
             **{name: self.limit_per_second for name, is_set in simple.items() if is_set},
@@ -58,96 +58,102 @@ class Credentials:
         }
 
 
-class Way(NamedTuple):
-    """One way in: the credential's name, what must be shown, and the networks it must come from (none: any)."""
+class CredentialRule(NamedTuple):
+    """What a request needs to match a credential: its secret, and a source in its networks (empty: any)."""
 
     name: str
     secret: bytes
     networks: Sequence[Network] = ()
 
-    def is_open_to(self, request: Request, proxies: Sequence[Network]) -> bool:
-        """Return whether the request comes from where it must."""
+    def allows_source(self, request: Request, proxies: Sequence[Network]) -> bool:
+        """Return whether the request comes from an allowed network."""
         if not self.networks:
             return True
         source = source_of(request, proxies)
         return source is not None and is_within(source, self.networks)
 
     def __repr__(self) -> str:
-        return f"Way({self.name})"
+        return f"CredentialRule({self.name})"
 
 
-class Gate:
-    """The credentials, laid out by where they stand in a request, so that a request is looked at once."""
+class Authenticator:
+    """Authenticates requests; the rules are indexed by the part of a request that they check."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._proxies = credentials.proxies
         self._tokens = credentials.tokens
         self._allow_anyone = credentials.allow_anyone
-        self._in_url: list[Way] = []
-        self._in_header: dict[bytes, list[Way]] = {}
-        # Of the header Authorization: what stands behind the scheme's name, which has no case.
-        self._by_scheme: dict[bytes, list[Way]] = {}
-        self._clients: dict[str, Way] = {}
-        self._by_network: list[Way] = []
+        self._in_url: list[CredentialRule] = []
+        self._in_header: dict[bytes, list[CredentialRule]] = {}
+        # For the header Authorization: rules for the value after the scheme, by its name in lower case.
+        self._by_scheme: dict[bytes, list[CredentialRule]] = {}
+        self._clients: dict[str, CredentialRule] = {}
+        self._by_network: list[CredentialRule] = []
         if credentials.url_token:
-            self._in_url.append(Way("url_token", credentials.url_token))
+            self._in_url.append(CredentialRule("url_token", credentials.url_token))
         if credentials.header_name:
-            self._in_header[credentials.header_name] = [Way("header", credentials.header_value)]
+            self._in_header[credentials.header_name] = [CredentialRule("header", credentials.header_value)]
         for name, one in credentials.named.items():
-            self._add(one, Way(name, one.secret.get_secret_value().encode("ascii"), tuple(one.networks)))
+            self._add(one, CredentialRule(name, one.secret.get_secret_value().encode("ascii"), tuple(one.networks)))
         has_authorization = bool(self._by_scheme or self._clients)
-        self._looked_at = frozenset(self._in_header) | ({_AUTHORIZATION} if has_authorization else frozenset())
+        self._checked_headers = frozenset(self._in_header) | ({_AUTHORIZATION} if has_authorization else frozenset())
 
-    def _add(self, one: Credential, way: Way) -> None:
+    def _add(self, one: Credential, rule: CredentialRule) -> None:
         match one.kind:
             case "header":
-                self._in_header.setdefault(one.header_name.lower().encode("ascii"), []).append(way)
+                self._in_header.setdefault(one.header_name.lower().encode("ascii"), []).append(rule)
             case "basic":
-                shown = base64.b64encode(f"{one.user}:".encode("ascii") + way.secret)
-                self._by_scheme.setdefault(b"basic", []).append(way._replace(secret=shown))
+                encoded = base64.b64encode(f"{one.user}:".encode("ascii") + rule.secret)
+                self._by_scheme.setdefault(b"basic", []).append(rule._replace(secret=encoded))
             case "bearer":
-                self._by_scheme.setdefault(b"bearer", []).append(way)
+                self._by_scheme.setdefault(b"bearer", []).append(rule)
             case "url_token":
-                self._in_url.append(way)
+                self._in_url.append(rule)
             case "oauth":
-                self._clients[way.name] = way
+                self._clients[rule.name] = rule
             case "network":
-                self._by_network.append(way)
+                self._by_network.append(rule)
 
     def credential_of(self, request: Request) -> str | None:
-        """Return the name of the credential that stands in the request; None when there is none: the caller is a stranger."""
-        if self._in_url and request.url_token and (way := self._shown(self._in_url, request.url_token.encode(), request)):
-            return way.name
-        looked_at = self._looked_at
-        given = [pair for pair in request.headers if pair[0] in looked_at]
+        """Return the name of the credential that the request matches, or None."""
+        if (
+            self._in_url
+            and request.url_token
+            and (rule := self._match_secret(self._in_url, request.url_token.encode(), request))
+        ):
+            return rule.name
+        checked = self._checked_headers
+        given = [pair for pair in request.headers if pair[0] in checked]
         for name, value in given:
-            # A header twice is no request of Kaleyra's: which of the two a proxy has checked, nobody knows.
-            if (len(given) == 1 or sum(name == other for other, _ in given) == 1) and (way := self._way(name, value, request)):
-                return way.name
-        for way in self._by_network:
-            if way.is_open_to(request, self._proxies):
-                return way.name
+            # Kaleyra never sends a header twice, and a proxy could have checked the other one.
+            if (len(given) == 1 or sum(name == other for other, _ in given) == 1) and (
+                rule := self._match_header(name, value, request)
+            ):
+                return rule.name
+        for rule in self._by_network:
+            if rule.allows_source(request, self._proxies):
+                return rule.name
         return "anyone" if self._allow_anyone else None
 
-    def _way(self, name: bytes, value: bytes, request: Request) -> Way | None:
+    def _match_header(self, name: bytes, value: bytes, request: Request) -> CredentialRule | None:
         value = value.strip(b" \t")
-        if (ways := self._in_header.get(name)) and (way := self._shown(ways, value, request)):
-            return way
+        if (rules := self._in_header.get(name)) and (rule := self._match_secret(rules, value, request)):
+            return rule
         if name != _AUTHORIZATION:
             return None
-        scheme, _, shown = value.partition(b" ")
-        scheme, shown = scheme.lower(), shown.strip(b" ")
-        if (ways := self._by_scheme.get(scheme)) and (way := self._shown(ways, shown, request)):
-            return way
+        scheme, _, secret = value.partition(b" ")
+        scheme, secret = scheme.lower(), secret.strip(b" ")
+        if (rules := self._by_scheme.get(scheme)) and (rule := self._match_secret(rules, secret, request)):
+            return rule
         if scheme == b"bearer" and self._tokens and self._clients:
-            # A credential that is gone from the settings takes its tokens with it.
-            client = self._clients.get(self._tokens.credential_of(shown) or "")
-            if client and client.is_open_to(request, self._proxies):
+            # Tokens of a credential that is no longer in the settings are invalid.
+            client = self._clients.get(self._tokens.credential_of(secret) or "")
+            if client and client.allows_source(request, self._proxies):
                 return client
         return None
 
-    def _shown(self, ways: Sequence[Way], shown: bytes, request: Request) -> Way | None:
-        for way in ways:
-            if hmac.compare_digest(shown, way.secret) and way.is_open_to(request, self._proxies):
-                return way
+    def _match_secret(self, rules: Sequence[CredentialRule], secret: bytes, request: Request) -> CredentialRule | None:
+        for rule in rules:
+            if hmac.compare_digest(secret, rule.secret) and rule.allows_source(request, self._proxies):
+                return rule
         return None

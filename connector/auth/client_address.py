@@ -1,7 +1,7 @@
-"""Where a request comes from: the peer's address, or the one that a trusted proxy tells.
+"""A request in, the address of its client out: the peer's, or the one that a trusted proxy forwards; None if unknown.
 
-In goes what is known of a request before its body; out comes an address, or None when it cannot be told. A forwarded address is
-believed only of the proxies that the settings name: the right-most that is none of them, since a caller can write the others.
+It needs no body. X-Forwarded-For is trusted only from the proxies in the settings. The client is the right-most address that is
+not a trusted proxy, because clients can forge the ones before it.
 """
 
 import ipaddress
@@ -17,7 +17,7 @@ _MOST_HOPS: Final = 20
 
 
 def source_of(request: Request, proxies: Sequence[Network]) -> Address | None:
-    """Return the address of the caller. A proxy that forwards for nobody is the caller itself."""
+    """Return the address of the client. A proxy that sends no X-Forwarded-For is the client itself."""
     peer = _address(request.peer)
     if peer is None or not is_within(peer, proxies):
         return peer
@@ -32,12 +32,12 @@ def source_of(request: Request, proxies: Sequence[Network]) -> Address | None:
 
 
 def is_within(address: Address, networks: Sequence[Network]) -> bool:
-    """Return whether an address is of one of the networks; an IPv4 address is of no IPv6 network."""
+    """Return whether an address is in one of the networks; an IPv4 address is in no IPv6 network."""
     return any(address in network for network in networks)
 
 
 def _address(text: str) -> Address | None:
-    """Read an address, also one with a port behind it, as some proxies write it."""
+    """Parse an address, with or without a port, which some proxies add."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -46,6 +46,6 @@ def _address(text: str) -> Address | None:
         address = ipaddress.ip_address(text)
     except ValueError:
         return None
-    # A listener on :: sees IPv4 callers by such addresses.
+    # A listener on :: sees IPv4 clients with such addresses.
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address

@@ -1,6 +1,6 @@
-"""A call in, whether it is within the quota of its credential out; calls are counted by the credential's name.
+"""A callback in, whether it is within the quota of its credential out; also counts the callbacks of each credential.
 
-The name is from the settings, never from a request.
+The name of the credential comes from the settings, never from a request.
 """
 
 import time
@@ -10,9 +10,9 @@ from connector.metrics import Metrics
 
 
 class Quota:
-    """The calls of one credential.
+    """The rate limit of one credential.
 
-    `limit_per_second` holds for this worker alone, with a burst of one second; 0 is no limit.
+    `limit_per_second` applies to this worker only, with a burst of one second; 0: no limit.
     """
 
     __slots__ = ("_bucket", "_limited", "_tally")
@@ -23,7 +23,7 @@ class Quota:
         self._bucket = TokenBucket(limit_per_second, limit_per_second) if limit_per_second else None
 
     def admit(self) -> bool:
-        """Count a call; return False if it is over the limit."""
+        """Count a callback; return False if it is over the limit."""
         self._tally.count += 1
         if self._bucket is None or self._bucket.take(time.monotonic()):
             return True

@@ -1,4 +1,4 @@
-"""Token buckets: a time in seconds in, whether one more call is allowed out. Each worker counts alone."""
+"""Token buckets: a time in seconds in, whether one more call is allowed out. Each worker has its own."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -15,7 +15,7 @@ class TokenBucket:
         self._at = 0.0
 
     def take(self, now: float) -> bool:
-        """Take one token, unless the bucket is empty; `now` is of a monotonic clock."""
+        """Take one token, unless the bucket is empty; `now` is the time of a monotonic clock."""
         self._left = min(self._size, self._left + (now - self._at) * self._per_second)
         self._at = now
         if self._left < 1:
@@ -25,18 +25,18 @@ class TokenBucket:
 
 
 class TokenBuckets:
-    """A token bucket for each caller; only the `most` recent callers are remembered."""
+    """A token bucket for each key; only the `most` recently used keys are remembered."""
 
     def __init__(self, per_second: float, size: float, most: int) -> None:
         self._new = (per_second, size)
         self._most = most
-        self._of: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
-    def take(self, who: Hashable, now: float) -> bool:
-        """Take one token of a caller."""
-        if who not in self._of:
-            self._of[who] = TokenBucket(*self._new)
-            if len(self._of) > self._most:
-                self._of.popitem(last=False)
-        self._of.move_to_end(who)
-        return self._of[who].take(now)
+    def take(self, key: Hashable, now: float) -> bool:
+        """Take one token of a key."""
+        if key not in self._buckets:
+            self._buckets[key] = TokenBucket(*self._new)
+            if len(self._buckets) > self._most:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(key)
+        return self._buckets[key].take(now)

@@ -1,8 +1,8 @@
-"""Signed tokens that expire: given for a client's secret, checked on each callback, kept nowhere.
+"""Signed tokens that expire: issued for a client's secret, verified on each callback, stored nowhere.
 
-Any worker and any instance with the same signing keys knows them. One key signs, all are believed, so that a key can be
-exchanged without a gap. What was checked once is remembered until it expires, by its digest: a sender shows the same token
-with every callback.
+Any worker and any instance with the same signing keys accepts them. One key signs and all keys verify, so that keys can be
+rotated without downtime. Verified tokens are cached by digest until they expire, because a client sends the same token with
+every callback.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from connector.settings.tables import Oauth
 _ALGORITHMS: Final = ["HS256"]
 _AUDIENCE: Final = "callbacks"
 _LONGEST_TOKEN: Final = 512
-"""Ours have at most 270 characters: names and key ids are bounded."""
-_MOST_REMEMBERED: Final = 1024
+"""Our tokens have at most 270 characters, because names and key ids are bounded."""
+_MOST_CACHED: Final = 1024
 
 
 class Tokens:
-    """Gives and checks tokens with the keys of the settings; `clock` tells seconds since 1970."""
+    """Issues and verifies tokens with the keys of the settings; `clock` returns seconds since 1970."""
 
     def __init__(self, settings: Oauth, clock: Callable[[], float] = time.time) -> None:
         self._keys = {
@@ -36,7 +36,7 @@ class Tokens:
         self._signs = settings.signing_key_id()
         self._lifetime_seconds = settings.token_lifetime_seconds
         self._clock = clock
-        self._known: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
+        self._verified: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
 
     def __repr__(self) -> str:
         return f"Tokens({', '.join(self._keys)})"
@@ -48,32 +48,32 @@ class Tokens:
         return jwt.encode(header, claims, self._keys[self._signs], algorithms=_ALGORITHMS), self._lifetime_seconds
 
     def credential_of(self, token: bytes) -> str | None:
-        """Return the name of the credential that a token was given for; None when it is not ours or has expired."""
+        """Return the name of the credential that a token was issued for; None if the token is invalid or has expired."""
         if len(token) > _LONGEST_TOKEN:
             return None
         digest = hashlib.sha256(token).digest()
         now = self._clock()
-        if known := self._known.get(digest):
-            name, expires_at = known
+        if cached := self._verified.get(digest):
+            name, expires_at = cached
             if now < expires_at:
-                self._known.move_to_end(digest)
+                self._verified.move_to_end(digest)
                 return name
-            del self._known[digest]
-        checked = self._checked(token, now)
-        if checked:
-            self._known[digest] = checked
-            if len(self._known) > _MOST_REMEMBERED:
-                self._known.popitem(last=False)
-        return checked[0] if checked else None
+            del self._verified[digest]
+        verified = self._verify(token, now)
+        if verified:
+            self._verified[digest] = verified
+            if len(self._verified) > _MOST_CACHED:
+                self._verified.popitem(last=False)
+        return verified[0] if verified else None
 
-    def _checked(self, token: bytes, now: float) -> tuple[str, float] | None:
+    def _verify(self, token: bytes, now: float) -> tuple[str, float] | None:
         try:
             claims = jwt.decode(token, self._all, algorithms=_ALGORITHMS).claims
             jwt.JWTClaimsRegistry(
                 now=int(now), aud={"essential": True, "value": _AUDIENCE}, exp={"essential": True}, sub={"essential": True}
             ).validate(claims)
             name, expires_at = str(claims["sub"]), float(claims["exp"])
-        # Of a stranger's token the library may find the numbers or the nesting of its JSON wrong, too.
+        # For forged tokens the library also raises ValueError and RecursionError: wrong numbers or nesting in the JSON.
         except (JoseError, ValueError, RecursionError):
             return None
         return (name, expires_at) if now < expires_at else None

@@ -1,7 +1,7 @@
-"""`connector dev`: broker, registry and bridge in one process, for trying things: no Kafka, no Java, no Docker.
+"""`connector dev`: an embedded broker and registry and the bridge in one process, for development. No Kafka, Java or Docker.
 
-It authenticates nobody and keeps nothing. Topics and schemas are made, the addresses printed, then every record as it
-arrives. After the demo's records the addresses are printed again. Ctrl-C ends it.
+It accepts callbacks from any client and stores nothing. It creates the topics and schemas, prints the addresses, then every
+record as it arrives. After the records of the demo it prints the addresses again. Ctrl-C ends it.
 """
 
 import asyncio
@@ -57,18 +57,18 @@ def dev(
     """Run an embedded broker, registry and bridge, and show each record as it arrives."""
     given = load_settings_for_tools(config)
     if ready_file and not ready_file.parent.is_dir():
-        raise ConfigurationInvalid([f"{ready_file}: there is no such folder; give --ready-file one that exists"])
+        raise ConfigurationInvalid([f"{ready_file}: its folder does not exist; choose an existing one for --ready-file"])
     with bind(_HOST, port, "--port") as listening, bind(_HOST, 0) as for_registry, bind(_HOST, 0) as for_management:
-        stack = _prepared(given, listening, for_registry, for_management)
+        stack = _create_stack(given, listening, for_registry, for_management)
         uvloop.run(stack.run(ready_file, demo=demo, as_json=as_json))
 
 
-def _prepared(
+def _create_stack(
     given: Settings, listening: socket.socket, registry_socket: socket.socket, management_socket: socket.socket
 ) -> "_Stack":
     broker = EmbeddedBroker()
     registry_url = f"http://{_HOST}:{registry_socket.getsockname()[1]}"
-    loaded = _with_embedded(given, broker.bootstrap_servers, registry_url)
+    loaded = _use_embedded_servers(given, broker.bootstrap_servers, registry_url)
     problems = check_properties(producer_properties(loaded))
     if problems:
         raise ConfigurationInvalid([in_its_table(loaded, problem) for problem in problems])
@@ -76,7 +76,7 @@ def _prepared(
     return _Stack(loaded, broker, listening, registry_socket, management_socket)
 
 
-def _with_embedded(loaded: Settings, bootstrap_servers: str, registry_url: str) -> Settings:
+def _use_embedded_servers(loaded: Settings, bootstrap_servers: str, registry_url: str) -> Settings:
     kafka = loaded.kafka.model_copy(
         update={
             "client": {"bootstrap.servers": bootstrap_servers},
@@ -84,7 +84,7 @@ def _with_embedded(loaded: Settings, bootstrap_servers: str, registry_url: str) 
         }
     )
     registry = Registry(url=registry_url, client={})
-    # The embedded broker is never away; and a spool belongs to the instance of `serve` that it was named for.
+    # The embedded broker is never down, and the spool belongs to the instance of `serve` that the settings are for.
     return loaded.model_copy(update={"kafka": kafka, "registry": registry, "spool": Spool(), "tls": Tls()})
 
 
@@ -115,7 +115,7 @@ class _Stack:
         }
 
     async def run(self, ready_file: Path | None, *, demo: bool, as_json: bool) -> None:
-        """Start everything, then serve until a signal."""
+        """Start everything, then serve until SIGINT or SIGTERM."""
         stopping = asyncio.Event()
         readiness = self._worker.bridge.readiness
 
@@ -130,15 +130,15 @@ class _Stack:
             asyncio.create_task(server.serve(sockets=[listening]))
             for server, listening in zip(self._servers, self._sockets, strict=True)
         ]
-        await asyncio.to_thread(self._prepare)
+        await asyncio.to_thread(self._create_topics_and_schemas)
         working = asyncio.create_task(self._worker.run())
         reading = asyncio.create_task(self._show_records(stopping, as_json=as_json))
         await readiness.changes.until(lambda: readiness.is_ready or stopping.is_set())
         self._print_addresses(as_json=as_json)
         if ready_file and not stopping.is_set():
-            await asyncio.to_thread(_write_whole, ready_file, json.dumps(self._addresses))
+            await asyncio.to_thread(_write_atomically, ready_file, json.dumps(self._addresses))
         if demo and not stopping.is_set():
-            await self._send_one_of_each()
+            await self._send_one_of_every_type()
             if not as_json:
                 await self._wait_until_quiet(stopping)
                 self._print_addresses(as_json=False)
@@ -150,7 +150,7 @@ class _Stack:
             server.should_exit = True
         await asyncio.gather(*serving)
 
-    def _prepare(self) -> None:
+    def _create_topics_and_schemas(self) -> None:
         catalogue = self._worker.bridge.catalogue
         registry = RegistryClient(self._settings.registry.url)
         for record_type in catalogue:
@@ -168,16 +168,16 @@ class _Stack:
                 self._last_shown = asyncio.get_running_loop().time()
         await asyncio.to_thread(reader.close)
 
-    async def _send_one_of_each(self) -> None:
+    async def _send_one_of_every_type(self) -> None:
         async with httpx2.AsyncClient(trust_env=False) as client:
             for number, kind in enumerate(TYPES):
                 await post_callback(client, self._addresses["callback_url"], callback(kind, number))
 
     async def _wait_until_quiet(self, stopping: asyncio.Event) -> None:
-        """Wait until no record was shown for a moment: what is printed then stays in sight."""
+        """Wait until no record was shown for a moment, so that later output stays visible."""
         loop = asyncio.get_running_loop()
         self._last_shown = loop.time()
-        while loop.time() - self._last_shown < _QUIET_SECONDS and not stopping.is_set():  # noqa: ASYNC110 - a silence has no event
+        while loop.time() - self._last_shown < _QUIET_SECONDS and not stopping.is_set():  # noqa: ASYNC110 - there is no event for silence
             await asyncio.sleep(0.05)
 
     def _print_addresses(self, *, as_json: bool) -> None:
@@ -185,13 +185,13 @@ class _Stack:
             show.as_json(self._addresses)
             return
         rows = [(name.replace("_", " "), address) for name, address in self._addresses.items()]
-        show.table("The bridge is ready (everybody may call, nothing is kept; Ctrl-C ends it)", ("what", "where"), rows)
-        show.out.print("Try it, from a second terminal in this folder:\n")
-        program, url = program_to_type(), self._addresses["callback_url"]
-        sent = f"@{_SAMPLE}" if Path(_SAMPLE).is_file() else "'from=393335550142&type=text&body=Ciao'"
+        show.table("The bridge is ready (no authentication, nothing is stored; Ctrl-C ends it)", ("what", "where"), rows)
+        show.out.print("Try it from a second terminal in this folder:\n")
+        program, url = program_name(), self._addresses["callback_url"]
+        data = f"@{_SAMPLE}" if Path(_SAMPLE).is_file() else "'from=393335550142&type=text&body=Ciao'"
         lines = (
             f"{program} send document --url {url}",
-            f"curl -i {url} --data {sent}",
+            f"curl -i {url} --data {data}",
             f"export CONNECTOR_KAFKA__CLIENT__BOOTSTRAP_SERVERS={self._addresses['bootstrap_servers']}",
             f"export CONNECTOR_REGISTRY__URL={self._addresses['registry_url']}",
             f"{program} tail orders --from-beginning",
@@ -201,26 +201,26 @@ class _Stack:
         show.out.print()
 
 
-def program_to_type() -> str:
-    """Return what to type, from this folder, to run this program once more."""
+def program_name() -> str:
+    """Return what to type in this folder to run this program again."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
-        return f"{shlex.quote(_from_here(Path(sys.executable)))} -m connector"
+        return f"{shlex.quote(_relative_path(Path(sys.executable)))} -m connector"
     found = shutil.which(called.name)
     if found and Path(found).exists() and called.exists() and Path(found).samefile(called):
         return called.name
-    return shlex.quote(_from_here(called))
+    return shlex.quote(_relative_path(called))
 
 
-def _from_here(file: Path) -> str:
-    """Return a path as it is said from the current folder: relative where it lies within."""
-    whole = Path(os.path.abspath(file))  # noqa: PTH100 - a link is kept: it is what makes an environment's Python its own
+def _relative_path(file: Path) -> str:
+    """Return a path relative to the current folder if it is inside, else absolute."""
+    absolute = Path(os.path.abspath(file))  # noqa: PTH100 - keeps links: a virtual environment's Python is one
     here = Path.cwd()
-    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
 
 
-def _write_whole(file: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or nothing."""
+def _write_atomically(file: Path, text: str) -> None:
+    """Write a file so that readers see either all of it or no file."""
     unfinished = file.with_name(f"{file.name}.unfinished")
     unfinished.write_text(text, encoding="utf-8")
     unfinished.replace(file)

@@ -1,4 +1,4 @@
-"""`connector doctor`: every dependency tried, with what to do about each finding."""
+"""`connector doctor`: checks every dependency and says what to do about each finding."""
 
 import logging
 
@@ -15,7 +15,7 @@ app = typer.Typer()
 @app.command()
 def doctor(*, config: Config = None, as_json: AsJson = False) -> None:
     """Check every dependency, and say what to do about each problem."""
-    # The findings report what the clients log.
+    # Silences the clients' logs: the findings report the same.
     logging.getLogger("connector").addHandler(logging.NullHandler())
     findings = examine(config)
     if as_json:

@@ -1,6 +1,6 @@
-"""A command's errors in, messages on stderr and an exit code out. Never a traceback.
+"""The errors of a command in, messages on stderr and an exit code out. Never a traceback.
 
-0: done. 1: the other side failed. 2: wrong use or configuration. 130: ended by Ctrl-C.
+0: success. 1: the other side failed. 2: wrong usage or configuration. 130: ended by Ctrl-C.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from connector.errors import ConfigurationInvalid, OtherSideFailed
 
 
 def run(command_line: Callable[[], None]) -> None:
-    """Run the command line; turn errors into messages and an exit code."""
+    """Run the command line; convert errors to messages and an exit code."""
     if not show.out.is_terminal:
-        # Output to a file or a pipe is not wrapped at a terminal's width.
+        # Output to a file or a pipe must not wrap at the width of a terminal.
         show.out.width = 160
     try:
         command_line()
@@ -28,6 +28,6 @@ def run(command_line: Callable[[], None]) -> None:
     except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
     except BrokenPipeError:
-        # The program that reads our output has ended, as `head` does.
+        # The program that reads our output has exited, for example `head`.
         sys.stderr.close()
         sys.exit(0)

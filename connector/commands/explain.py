@@ -1,4 +1,4 @@
-"""`connector explain`: what a callback would become, without any server."""
+"""`connector explain`: shows which records a callback becomes, without any server."""
 
 import io
 import time
@@ -31,9 +31,9 @@ _MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 def explain(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, str] = EMPTY) -> dict[str, Any]:
-    """Return what a callback becomes: `records`, `dead_letters`, the paths that no schema maps in `unmapped`, and `left_out`.
+    """Return what a callback becomes: `records`, `dead_letters`, `unmapped` paths that no schema maps, and `left_out`.
 
-    `left_out` counts what goes into no record on purpose.
+    `left_out` counts what is omitted from the records on purpose.
     """
     ids = {record_type.name: 0 for record_type in catalogue}
     metrics = Metrics()
@@ -47,8 +47,8 @@ def explain(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, s
             headers = {name: content.decode() for name, content in message.headers if name != "ce_dataschema"}
             key = message.key.decode() if message.key is not None else None
             records.append({"topic": message.topic, "key": key, "value": value, "headers": headers})
-    # Record times are clamped to when a callback is received, which is now only here.
-    left_out = {what: tally.count for what, tally in metrics.adjusted.items() if what != "clamped_times"}
+    # Clamped times do not count: they are relative to the time of receipt, which here is now.
+    left_out = {kind: tally.count for kind, tally in metrics.adjusted.items() if kind != "clamped_times"}
     return {
         "records": records,
         "dead_letters": dead_letters,
@@ -57,72 +57,72 @@ def explain(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, s
     }
 
 
-def posted(body: bytes, content_type: str = _JSON) -> RawCallback:
-    """Return the callback that a body is when it is sent by POST."""
+def callback_by_post(body: bytes, content_type: str = _JSON) -> RawCallback:
+    """Return a body as a callback received by POST."""
     return RawCallback("POST", "", content_type, body, time.time_ns() // 1_000_000)
 
 
-def got(query: str) -> RawCallback:
-    """Return the callback that a query is when it is sent by GET."""
+def callback_by_get(query: str) -> RawCallback:
+    """Return a query as a callback received by GET."""
     as_received = query.removeprefix("?").encode().decode("latin-1")
     return RawCallback("GET", as_received, "", b"", time.time_ns() // 1_000_000)
 
 
-def callback_of(file: Path | None, query: str | None, seals: Seals | None, *, is_form: bool) -> RawCallback:
-    """Return the callback that is to be explained: a file with its body, stdin for `-`, or a query; sealed ones are opened.
+def read_callback(file: Path | None, query: str | None, seals: Seals | None, *, is_form: bool) -> RawCallback:
+    """Read the callback to explain: from a file with its body, from stdin for `-`, or from a query; decrypt sealed ones.
 
     Raises:
-        ConfigurationInvalid: when it is neither or both, cannot be read, or cannot be opened.
+        ConfigurationInvalid: if neither or both are given, or the callback cannot be read or decrypted.
     """
     try:
-        return _callback_of(file, query, seals or NO_KEYS, is_form=is_form)
+        return _read_callback(file, query, seals or NO_KEYS, is_form=is_form)
     except NotOpened as not_opened:
         raise ConfigurationInvalid([f"{not_opened}; add that key to privacy.seal_keys"]) from None
 
 
-def _callback_of(file: Path | None, query: str | None, seals: Seals, *, is_form: bool) -> RawCallback:
+def _read_callback(file: Path | None, query: str | None, seals: Seals, *, is_form: bool) -> RawCallback:
     if query is not None and file is None and not is_form:
-        return got(seals.open_text(query))
+        return callback_by_get(seals.open_text(query))
     if query is not None or file is None:
         raise ConfigurationInvalid(
-            ["say what to explain: a file with a callback's body (- for stdin, --form if it is a form), or --query 'a=b&c=d'"]
+            ["nothing to explain: pass a file with a callback's body (- for stdin, --form for forms) or --query 'a=b&c=d'"]
         )
     try:
         body = Path("/dev/stdin").read_bytes() if str(file) == "-" else file.read_bytes()
     except OSError as error:
-        raise ConfigurationInvalid([f"{file}: cannot be read ({error.strerror}); give a file with a callback's body"]) from None
-    return posted(seals.open_printed(body), _FORM if is_form else _JSON)
+        raise ConfigurationInvalid([f"{file}: cannot be read ({error.strerror}); pass a file with a callback's body"]) from None
+    return callback_by_post(seals.open_printed(body), _FORM if is_form else _JSON)
 
 
 def run(catalogue: Catalogue, raw: RawCallback, loaded: Settings, *, as_json: bool) -> None:
-    """Explain a callback."""
+    """Show what a callback becomes, as tables or JSON."""
     refused = _refused(raw, loaded.http.max_body_bytes)
     if refused:
-        told: dict[str, Any] = {"records": [], "dead_letters": [], "unmapped": [], "left_out": {}}
+        explained: dict[str, Any] = {"records": [], "dead_letters": [], "unmapped": [], "left_out": {}}
     else:
-        told = explain(catalogue, raw, loaded.callbacks.renamed_keys)
+        explained = explain(catalogue, raw, loaded.callbacks.renamed_keys)
     if as_json:
-        show.as_json({**told, "refused": refused})
+        show.as_json({**explained, "refused": refused})
         return
-    for record in told["records"]:
+    for record in explained["records"]:
         show.record(record["topic"], record["key"], record["value"])
-    if told["dead_letters"]:
-        rows = [(letter["reason"], letter["step"], letter["detail"]) for letter in told["dead_letters"]]
+    if explained["dead_letters"]:
+        rows = [(letter["reason"], letter["step"], letter["detail"]) for letter in explained["dead_letters"]]
         show.table("Dead letters", ("reason", "step", "detail"), rows)
-    left_out = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in told["left_out"].items() if count)
-    if not (told["records"] or told["dead_letters"]):
-        reason = refused or (f"left out: {left_out}" if left_out else "there is nothing to make a record of")
+    left_out = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in explained["left_out"].items() if count)
+    if not (explained["records"] or explained["dead_letters"]):
+        reason = refused or (f"left out: {left_out}" if left_out else "the callback contains nothing that becomes a record")
         show.line(f"nothing: {reason}")
     elif left_out:
         show.line(f"left out: {left_out}")
-    if told["unmapped"]:
-        show.table("Keys that no schema maps", ("path",), [(path,) for path in told["unmapped"]])
+    if explained["unmapped"]:
+        show.table("Keys that no schema maps", ("path",), [(path,) for path in explained["unmapped"]])
 
 
 def _refused(raw: RawCallback, max_body_bytes: int) -> str | None:
-    """Return the answer of a callback that would never be read."""
+    """Return the answer to a callback that the bridge would refuse without processing, or None."""
     if len(raw.body) > max_body_bytes:
-        return f"413, its body has {len(raw.body)} bytes and http.max_body_bytes is {max_body_bytes}"
+        return f"413, its body has {len(raw.body)} bytes, and http.max_body_bytes is {max_body_bytes}"
     if raw.method == "GET" and is_verification(raw.query):
         return f"400, {FOR_META}"
     return None
@@ -149,5 +149,5 @@ def explain_command(
 ) -> None:
     """Show which records a callback becomes, without any server."""
     settings = open_settings(config)
-    raw = callback_of(file, query, Policy.of(settings.privacy).seals, is_form=form)
+    raw = read_callback(file, query, Policy.of(settings.privacy).seals, is_form=form)
     run(catalogue_without_raw(settings), raw, settings, as_json=as_json)

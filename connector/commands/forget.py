@@ -1,6 +1,6 @@
-"""`connector forget`: takes a person's profile off the compacted topic, and tells what else may hold data of the person.
+"""`connector forget`: deletes a person's profile from the compacted topic, and lists what else may hold data of the person.
 
-The person's id is shown, logged and written nowhere but as the key that it had already.
+The person's id is never shown or logged. It is written only as the key of the tombstones, which the profile had already.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ from connector.topics.broker import Broker
 from connector.topics.retention import retention_of
 
 _SECONDS: Final = 5.0
-_COLUMNS: Final = ("topic", "holds", "until", "by")
-_BEYOND: Final = (
-    "what reads the topics has copies: state stores, changelogs, tables, files; they hold keys too, and a tombstone ends "
-    "only what is kept there under this key"
+_COLUMNS: Final = ("topic", "holds", "until", "reason")
+_COPIES_OF_CONSUMERS: Final = (
+    "consumers have copies: state stores, changelogs, tables, files; these hold keys too, and a tombstone deletes only "
+    "what they store under this key"
 )
 
 app = typer.Typer()
@@ -63,12 +63,12 @@ def forget_command(
 ) -> None:
     """Delete a person's profile from the contacts topic, and list what else may hold their data, and until when."""
     settings = open_settings(config)
-    whom = person_of(person, old_key or (), also_plain=also_plain)
-    forget(settings, load_catalogue(settings), whom, dry_run=dry_run, as_json=as_json)
+    found = read_person(person, old_key or (), also_plain=also_plain)
+    forget(settings, load_catalogue(settings), found, dry_run=dry_run, as_json=as_json)
 
 
 class Person(NamedTuple):
-    """Whom to forget: the id as typed, and under which keys beside today's. Its `repr` shows nothing of it."""
+    """The person to forget: the id as typed, and the former record keys to delete too. The `repr` shows none of it."""
 
     id: str
     old_keys: tuple[Keyed, ...]
@@ -78,16 +78,16 @@ class Person(NamedTuple):
         return "Person()"
 
 
-def person_of(given: str, old_keys: Iterable[str], *, also_plain: bool) -> Person:
-    """Read whom to forget: an id, or `-` for one on stdin; old keys as `<key id>=<file>`.
+def read_person(given: str, old_keys: Iterable[str], *, also_plain: bool) -> Person:
+    """Read the person to forget: an id, or `-` for one on stdin; old keys as `<key id>=<file>`.
 
     Raises:
-        ConfigurationInvalid: with everything that is wrong; the id is not among it.
+        ConfigurationInvalid: with every problem; the messages do not contain the id.
     """
     problems: list[str] = []
     person = (sys.stdin.readline() if given == "-" else given).strip()
     if comparable(person) is None:
-        problems.append("say whom to forget: a WhatsApp id or a user id, or - to read it from stdin")
+        problems.append("no person given: pass a WhatsApp id or a user id, or - to read it from stdin")
     keys = [_old_key(text, problems) for text in old_keys]
     if problems:
         raise ConfigurationInvalid(problems)
@@ -95,11 +95,11 @@ def person_of(given: str, old_keys: Iterable[str], *, also_plain: bool) -> Perso
 
 
 def forget(loaded: Settings, catalogue: Catalogue, person: Person, *, dry_run: bool, as_json: bool) -> None:
-    """Write the tombstones, unless it is a dry run, and tell what else may hold data of the person, and until when.
+    """Write the tombstones, unless it is a dry run, and list what else may hold data of the person, and until when.
 
     Raises:
-        ConfigurationInvalid: when the producer's properties are wrong.
-        KafkaFailed: when Kafka is away, lacks the topic, refuses or does not confirm.
+        ConfigurationInvalid: if the producer's properties are wrong.
+        KafkaFailed: if Kafka is down, lacks the topic, refuses a tombstone or does not acknowledge it.
     """
     if problems := check_properties(producer_properties(loaded)):
         raise ConfigurationInvalid([in_its_table(loaded, problem) for problem in problems])
@@ -109,21 +109,21 @@ def forget(loaded: Settings, catalogue: Catalogue, person: Person, *, dry_run: b
     if not dry_run:
         asyncio.run(_send(loaded, tombstones))
     topic = catalogue.contact.topic
-    beyond = [_BEYOND, *_more_beyond(loaded, catalogue, person)]
+    further_copies = [_COPIES_OF_CONSUMERS, *_further_copies(loaded, catalogue, person)]
     if as_json:
-        told = {"topic": topic, "tombstones": len(tombstones), "written": not dry_run}
+        result = {"topic": topic, "tombstones": len(tombstones), "written": not dry_run}
         topics = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
-        show.as_json({**told, "topics": topics, "beyond": beyond})
+        show.as_json({**result, "topics": topics, "further_copies": further_copies})
         return
     done = "would be written" if dry_run else "written"
     show.line(f"{len(tombstones)} tombstone{'s' * (len(tombstones) != 1)} {done} to {topic}")
     show.table("What else may hold data of the person", _COLUMNS, rows)
-    show.what_to_do(beyond)
+    show.what_to_do(further_copies)
 
 
 def tombstones_of(person: Person, contact: RecordType, max_bytes: int, now_ms: int) -> list[KafkaMessage]:
-    """Return a tombstone for each key that the person's profile may have."""
-    # As typed, and as callbacks write it: without + and blanks.
+    """Return a tombstone for every key that the person's profile could have."""
+    # As typed, and as in callbacks: without + and blanks.
     ids = dict.fromkeys((person.id, comparable(person.id) or person.id))
     key_functions = [contact.key_of, *(old.hash for old in person.old_keys)]
     if person.also_plain:
@@ -133,7 +133,7 @@ def tombstones_of(person: Person, contact: RecordType, max_bytes: int, now_ms: i
     for key_of in key_functions:
         encoder = Encoder(replace(contact, key_of=key_of), 0, "", max_bytes, metrics)
         for one in ids:
-            # The id of the event is chance: nothing of the person.
+            # The event's id is random, so that it reveals nothing about the person.
             message = encoder.tombstone(one, ("forget", secrets.token_hex(16)), now_ms)
             found.setdefault(message.key, message)
     return list(found.values())
@@ -148,7 +148,7 @@ def _old_key(text: str, problems: list[str]) -> Keyed | None:
         return None
     if not key:
         problems.append(
-            f"--old-key {text}: give the key's id and a file that holds the key, as --old-key 2025=/run/secrets/old"
+            f"--old-key {text}: pass the key's id and a file that contains the key, as --old-key 2025=/run/secrets/old"
         )
         return None
     return Keyed(key, key_id)
@@ -161,7 +161,7 @@ def _topics(loaded: Settings, catalogue: Catalogue, now_ms: int) -> list[tuple[s
         state = seen.present.get(record_type.topic)
         if state is None:
             hidden = record_type.topic in seen.hidden
-            rows.append((record_type.topic, _holds(record_type), None, "it may not be seen" if hidden else "it is not there"))
+            rows.append((record_type.topic, _holds(record_type), None, "not authorised" if hidden else "does not exist"))
         else:
             rows.append((record_type.topic, _holds(record_type), *retention_of(state.config, now_ms)))
     return rows
@@ -169,22 +169,22 @@ def _topics(loaded: Settings, catalogue: Catalogue, now_ms: int) -> list[tuple[s
 
 def _holds(record_type: RecordType) -> str:
     if holds_whole_callbacks(record_type.schema):
-        return "whole callbacks, under no key of the person"
+        return "whole callbacks, not keyed by person"
     if record_type.compacted:
         return "the profile, until it is compacted away"
-    return "records under the person's key" if record_type.keyed_by_wa_id else "perhaps a mention in its text"
+    return "records under the person's key" if record_type.keyed_by_wa_id else "possibly a mention in a text"
 
 
-def _more_beyond(loaded: Settings, catalogue: Catalogue, person: Person) -> list[str]:
-    beyond = []
+def _further_copies(loaded: Settings, catalogue: Catalogue, person: Person) -> list[str]:
+    found = []
     if loaded.spool.folder:
-        beyond.append("callbacks that wait in an instance's spool are delivered yet: forget once more when none waits")
+        found.append("callbacks in an instance's spool are still to be delivered: run forget again when the spool is empty")
     if catalogue.policy.hashes_keys and not (person.old_keys and person.also_plain):
-        beyond.append(
-            "profiles from before the hash key was changed, or before keys were hashed, have other keys: "
-            "--old-key ID=FILE and --also-plain take those away too"
+        found.append(
+            "profiles from before a change of the hash key, or from before keys were hashed, have other keys: "
+            "delete them with --old-key ID=FILE and --also-plain"
         )
-    return beyond
+    return found
 
 
 async def _send(loaded: Settings, tombstones: list[KafkaMessage]) -> None:
@@ -197,6 +197,6 @@ async def _send(loaded: Settings, tombstones: list[KafkaMessage]) -> None:
         await sink.close(_SECONDS)
     if failures := [*refused, *unconfirmed]:
         raise KafkaFailed(
-            f"{failures[0].message.topic} did not confirm {len(failures)} of {len(tombstones)} tombstones "
-            f"({failures[0].error}); forget again: a second tombstone does no harm"
+            f"{failures[0].message.topic} did not acknowledge {len(failures)} of {len(tombstones)} tombstones "
+            f"({failures[0].error}); run forget again: a second tombstone does no harm"
         )

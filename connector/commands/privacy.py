@@ -1,4 +1,4 @@
-"""`connector privacy`: every field of every record, its class of personal data, and what the settings do with it."""
+"""`connector privacy`: lists every field of every record, its class of personal data, and what the settings do with it."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final
@@ -11,7 +11,7 @@ from connector.commands.options import AsJson, Config
 from connector.commands.resources import open_settings
 from connector.mapping.places import NOT_PERSONAL
 
-_COLUMNS: Final = ("record_type", "field", "personal", "becomes", "by")
+_COLUMNS: Final = ("record_type", "field", "class", "outcome", "setting")
 
 app = typer.Typer()
 

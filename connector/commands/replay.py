@@ -1,4 +1,4 @@
-"""`connector replay dead-letters · raw`: callbacks that are in Kafka already, through the pipeline again."""
+"""`connector replay dead-letters · raw`: sends callbacks that are already in Kafka through the pipeline again."""
 
 import time
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ from connector.settings.producer import in_its_table, max_message_bytes, produce
 from connector.settings.tables import Settings
 
 HEADER = "replayed_at"
-"""Stands on every record that a replay makes: when the replay began."""
+"""The header of every record that a replay produces: when the replay started."""
 _WARM_UP_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """How a selection is replayed: `rate` in callbacks per second (0: no limit), the start, and the consumer group."""
+    """How to replay a selection: `rate` in callbacks per second (0: no limit), the start and the consumer group."""
 
     rate: float
     dry_run: bool
@@ -45,7 +45,7 @@ class ReplayOptions:
 
 
 class _Run:
-    """One replay, from settings to what became of it."""
+    """One replay: its clients, its options and its report."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class _Run:
         self._replayed_at = replayed_at
         self._kafka = None if options.dry_run else KafkaSink(producer_properties(settings))
 
-    async def carry(self, progress: Progress) -> None:
-        """Replay all that there is."""
+    async def run(self, progress: Progress) -> None:
+        """Replay the whole selection."""
         registry = RegistryClient(self._settings.registry.url, self._settings.registry.client)
         client = {**self._settings.kafka.client, **self._settings.kafka.consumer}
         backlog = Backlog(client, self.topic, self.group, registry.schema_text)
@@ -110,36 +110,36 @@ def run(
     *,
     as_json: bool,
 ) -> None:
-    """Replay what is selected of a topic, and show what became of it; `catalogue` is the one without raw callbacks.
+    """Replay a selection of a topic and show the report; `catalogue` is the one without raw callbacks.
 
     Raises:
-        OtherSideFailed: when Kafka or the registry fails; what was done before is shown.
+        OtherSideFailed: if Kafka or the registry fails; the report up to then is shown.
     """
     problems = check_properties(producer_properties(settings))
     if problems:
         raise ConfigurationInvalid([in_its_table(settings, problem) for problem in problems])
-    one = _Run(settings, catalogue, topic, selection, options, replayed_at)
+    replay = _Run(settings, catalogue, topic, selection, options, replayed_at)
     try:
         with Progress(console=show.err, transient=True, disable=not show.err.is_terminal) as progress:
-            uvloop.run(one.carry(progress))
+            uvloop.run(replay.run(progress))
     except OtherSideFailed:
-        if one.report.read:
-            _show(one, dry_run=options.dry_run, as_json=as_json)
+        if replay.report.read:
+            _show(replay, dry_run=options.dry_run, as_json=as_json)
         raise
-    _show(one, dry_run=options.dry_run, as_json=as_json)
+    _show(replay, dry_run=options.dry_run, as_json=as_json)
 
 
-def _show(one: _Run, *, dry_run: bool, as_json: bool) -> None:
-    told = {"topic": one.topic, "group": one.group, "dry_run": dry_run, **one.report.as_json()}
+def _show(replay: _Run, *, dry_run: bool, as_json: bool) -> None:
+    report = {"topic": replay.topic, "group": replay.group, "dry_run": dry_run, **replay.report.as_json()}
     if as_json:
-        show.as_json(told)
+        show.as_json(report)
         return
-    rows: list[tuple[Any, ...]] = [("read", None, told["read"]), ("replayed", None, told["replayed"])]
-    rows += [("records", topic, count) for topic, count in told["records"].items()]
-    rows += [("dead letters", reason, count) for reason, count in told["dead_letters"].items()]
-    rows += [("without records", None, told["without_records"])] if told["without_records"] else []
-    rows += [("skipped", why.replace("_", " "), count) for why, count in told["skipped"].items()]
-    title = f"{'Would be replayed' if dry_run else 'Replayed'} from {one.topic} by the consumer group {one.group}"
+    rows: list[tuple[Any, ...]] = [("read", None, report["read"]), ("replayed", None, report["replayed"])]
+    rows += [("records", topic, count) for topic, count in report["records"].items()]
+    rows += [("dead letters", reason, count) for reason, count in report["dead_letters"].items()]
+    rows += [("without records", None, report["without_records"])] if report["without_records"] else []
+    rows += [("skipped", why.replace("_", " "), count) for why, count in report["skipped"].items()]
+    title = f"{'Would be replayed' if dry_run else 'Replayed'} from {replay.topic} by the consumer group {replay.group}"
     show.table(title, ("what", "which", "count"), rows)
 
 
@@ -211,8 +211,8 @@ def raw_command(  # noqa: PLR0913 - one argument for each option
     if since >= until:
         raise ConfigurationInvalid(["--from must be before --to"])
     if not settings.topics.raw:
-        advice = "if it was true before, give CONNECTOR_TOPICS__RAW=true to this command"
-        raise ConfigurationInvalid([f"topics.raw is false, so callbacks are not kept as received; {advice}"])
+        advice = "if it was true before, run this command with CONNECTOR_TOPICS__RAW=true"
+        raise ConfigurationInvalid([f"topics.raw is false, so callbacks are not stored as received; {advice}"])
     selection = Selection("raw", since, until, (), MAX_ATTEMPTS, contacts, _seals(settings))
     options = ReplayOptions(rate, dry_run, from_beginning, group)
     archive = catalogue_without_privacy(settings).raw

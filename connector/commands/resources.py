@@ -1,4 +1,4 @@
-"""What commands open before they work: the settings and their logs, a catalogue, and a client of the registry."""
+"""A settings file in; settings, logs, a catalogue and a registry client out: what commands need before they start."""
 
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
@@ -12,7 +12,7 @@ from connector.settings.tables import Settings
 
 
 def open_settings(file: Path | None) -> Settings:
-    """Read the settings of a command that serves nobody, and log as they say.
+    """Read the settings of a command that accepts no callbacks, and configure the logs.
 
     Raises:
         ConfigurationInvalid: with every problem found.
@@ -28,15 +28,15 @@ def open_registry(settings: Settings) -> AbstractContextManager[RegistryClient]:
 
 
 def catalogue_without_privacy(settings: Settings) -> Catalogue:
-    """Return the catalogue for commands that make no records: privacy does not apply, so no key is needed."""
+    """Return the catalogue for commands that produce no records: privacy does not apply, so no key is needed."""
     return read_catalogue(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw)
 
 
 def complete_catalogue(settings: Settings) -> Catalogue:
-    """Return the catalogue with every record type, also raw callbacks where the settings turn them off."""
+    """Return the catalogue with every record type, including raw callbacks even if topics.raw is false."""
     return read_catalogue(folder_of(settings), settings.topics.prefix, raw=True)
 
 
 def catalogue_without_raw(settings: Settings) -> Catalogue:
-    """Return the catalogue for callbacks that are not stored as received again; privacy applies."""
+    """Return the catalogue for callbacks that must not be stored as received again; privacy applies."""
     return read_catalogue(folder_of(settings), settings.topics.prefix, policy=Policy.of(settings.privacy))

@@ -1,4 +1,4 @@
-"""`connector send`: invented callbacks to a running bridge; simulator and load generator."""
+"""`connector send`: sends invented callbacks to a running bridge, as a simulator and load generator."""
 
 import asyncio
 import re
@@ -71,7 +71,7 @@ def send_command(  # noqa: PLR0913 - one argument for each option
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent: `count` callbacks of these types in turn, `rate` a second (0: as fast as it goes)."""
+    """What to send: `count` callbacks of these types in turn, at `rate` per second (0: no limit)."""
 
     kinds: tuple[str, ...]
     count: int
@@ -82,7 +82,7 @@ class Load:
     shuffle: bool
 
     def callbacks(self) -> Iterator[Invented]:
-        """Yield them; the same seed yields the same."""
+        """Yield the callbacks; the same seed yields the same ones."""
         given = callbacks(self.kinds, self.count, self.seed)
         if self.malformed:
             given = with_malformed(given)
@@ -92,15 +92,15 @@ class Load:
 
 
 def send_load(load: Load, url: str, headers: Mapping[str, str], *, as_json: bool) -> None:
-    """Send callbacks, and print how often each answer came.
+    """Send the callbacks and print how many got which answer.
 
     Raises:
-        OtherSideFailed: when the bridge cannot be reached or answered anything but 200.
+        OtherSideFailed: if the bridge is unreachable, or any answer is not 200.
     """
     wrong = [kind for kind in load.kinds if kind not in TYPES]
     if wrong:
-        raise ConfigurationInvalid([f"there is no type {', '.join(wrong)} to send; there are {', '.join(TYPES)}"])
-    _require_address(url)
+        raise ConfigurationInvalid([f"unknown type {', '.join(wrong)}; known are {', '.join(TYPES)}"])
+    _require_valid_url(url)
     started = time.perf_counter()
     with Progress(console=show.err, transient=True, disable=not show.err.is_terminal) as progress:
         bar = progress.add_task("sending", total=None if load.malformed or load.duplicates else load.count)
@@ -110,18 +110,18 @@ def send_load(load: Load, url: str, headers: Mapping[str, str], *, as_json: bool
     if as_json:
         show.as_json({"sent": sent, "seed": load.seed, "answers": dict(answers)})
     else:
-        told = ", ".join(f"{number} x {status}" for status, number in sorted(answers.items()))
-        show.out.print(f"{sent} callbacks of seed {load.seed} in {seconds:.1f} s: {told}")
+        counts = ", ".join(f"{number} x {status}" for status, number in sorted(answers.items()))
+        show.out.print(f"{sent} callbacks of seed {load.seed} in {seconds:.1f} s: {counts}")
     if "ConnectError" in answers:
         raise OtherSideFailed(f"nothing listens at {url}; is the bridge running? (make run, connector serve)")
     if set(answers) - {"200"}:
-        raise OtherSideFailed(f"{url} did not answer 200 to all of them")
+        raise OtherSideFailed(f"{url} did not answer 200 to every callback")
 
 
 async def post_callback(
     client: httpx2.AsyncClient, url: str, callback: Invented, headers: Mapping[str, str] = _NO_HEADERS
 ) -> httpx2.Response:
-    """Send one callback as Kaleyra would."""
+    """Send one callback like Kaleyra."""
     target = f"{url}{'&' if '?' in url else '?'}{callback.query}" if callback.query else url
     kind = {"content-type": "application/json"} if callback.body else {}
     return await client.request(callback.method, target, content=callback.body, headers={**kind, **headers})
@@ -131,17 +131,17 @@ def headers_of(texts: Iterable[str]) -> dict[str, str]:
     """Return headers given as `Name: value`.
 
     Raises:
-        ConfigurationInvalid: when one is none.
+        ConfigurationInvalid: if one has another form.
     """
     pairs = [text.partition(":") for text in texts]
     headers = {name.strip(): value.strip() for name, _, value in pairs}
     are_values = all(value.isascii() and value.isprintable() for value in headers.values())
     if not (all(colon for _, colon, _ in pairs) and all(map(_HEADER_NAME.fullmatch, headers)) and are_values):
-        raise ConfigurationInvalid(["--header needs the form 'Name: value', in ASCII, the name without blanks"])
+        raise ConfigurationInvalid(["--header needs the form 'Name: value', in ASCII, with a name without blanks"])
     return headers
 
 
-def _require_address(url: str) -> None:
+def _require_valid_url(url: str) -> None:
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:

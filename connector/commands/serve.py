@@ -1,4 +1,4 @@
-"""`connector serve`: the bridge, for production."""
+"""`connector serve`: runs the bridge, for production."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""How the commands show things: tables and colours on a terminal, plain lines or JSON for scripts."""
+"""The output of the commands: tables and colours on a terminal, plain lines or JSON for scripts."""
 
 import json
 import re
@@ -21,18 +21,18 @@ _CONTROLS_IN_JSON: Final = re.compile(r"[\x7f-\x9f]")
 
 
 def visible(text: str) -> str:
-    """Return text with its control characters written out: what a stranger sends must not steer the terminal."""
+    """Return text with control characters escaped: data from strangers must not control the terminal."""
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _json_text(value: Any) -> str:
-    """Return JSON on one line; `json` leaves the control characters past ASCII as they are."""
+    """Return JSON on one line, with the control characters escaped that `json` leaves: those beyond ASCII."""
     text = json.dumps(plain(value), ensure_ascii=False)
     return _CONTROLS_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def plain(value: Any) -> Any:
-    """Return a record's value as JSON can say it: decimals as exact text, times as ISO 8601, bytes as text."""
+    """Return a record's value in JSON types: decimals as exact text, times as ISO 8601, bytes as text."""
     match value:
         case dict():
             return {name: plain(part) for name, part in value.items()}
@@ -71,13 +71,13 @@ def record(topic: str, key: str | None, value: dict[str, Any] | None) -> None:
 
 
 def line(text: str) -> None:
-    """Print one line as it stands."""
+    """Print one line without wrapping."""
     out.print(Text(visible(text)), soft_wrap=True)
 
 
 def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
     """Print a table; None is a dash, states are coloured."""
-    # Not the table's own title, which is folded at the table's width.
+    # Not Table's own title, which would wrap at the width of the table.
     out.print(Text(visible(title), style="bold"), soft_wrap=True)
     shown = Table()
     for column in columns:
@@ -90,13 +90,13 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
 
 
 def what_to_do(advice: Iterable[str]) -> None:
-    """Print what is to be done, each once and on one line, so that commands can be copied."""
+    """Print each advice once and on one line, so that commands can be copied."""
     for text in dict.fromkeys(advice):
         out.print(Text.assemble(("  → ", "bold"), text), soft_wrap=True)
 
 
 def rows(title: str, names: tuple[str, ...], values: list[tuple[Any, ...]], *, as_json: bool) -> None:
-    """Print rows: objects of these names for scripts, a table for people."""
+    """Print rows: JSON objects with these keys, or a table."""
     if as_json:
         _print_json([dict(zip(names, row, strict=True)) for row in values])
     else:

@@ -1,4 +1,4 @@
-"""`connector tail`: decoded records as they arrive."""
+"""`connector tail`: shows decoded records as they arrive."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -37,7 +37,7 @@ def tail(
 
 
 def print_record(record: Record, *, as_json: bool) -> None:
-    """Print one record for people or, as a JSON line, for scripts."""
+    """Print one record, for reading or as a line of JSON."""
     if as_json:
         show.as_json(record._asdict())
     else:
@@ -45,7 +45,7 @@ def print_record(record: Record, *, as_json: bool) -> None:
 
 
 def _print_records(reader: Reader, count: int, *, as_json: bool) -> None:
-    """Print `count` records; 0 goes on until Ctrl-C."""
+    """Print `count` records; 0: until Ctrl-C."""
     left = count or -1
     while left:
         for record in reader.records(0.5):
@@ -61,5 +61,5 @@ def _full_names(catalogue: Catalogue, prefix: str, topics: Sequence[str]) -> lis
     wrong = [topic for topic in chosen if topic not in known]
     if wrong:
         short = ", ".join(topic.removeprefix(prefix) for topic in known)
-        raise ConfigurationInvalid([f"there is no topic {', '.join(wrong)}; there are {short}"])
+        raise ConfigurationInvalid([f"unknown topic {', '.join(wrong)}; known are {short}"])
     return chosen

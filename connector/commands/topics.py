@@ -1,4 +1,4 @@
-"""`connector topics`: the catalogue's topics against the broker."""
+"""`connector topics`: lists, checks and creates the topics of the catalogue."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
@@ -54,53 +54,53 @@ def create_command(
 
 
 def list_topics(settings: Settings, catalogue: Catalogue, *, as_json: bool) -> None:
-    """Show what is wanted of each topic, and what the broker has."""
+    """Show the wanted settings of each topic, and those on the broker."""
     wanted, seen = Wanted.of(settings), _see(_broker(settings), catalogue)
-    told = [_listed(record_type, wanted, seen, catalogue) for record_type in catalogue]
+    listed = [_listed(record_type, wanted, seen, catalogue) for record_type in catalogue]
     if as_json:
-        show.as_json(told)
+        show.as_json(listed)
         return
-    rows = [(one["topic"], one["record_type"], _in_short(one["wanted"]), _in_short(one["found"])) for one in told]
-    show.table("Topics", ("topic", "record type", "wanted", "the broker has"), rows)
+    rows = [(one["topic"], one["record_type"], _summary(one["wanted"]), _summary(one["found"])) for one in listed]
+    show.table("Topics", ("topic", "record type", "wanted", "found"), rows)
 
 
 def check(settings: Settings, catalogue: Catalogue, *, as_json: bool) -> None:
-    """Show each topic's state, and every deviation with what mends it.
+    """Show each topic's state, and every deviation with its fix.
 
     Raises:
-        OtherSideFailed: when one is missing or wrong.
+        OtherSideFailed: if a topic is missing or wrong.
     """
     seen = _see(_broker(settings), catalogue)
     found = deviations(catalogue, Wanted.of(settings), seen)
-    told = [_checked(record_type, seen, found) for record_type in catalogue]
+    checked = [_checked(record_type, seen, found) for record_type in catalogue]
     if as_json:
-        show.as_json(told)
+        show.as_json(checked)
     else:
-        rows = [row for one in told for row in _rows(one)]
+        rows = [row for one in checked for row in _rows(one)]
         show.table("Topics", ("topic", "partitions", "state", "found"), rows)
         show.what_to_do(deviation.advice for deviation in found)
         if any(deviation.config for deviation in found):
-            show.what_to_do(["all of kafka-configs in one: connector topics create --alter"])
+            show.what_to_do(["to apply every kafka-configs command above at once: connector topics create --alter"])
     wrong = {deviation.topic for deviation in found if deviation.state in ("missing", "error")}
     if wrong:
         raise OtherSideFailed(f"{len(wrong)} topics are missing or wrong")
 
 
 class _Step(NamedTuple):
-    """What `create` does with a topic: makes it, sets `config`, or nothing. `left` is what it does not mend."""
+    """What `create` does with a topic: creates it, sets `config`, or nothing. `unresolved` are deviations that stay."""
 
     topic: str
     partitions: int
     state: str
     config: Mapping[str, str]
-    left: tuple[str, ...] = ()
+    unresolved: tuple[str, ...] = ()
 
 
 def create(settings: Settings, catalogue: Catalogue, *, dry_run: bool, alter: bool, as_json: bool) -> None:
-    """Make the topics that are missing, alter the settings of others if asked to, and say what was done.
+    """Create the missing topics, with `alter` also correct the settings of the others, and show what was done.
 
     Raises:
-        OtherSideFailed: when Kafka refuses some of it; the rest is done, and shown.
+        OtherSideFailed: if Kafka refuses some of the changes; the others are made, and shown.
     """
     kafka, wanted = _broker(settings), Wanted.of(settings)
     seen = _see(kafka, catalogue)
@@ -108,19 +108,21 @@ def create(settings: Settings, catalogue: Catalogue, *, dry_run: bool, alter: bo
         raise hidden(sorted(seen.hidden), "DESCRIBE and CREATE")
     found = deviations(catalogue, wanted, seen)
     new = [_new(record_type, wanted, seen, catalogue) for record_type in catalogue if record_type.topic not in seen.present]
-    steps = {one.topic: _Step(one.topic, one.partitions, "would be made" if dry_run else "made", one.config) for one in new}
+    steps = {
+        one.topic: _Step(one.topic, one.partitions, "would be created" if dry_run else "created", one.config) for one in new
+    }
     for topic, state in seen.present.items():
-        steps[topic] = _kept(
+        steps[topic] = _step_for_existing(
             topic, state.partitions, [one for one in found if one.topic == topic], alter=alter, dry_run=dry_run
         )
-    failures = [] if dry_run else _do(kafka, new, [step for step in steps.values() if step.state == "altered"], steps)
+    failures = [] if dry_run else _apply(kafka, new, [step for step in steps.values() if step.state == "altered"], steps)
     _show([steps[record_type.topic] for record_type in catalogue], as_json=as_json)
     if failures:
         raise OtherSideFailed("\n".join(failures))
 
 
-def _do(kafka: Broker, new: list[TopicToCreate], altered: list[_Step], steps: dict[str, _Step]) -> list[str]:
-    """Make and alter; return in words what was refused, and mark it in the steps."""
+def _apply(kafka: Broker, new: list[TopicToCreate], altered: list[_Step], steps: dict[str, _Step]) -> list[str]:
+    """Create and alter topics; return the failures as messages, and mark them in the steps."""
     failures = []
     for one in new:
         try:
@@ -143,11 +145,11 @@ def _new(record_type: RecordType, wanted: Wanted, seen: DescribedTopics, catalog
     return TopicToCreate(record_type.topic, partitions, replicas, wanted.config_of(record_type, replicas))
 
 
-def _kept(topic: str, partitions: int, found: list[Deviation], *, alter: bool, dry_run: bool) -> _Step:
+def _step_for_existing(topic: str, partitions: int, found: list[Deviation], *, alter: bool, dry_run: bool) -> _Step:
     config = dict(deviation.config for deviation in found if deviation.config)
     if config and alter:
-        left = tuple(deviation.found for deviation in found if not deviation.config)
-        return _Step(topic, partitions, "would be altered" if dry_run else "altered", config, left)
+        unresolved = tuple(deviation.found for deviation in found if not deviation.config)
+        return _Step(topic, partitions, "would be altered" if dry_run else "altered", config, unresolved)
     return _Step(topic, partitions, "unchanged", {}, tuple(deviation.found for deviation in found))
 
 
@@ -155,8 +157,10 @@ def _show(steps: list[_Step], *, as_json: bool) -> None:
     if as_json:
         show.as_json([step._asdict() for step in steps])
         return
-    rows = [(step.topic, step.partitions, step.state, _pairs(step.config), "; ".join(step.left) or None) for step in steps]
-    show.table("Topics", ("topic", "partitions", "state", "config", "left as it is"), rows)
+    rows = [
+        (step.topic, step.partitions, step.state, _pairs(step.config), "; ".join(step.unresolved) or None) for step in steps
+    ]
+    show.table("Topics", ("topic", "partitions", "state", "config", "unresolved"), rows)
 
 
 def _checked(record_type: RecordType, seen: DescribedTopics, found: list[Deviation]) -> dict[str, Any]:
@@ -187,7 +191,7 @@ def _rows(one: dict[str, Any]) -> list[tuple[Any, ...]]:
 def _listed(record_type: RecordType, wanted: Wanted, seen: DescribedTopics, catalogue: Catalogue) -> dict[str, Any]:
     new = _new(record_type, wanted, seen, catalogue)
     state = seen.present.get(record_type.topic)
-    there = state and {
+    found = state and {
         "partitions": state.partitions,
         "replication_factor": state.replicas,
         "config": {name: (state.config or {}).get(name) for name in new.config},
@@ -196,11 +200,11 @@ def _listed(record_type: RecordType, wanted: Wanted, seen: DescribedTopics, cata
         "topic": record_type.topic,
         "record_type": record_type.name,
         "wanted": {"partitions": new.partitions, "replication_factor": new.replication_factor, "config": new.config},
-        "found": there,
+        "found": found,
     }
 
 
-def _in_short(one: dict[str, Any] | None) -> str | None:
+def _summary(one: dict[str, Any] | None) -> str | None:
     if one is None:
         return None
     numbers = {name: str(one[name]) for name in ("partitions", "replication_factor")}

@@ -1,8 +1,8 @@
-"""The keys of a callback that no schema maps, for `connector explain`: what Kaleyra sends and nobody would see.
+"""A callback in, its unmapped keys out: what Kaleyra sends and no schema maps, for `connector explain`.
 
-What belongs to one message, status or event is compared with the schema of its own record type; what belongs to the whole
-callback, contacts included, with those of all its records. A key in whose place a schema takes something else is not
-unmapped: its item is a dead letter that says so.
+The keys of a message, status or event are compared with the schema of its record type; those of the whole callback, including
+contacts, with the schemas of all its records. A key whose value has the wrong form for its schema is not unmapped: its item
+becomes a dead letter that reports it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,41 +16,41 @@ from connector.pipeline.reading import read_json
 from connector.pipeline.split import split
 from connector.records import EMPTY, Item, Json, RawCallback
 
-_OWN_ROOT: Final = {"messages": "message", "statuses": "status", "events": "event"}
-_OF_ENVELOPE: Final = frozenset({"value", "field"})
-_OF_VALUE: Final = frozenset({"messages", "statuses", "contacts", "metadata", "errors", "messaging_product"})
+_ROOT_OF_ITEM: Final = {"messages": "message", "statuses": "status", "events": "event"}
+_KNOWN_IN_ENVELOPE: Final = frozenset({"value", "field"})
+_KNOWN_IN_VALUE: Final = frozenset({"messages", "statuses", "contacts", "metadata", "errors", "messaging_product"})
 
 
 def unmapped(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, str]) -> list[str]:
-    """Return the paths of a callback that no source path of its records takes; none of what cannot be decoded."""
+    """Return the paths of a callback that no source path of its records maps; none if it cannot be decoded."""
     try:
         callback = decode(raw, renamed_keys)
     except NotDecodable:
         return []
-    # What a contact is made of is looked at also when no record is made of it.
-    shared = _Taken().add(catalogue, "contacts")
+    # The paths of a contact count as mapped even if no contact record is produced.
+    shared = _Mapped().add(catalogue, "contacts")
     found: set[str] = set()
-    by_kind: dict[tuple[str, str], _Taken] = {}
+    by_kind: dict[tuple[str, str], _Mapped] = {}
     for item in split(callback, raw).items:
         kind = item.source, item.message_type
         if kind not in by_kind:
-            by_kind[kind] = _Taken().add(catalogue, *kind)
+            by_kind[kind] = _Mapped().add(catalogue, *kind)
             shared.add(catalogue, *kind)
-        found |= {path for path in _own(item) if path not in by_kind[kind]}
-    of_all = {"contact": callback.contacts, "metadata": callback.metadata, "extra": callback.extra, "callback": callback.root}
-    found |= {path for name, part in of_all.items() for path in _leaves(name, part) if path not in shared}
-    return sorted(found | set(_beside(raw)))
+        found |= {path for path in _inside_item(item) if path not in by_kind[kind]}
+    parts = {"contact": callback.contacts, "metadata": callback.metadata, "extra": callback.extra, "callback": callback.root}
+    found |= {path for name, part in parts.items() for path in _leaves(name, part) if path not in shared}
+    return sorted(found | set(_outside_items(raw)))
 
 
-class _Taken:
-    """The source paths of some record types; `in` says whether they look at a path, at what is around it or within it."""
+class _Mapped:
+    """The source paths of some record types; `in` is true for a mapped path, its parents and everything inside it."""
 
     def __init__(self) -> None:
         self._paths: set[str] = set()
         self._parts: set[str] = set()
 
-    def add(self, catalogue: Catalogue, source: Any, message_type: str = "") -> "_Taken":
-        # One object where a list is meant is taken too.
+    def add(self, catalogue: Catalogue, source: Any, message_type: str = "") -> "_Mapped":
+        # A list may also arrive as a single object.
         for path in catalogue.of(source, message_type).mapping.paths:
             self._paths.add(path.replace("[]", ""))
             self._parts.update(_prefixes(path.replace("[]", "")))
@@ -62,29 +62,29 @@ class _Taken:
 
 
 def _prefixes(path: str) -> Iterator[str]:
-    """Yield a path and all that it lies within."""
+    """Yield a path and its parents."""
     while path:
         yield path
         path = path.rpartition(".")[0]
 
 
-def _own(item: Item) -> Iterator[str]:
-    root = _OWN_ROOT.get(item.source)
+def _inside_item(item: Item) -> Iterator[str]:
+    root = _ROOT_OF_ITEM.get(item.source)
     return _leaves(root, getattr(item, root)) if root else iter(())
 
 
-def _beside(raw: RawCallback) -> Iterator[str]:
-    """Yield what stands in a V2 envelope and its value where nothing is looked for."""
+def _outside_items(raw: RawCallback) -> Iterator[str]:
+    """Yield the paths of a V2 envelope and its value that are outside all items."""
     envelope = _json(raw.body).get(ENVELOPE)
     if isinstance(envelope, str):
         envelope = _json(envelope.encode("utf-8", "replace"))
     if not isinstance(envelope, dict):
         return
-    yield from _leaves(ENVELOPE, {name: part for name, part in envelope.items() if name not in _OF_ENVELOPE})
+    yield from _leaves(ENVELOPE, {name: part for name, part in envelope.items() if name not in _KNOWN_IN_ENVELOPE})
     value = envelope.get("value")
-    # Of another field, all of the value is in the payload of its records.
+    # For any other field, the payload of its records holds the whole value.
     if isinstance(value, dict) and envelope.get("field") in ("messages", None):
-        yield from _leaves("value", {name: part for name, part in value.items() if name not in _OF_VALUE})
+        yield from _leaves("value", {name: part for name, part in value.items() if name not in _KNOWN_IN_VALUE})
 
 
 def _json(body: bytes) -> Json:
@@ -96,7 +96,7 @@ def _json(body: bytes) -> Json:
 
 
 def _leaves(root: str, value: Any) -> Iterator[str]:
-    """Yield the paths of all values that are neither null nor empty; the elements of the outermost list share one name."""
+    """Yield the paths of all values that are neither null nor empty; elements of the outermost list share one path."""
     pending: list[tuple[str, Any]] = [(root, part) for part in value] if isinstance(value, list) else [(root, value)]
     while pending:
         path, part = pending.pop()

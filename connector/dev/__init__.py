@@ -1,4 +1,4 @@
-"""What `connector dev` and `connector send` start and invent: an embedded broker and registry, and callbacks.
+"""Development tools of `connector dev` and `connector send`: an embedded broker and registry, and invented callbacks.
 
-Nothing that serves imports it.
+Nothing in the serving path imports it.
 """

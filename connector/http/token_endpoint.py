@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from connector.answers import TOO_OFTEN
-from connector.auth.authenticate import Credentials, Way
+from connector.auth.authenticate import CredentialRule, Credentials
 from connector.auth.client_address import Address, source_of
 from connector.auth.token_bucket import TokenBuckets
 from connector.auth.tokens import Tokens
@@ -49,7 +49,10 @@ class TokenIssuer:
         self._tokens = tokens
         self._proxies = credentials.proxies
         self._clients = [
-            (one.client_id.encode("ascii"), Way(name, one.secret.get_secret_value().encode("ascii"), tuple(one.networks)))
+            (
+                one.client_id.encode("ascii"),
+                CredentialRule(name, one.secret.get_secret_value().encode("ascii"), tuple(one.networks)),
+            )
             for name, one in credentials.named.items()
             if one.kind == "oauth"
         ]
@@ -80,19 +83,19 @@ class TokenIssuer:
         shown = [value for name, value in request.headers if name == b"authorization"]
         pairs = _of_basic(shown) if shown else [(_first(given, _ID_NAMES), _first(given, _SECRET_NAMES))]
         for client_id, secret in pairs:
-            if way := self._client(client_id, secret, request):
-                token, lifetime_seconds = self._tokens.issue(way.name)
+            if rule := self._client(client_id, secret, request):
+                token, lifetime_seconds = self._tokens.issue(rule.name)
                 issued = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime_seconds}
                 return Answer(200, _JSON, msgspec.json.encode(issued))
         return INVALID_CLIENT
 
-    def _client(self, client_id: bytes, secret: bytes, request: Request) -> Way | None:
+    def _client(self, client_id: bytes, secret: bytes, request: Request) -> CredentialRule | None:
         found = None
-        for known_id, way in self._clients:
+        for known_id, rule in self._clients:
             # Both are compared, even if the first differs: the time it takes reveals nothing.
-            is_right = hmac.compare_digest(client_id, known_id) & hmac.compare_digest(secret, way.secret)
-            if is_right and way.is_open_to(request, self._proxies):
-                found = found or way
+            is_right = hmac.compare_digest(client_id, known_id) & hmac.compare_digest(secret, rule.secret)
+            if is_right and rule.allows_source(request, self._proxies):
+                found = found or rule
         return found
 
 

@@ -1,4 +1,4 @@
-"""A schema in, a function that writes Avro out; and what two schemas are to each other.
+"""A schema in, a function that writes Avro out; also compares schemas.
 
-Pure, and knows no callback: nothing here imports the pipeline, the catalogue or a client.
+Pure and independent of callbacks: nothing here imports the pipeline, the catalogue or a client.
 """

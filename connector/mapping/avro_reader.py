@@ -1,6 +1,6 @@
-"""A record's value as it stands in Kafka in, the record out: a zero byte, the id of its schema, Avro binary.
+"""A record's value from Kafka in, the decoded record out. A value is a zero byte, the schema id and Avro binary.
 
-The schema is the one that the registry has under the id, asked once for each.
+The schema is fetched from the registry, once per id.
 """
 
 import io
@@ -12,14 +12,14 @@ import fastavro
 
 
 class AvroReader:
-    """Reads values; `schema_text` gives the schema behind an id, as the registry does."""
+    """Decodes values; `schema_text` returns the schema of an id, like the registry."""
 
     def __init__(self, schema_text: Callable[[int], str]) -> None:
         self._schema_text = schema_text
         self._schemas: dict[int, Any] = {}
 
     def read(self, value: bytes) -> dict[str, Any] | None:
-        """Return the record; None when the value has no id of a schema."""
+        """Return the record; None if the value has no schema id."""
         if len(value) < 5 or value[0] != 0:
             return None
         schema_id = int.from_bytes(value[1:5], "big")

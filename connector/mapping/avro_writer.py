@@ -1,7 +1,7 @@
-"""Values of their types in, Avro binary out: the words that the compiled functions of `mapping` are made of.
+"""Typed values in, Avro binary out: the functions that the compiled code calls.
 
-A field `["null", T]` is `NULL`, or `SOME` and the value. fastavro is the oracle: property tests read and write the same
-bytes with it. The encoding is https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
+A field `["null", T]` is `NULL`, or `SOME` followed by the value. fastavro is the oracle: property tests read and write the
+same bytes with it. The encoding is https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 """
 
 import struct
@@ -21,7 +21,7 @@ _ONE_BYTE: Final = [bytes((rest,)) for rest in range(0x80)]
 
 
 def long(value: int) -> bytes:
-    """Return a 64-bit integer in zigzag and variable length."""
+    """Return a 64-bit integer as a zigzag varint."""
     rest = (value << 1) ^ (value >> 63)
     if rest < 0x80:
         return _ONE_BYTE[rest]
@@ -33,28 +33,28 @@ def long(value: int) -> bytes:
     return bytes(out)
 
 
-# The callbacks of a second share their times, and a time is the longest of all numbers to write.
+# Callbacks of the same second share their times, and times are the slowest numbers to encode.
 millis: Final = lru_cache(maxsize=4096)(long)
 """Return a time in milliseconds since 1970."""
 
 TABLE_SIZE: Final = 1024
 TEXT: Final = [long(length) for length in range(TABLE_SIZE)]
-"""What stands before a text of so many bytes."""
+"""The encoded length of a text, indexed by its size in bytes."""
 SOME_TEXT: Final = [NULL, *(SOME + length for length in TEXT[1:])]
-"""The same where the text is optional; an empty text is no value."""
+"""The same for optional texts; an empty text is null."""
 
 
 def text(content: bytes) -> bytes:
-    """Return a text, given as UTF-8: its length in bytes, then itself."""
+    """Return a text, passed as UTF-8: its length in bytes, then its bytes."""
     return long(len(content)) + content
 
 
 def some_text(content: bytes) -> bytes:
-    """Return an optional text that is there, given as UTF-8."""
+    """Return an optional text that is not null, passed as UTF-8."""
     return SOME + long(len(content)) + content
 
 
-def boolean(value: bool) -> bytes:  # noqa: FBT001 - it is the value
+def boolean(value: bool) -> bytes:  # noqa: FBT001 - it is the value to encode
     """Return a boolean."""
     return b"\1" if value else b"\0"
 
@@ -65,16 +65,16 @@ def double(value: float) -> bytes:
 
 
 binary: Final = text
-"""Return bytes: their number, then themselves."""
+"""Return bytes: their number, then the bytes."""
 
 
 @lru_cache(maxsize=4096)
 def decimal(value: Decimal, scale: int) -> bytes:
-    """Return a decimal that fits its scale: the unscaled number, big-endian, two's complement, as short as it goes."""
+    """Return a decimal that fits its scale: the unscaled number as the shortest big-endian two's complement."""
     unscaled = int(value.scaleb(scale))
     return text(unscaled.to_bytes((unscaled + (unscaled < 0)).bit_length() // 8 + 1, "big", signed=True))
 
 
 def array(elements: Sequence[bytes]) -> bytes:
-    """Return an array: one block of all elements, then the empty block that ends it."""
+    """Return an array: one block with all elements, then the empty block that ends it."""
     return join((long(len(elements)), *elements, NULL)) if elements else NULL

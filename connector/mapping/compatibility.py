@@ -1,7 +1,6 @@
-"""Whether a text is an Avro schema, and whether who has one schema can read what was written with another.
+"""Schemas in; whether they are valid Avro, and whether a reader with one can read what was written with another, out.
 
-Both are the words of the Avro project's own package, not ours. It does not look at logical types, so neither do we here:
-`evolution` does.
+The Avro project's own package decides both. It ignores logical types, so this module does too; `evolution` compares them.
 """
 
 import json
@@ -15,7 +14,7 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from connector.errors import NotAvro
 
-# Besides its own errors, the Avro parser lets Python's through where a part is of a wrong kind or nested too deeply.
+# Besides its own errors, the Avro parser raises Python's for parts that are of a wrong type or nested too deeply.
 NO_SCHEMA: Final = (
     AvroException,
     SchemaParseException,
@@ -28,7 +27,7 @@ NO_SCHEMA: Final = (
 
 
 class Unreadable(NamedTuple):
-    """Why a reader's schema cannot read a writer's: kinds of fault, places in the reader's schema (`/fields/0/type`), words."""
+    """Why a reader's schema cannot read a writer's: kinds, places in the reader's schema (`/fields/0/type`), messages."""
 
     kinds: tuple[str, ...]
     places: tuple[str, ...]
@@ -39,45 +38,45 @@ class Unreadable(NamedTuple):
 
 
 def parse(text: str) -> Schema:
-    """Return the schema of a text, for `unreadable`.
+    """Parse a schema, for `unreadable`.
 
     Raises:
-        NotAvro: when the text is none.
+        NotAvro: if the text is not an Avro schema.
     """
     try:
-        # Logical types play no part in compatibility, and the Avro parser warns of those it does not know.
+        # Logical types do not affect compatibility, and the Avro parser warns about unknown ones.
         bare = json.loads(text, object_hook=_without_logical_type)
-        # Only fastavro compares a default with its type, as Java's parser does; only avro checks names.
+        # Like Java's parser, fastavro checks defaults against their types; only avro checks names.
         fastavro.parse_schema(bare)
         return make_avsc_object(bare)
     except NO_SCHEMA as fault:
-        raise NotAvro(in_words(fault)) from fault
+        raise NotAvro(schema_fault(fault)) from fault
 
 
 def unreadable(reader: Schema, writer: Schema) -> Unreadable | None:
-    """Return why `reader` cannot read what `writer` wrote, or None when it can.
+    """Return why `reader` cannot read what `writer` wrote, or None if it can.
 
     Raises:
-        NotAvro: when the two cannot be compared.
+        NotAvro: if the two cannot be compared.
     """
     try:
         checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]  # avro types it in part
         result = checker.get_compatibility(reader, writer)
     except NO_SCHEMA as fault:
-        raise NotAvro(in_words(fault)) from fault
+        raise NotAvro(schema_fault(fault)) from fault
     if result.compatibility is not SchemaCompatibilityType.incompatible:
         return None
-    # The rules add "/" for each compatible sibling; it names a place only when it stands alone.
+    # The checker adds "/" for each compatible sibling; it is a place only if it is the only one.
     places = sorted(result.locations - {"/"}) or ["/"]
     return Unreadable(
         tuple(sorted({kind.name for kind in result.incompatibilities})), tuple(places), tuple(sorted(result.messages))
     )
 
 
-def in_words(fault: Exception) -> str:
-    """Say what a parser has against a schema."""
+def schema_fault(fault: Exception) -> str:
+    """Return the message for a parser's error."""
     if isinstance(fault, UnknownType):
-        return f"the type {fault.name!r} does not resolve: Avro has none of this name, and no record before it in the file has"
+        return f"the type {fault.name!r} does not resolve: it is neither an Avro type nor a record defined earlier in the file"
     if isinstance(fault, KeyError):
         return f"{fault} is missing"
     return f"{type(fault).__name__}: {str(fault)[:300]}"

@@ -1,13 +1,12 @@
-"""A schema in, a function out: the `source` attributes compiled once into straight-line Python that writes Avro.
+"""A schema in, a function out: compiles the `source` attributes into straight-line Python that writes Avro.
 
 The function takes the roots of an item's view (`ROOTS`) and returns the record as Avro binary: no path is interpreted per
-callback, and no record stands in between. Navigation shared by several fields is done once, and the common case of every
-field is one inline test. Everything odd is left to `conversions`. A path or type that this module does not know is a start
-error. What it writes is read back by fastavro in property tests.
+callback, and no intermediate record is built. Navigation shared by several fields is done once, and the common case of every
+field is one inline test; `conversions` handles all other cases. A path or type unknown to this module is an error at start.
+Property tests read the output back with fastavro.
 """
 
-from collections.abc import Callable, Iterator
-from collections.abc import Mapping as Pairs
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -18,27 +17,27 @@ from connector.mapping.field import Field, read_field
 from connector.records import EMPTY, Json
 
 ROOTS: Final = ("message", "status", "contact", "event", "metadata", "extra", "callback", "key", "fault")
-"""What a source path may start with; inside an array's record it is `item`, the element."""
+"""The roots of source paths; inside an array's record the only root is `item`, the element."""
 
 ATTRIBUTES: Final = frozenset({"source", "raw", "pii", "requires", "unfit"})
-"""Our own attributes, taken out before a schema is registered."""
+"""Our own attributes, removed before a schema is registered."""
 
 
 _TEXT: Final = "(TEXT[size] + b if (size := len(b := v.encode())) < TABLE_SIZE else text(b))"
 _SOME_TEXT: Final = "(SOME_TEXT[size] + b if (size := len(b := v.encode())) < TABLE_SIZE else some_text(b))"
-"""What writes a text, with its length from a table. In the second table, an empty one is a null."""
+"""Code that writes a text, with its length from a table. In the second table, an empty text is null."""
 
-Treatments = Pairs[str, Callable[[Any], bytes]]
-"""Functions by name that write a value that is there otherwise than it is: as Avro binary, without the union's branch."""
+Treatments = Mapping[str, Callable[[Any], bytes]]
+"""Functions by name that write a value in changed form: as Avro binary, without the branch of the union."""
 NO_TREATMENTS: Final[Treatments] = MappingProxyType({})
 
 
-class Mapping(NamedTuple):
-    """A compiled schema.
+class CompiledSchema(NamedTuple):
+    """The compiled form of a schema.
 
     `write(*roots, unfit)` returns the record as Avro binary and its event time in milliseconds, if it has one; it raises
-    `Misfit`, and adds the paths of times that did not fit to the list `unfit`. `paths` are the source paths in use,
-    `raw_paths` those of them that take whole subtrees. `code` is the generated text.
+    `Misfit`, and adds the paths of times that do not fit to the list `unfit`. `paths` are the source paths in use,
+    `raw_paths` those of them that map whole subtrees. `code` is the generated code.
     """
 
     write: Callable[..., tuple[bytes, int | None]]
@@ -47,22 +46,22 @@ class Mapping(NamedTuple):
     code: str
 
 
-def compile_schema(schema: Json, treatments: Treatments = NO_TREATMENTS) -> Mapping:
-    """Compile one record schema, whose fields may name one of the `treatments`; see `Field`.
+def compile_schema(schema: Json, treatments: Treatments = NO_TREATMENTS) -> CompiledSchema:
+    """Compile one record schema, whose fields can name one of the `treatments`; see `Field`.
 
     Raises:
         ConfigurationInvalid: with every field whose type or source cannot be mapped.
     """
     problems: list[str] = []
-    writer = _Writer(schema["name"], problems)
+    writer = _CodeWriter(schema["name"], problems)
     writer.function("write", schema, ROOTS)
     if problems:
         raise ConfigurationInvalid(problems)
     code = "\n\n".join(writer.functions)
     namespace: dict[str, Any] = {**vars(conversions), **vars(avro), "Missing": Missing, "EMPTY": EMPTY, "array": _array}
     namespace |= treatments
-    exec(compile(code, f"<mapping of {schema['name']}>", "exec"), namespace)  # noqa: S102 - text made here, from our own schemas, names checked
-    return Mapping(namespace["write"], frozenset(writer.paths), frozenset(writer.raw_paths), code)
+    exec(compile(code, f"<mapping of {schema['name']}>", "exec"), namespace)  # noqa: S102 - code generated here, from our own schemas, names checked
+    return CompiledSchema(namespace["write"], frozenset(writer.paths), frozenset(writer.raw_paths), code)
 
 
 def _array(write: Callable[..., bytes], elements: list[Json], path: str, unfit: list[str]) -> bytes:
@@ -75,10 +74,10 @@ def _array(write: Callable[..., bytes], elements: list[Json], path: str, unfit: 
     return avro.array(records)
 
 
-class _Writer:
-    """Writes the functions of one schema: `write`, and one per record inside an array.
+class _CodeWriter:
+    """Generates the functions of one schema: `write`, and one per record inside an array.
 
-    In the text `n…` are objects of the view, `v` the value at hand, `f…` the fields' bytes.
+    In the code, `n…` are objects of the view, `v` is the current value, `f…` are the bytes of the fields and `t…` their times.
     """
 
     def __init__(self, schema_name: str, problems: list[str]) -> None:
@@ -89,11 +88,11 @@ class _Writer:
         self._problems = problems
 
     def function(self, name: str, schema: Json, roots: tuple[str, ...], prefix: str = "") -> None:
-        """Write one function; `prefix` is the path of the array that its records stand in."""
+        """Generate one function; `prefix` is the path of the array that contains its records."""
         nodes = {root: root for root in roots}
         lines: list[str] = []
         for required in schema.get("requires", ()):
-            # A list of paths: one of them must be there.
+            # A list of paths: at least one of them must exist.
             paths = [required] if isinstance(required, str) else required
             if wrong := [f"{path!r} {fault}" for path in paths if (fault := _path_fault(path, roots))]:
                 self._problems.append(f"{self._schema_name}.avsc: requires {wrong[0]}")
@@ -124,7 +123,7 @@ class _Writer:
                     self._problems.extend(f"{where}: {problem}" for problem in invalid.problems)
 
     def _object(self, path: str, nodes: dict[str, str], lines: list[str]) -> str:
-        """Write what brings the object at `path` into a variable, once; return the variable."""
+        """Add the lines that load the object at `path` into a variable, once; return the variable."""
         if path not in nodes:
             parent, _, leaf = path.rpartition(".")
             parent_node = self._object(parent, nodes, lines)
@@ -135,11 +134,11 @@ class _Writer:
         return nodes[path]
 
     def _run(self, indexes: range, fields: list[Field], nodes: dict[str, str], prefix: str) -> list[str]:
-        """Write fields that stand side by side; those of one object are passed over together where it is absent."""
+        """Generate adjacent fields; fields of one object are skipped together if it is absent."""
         lines: list[str] = []
         written: list[str] = []
         for index in indexes:
-            # The objects on the way are brought in unconditionally, so that later fields can share them.
+            # The objects on the path are loaded unconditionally, so that later fields can share them.
             for path in fields[index].sources:
                 if "." in path:
                     self._object(path.rpartition(".")[0], nodes, lines)
@@ -154,7 +153,7 @@ class _Writer:
 
     def _field(self, index: int, field: Field, nodes: dict[str, str], prefix: str) -> list[str]:
         if field.treatment == "drop":
-            # Its value is not even looked at, but its path is known.
+            # The value is never read, but the path counts as mapped.
             for path in field.sources:
                 self._note(prefix, path, raw=field.raw or field.kind == "array")
             return [f"f{index} = NULL", *([f"t{index} = None"] if field.unfit_null else [])]
@@ -163,11 +162,11 @@ class _Writer:
         for position, path in enumerate(field.sources):
             self._note(prefix, path, raw=field.raw)
             parent, _, leaf = path.rpartition(".")
-            taken = f"{nodes[parent]}.get({leaf!r})" if parent else path
+            value = f"{nodes[parent]}.get({leaf!r})" if parent else path
             if position:
                 lines.append("if v is None:")
             indent = "    " * bool(position)
-            lines.append(f"{indent}v = {taken}")
+            lines.append(f"{indent}v = {value}")
             if not is_plain:
                 lines += [f"{indent}{line}" for line in self._conversion(field, path, prefix)]
         if field.unfit_null:
@@ -175,7 +174,7 @@ class _Writer:
         return [*lines, *(self._plain_text(f"f{index}", field) if is_plain else self._bytes(f"f{index}", field))]
 
     def _conversion(self, field: Field, path: str, prefix: str) -> list[str]:
-        """Write what brings the value to its type; None means no value."""
+        """Generate the conversion of the value to its type; None means no value."""
         convert = f"to_{field.kind}(v, {path!r}{''.join(f', {argument}' for argument in field.arguments)})"
         if field.raw:
             convert = f"to_json(v, {path!r})"
@@ -191,7 +190,7 @@ class _Writer:
         return [f"if v is not None: v = {convert}"]
 
     def _bytes(self, variable: str, field: Field) -> list[str]:
-        """Write what turns the value into bytes."""
+        """Generate the encoding of the value."""
         if field.kind == "array":
             return [f"{variable} = NULL if v is None else v"]
         written = f"{field.kind}(v{''.join(f', {argument}' for argument in field.arguments[1:])})"
@@ -205,7 +204,7 @@ class _Writer:
         return [f"{variable} = NULL if v is None else {some}"]
 
     def _plain_text(self, variable: str, field: Field) -> list[str]:
-        """Write the common case of the commonest field: a text from one place, as it is."""
+        """Generate the common case of the most common field: a text from one path, unchanged."""
         (path,) = field.sources
         if field.required:
             return [
@@ -217,14 +216,14 @@ class _Writer:
         return [f"{variable} = NULL if v is None else {_SOME_TEXT} if v.__class__ is str else {odd}"]
 
     def _note(self, prefix: str, path: str, *, raw: bool) -> None:
-        whole = f"{prefix}{path.removeprefix('item')}" if prefix else path
-        self.paths.add(whole)
+        full_path = f"{prefix}{path.removeprefix('item')}" if prefix else path
+        self.paths.add(full_path)
         if raw:
-            self.raw_paths.add(whole)
+            self.raw_paths.add(full_path)
 
 
 def _runs(fields: list[Field], roots: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-    """Yield where runs of optional fields of one inner object begin and end; any other field is a run of its own."""
+    """Yield start and end of each run of optional fields of one inner object; any other field is a separate run."""
     first = 0
     while first < len(fields):
         parent = fields[first].parent
@@ -239,12 +238,12 @@ def _runs(fields: list[Field], roots: tuple[str, ...]) -> Iterator[tuple[int, in
 def _path_fault(path: Any, roots: tuple[str, ...]) -> str:
     parts = path.split(".") if isinstance(path, str) else [""]
     if not all(part.isidentifier() for part in parts):
-        return "is no path: names joined by dots are one"
+        return "is not a path: write names joined by dots"
     return "" if parts[0] in roots else f"must start with one of {', '.join(roots)}"
 
 
 def published(schema: Any) -> Any:
-    """Return the schema as it is registered: without our own attributes, at any depth."""
+    """Return the schema as registered: without our own attributes, at any depth."""
     if isinstance(schema, dict):
         return {name: published(part) for name, part in schema.items() if name not in ATTRIBUTES}
     if isinstance(schema, list):

@@ -1,4 +1,4 @@
-"""One field of a schema read: its type, where its value comes from, and what is made of it. What cannot be mapped is named."""
+"""A field of a schema in, its type, sources and treatment out; a field that cannot be mapped is a configuration error."""
 
 from typing import Final, NamedTuple
 
@@ -7,9 +7,9 @@ from connector.records import Json
 
 
 class Field(NamedTuple):
-    """One field of a schema, its attributes read.
+    """One field of a schema with its attributes.
 
-    `treatment` is empty for what is written as it is, `drop`, or the name of a function that writes the value otherwise.
+    `treatment` is empty for values written unchanged, `drop`, or the name of a function that writes the value in changed form.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Field(NamedTuple):
 
     @property
     def parent(self) -> str:
-        """The path of the one object that the field is taken from; empty when there is none or several."""
+        """The path of the object that contains the field's value; empty if there is none or several."""
         parents = {path.rpartition(".")[0] for path in self.sources}
         return parents.pop() if len(parents) == 1 else ""
 
@@ -36,7 +36,7 @@ def read_field(field: Json, sources: tuple[str, ...]) -> Field:
     """Read a field's type and attributes.
 
     Raises:
-        ConfigurationInvalid: when the type is none that a value of the wire can become.
+        ConfigurationInvalid: if no JSON value can become the type.
     """
     kind = ""
     arguments: tuple[int, ...] = ()
@@ -57,7 +57,7 @@ def read_field(field: Json, sources: tuple[str, ...]) -> Field:
             raise ConfigurationInvalid(
                 [
                     (
-                        "its type cannot be filled; known are string, boolean, long, double, bytes, timestamp-millis, "
+                        "its type is not supported; supported are string, boolean, long, double, bytes, timestamp-millis, "
                         'decimal, an array of records, and ["null", one of them]'
                     )
                 ]

@@ -1,6 +1,6 @@
-"""A walk through a schema: every record and field in it, with its path as messages name it: `product_items[].currency`.
+"""A schema in, every record and field in it out, with its path: `product_items[].currency`.
 
-A schema of any kind in, decoded from JSON and not yet known to be Avro; what is of no known form is passed over.
+The schema is decoded JSON and not yet validated as Avro; parts of unknown form are skipped.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ NOT_PERSONAL: Final = "none"
 
 
 def records_within(schema: Any, path: str = "") -> Iterator[tuple[str, Json]]:
-    """Yield every record with the path of what it stands in, the outermost first; its own path is empty."""
+    """Yield every record with its path, the outermost first, whose path is empty."""
     match schema:
         case {"type": "record" | "error", "fields": list(fields)}:
             yield path, schema
@@ -32,7 +32,7 @@ def records_within(schema: Any, path: str = "") -> Iterator[tuple[str, Json]]:
 
 
 def fields_within(schema: Any) -> Iterator[tuple[str, Json]]:
-    """Yield every field with its path, those of a record within behind the field that holds it or anywhere later."""
+    """Yield every field with its path; the fields of an inner record come after the field that contains it."""
     for path, record in records_within(schema):
         for field in record["fields"]:
             if isinstance(field, dict):
@@ -46,7 +46,7 @@ def inside(path: str, field: Json) -> str:
 
 
 def without_docs(schema: Any) -> Any:
-    """Return the schema without what is said for people."""
+    """Return the schema without its docs."""
     if isinstance(schema, dict):
         return {name: without_docs(part) for name, part in schema.items() if name != "doc"}
     return [without_docs(part) for part in schema] if isinstance(schema, list) else schema

@@ -8,7 +8,7 @@ acknowledge   outcome → HTTP answer                                           
 """
 
 from connector.answers import FOR_META, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, SPOOLED, TOO_OFTEN
-from connector.auth.authenticate import Credentials, Gate
+from connector.auth.authenticate import Authenticator, Credentials
 from connector.auth.quota import Quota
 from connector.errors import NoRoom
 from connector.logs import RateLimitedEvent
@@ -32,7 +32,7 @@ class Flow:
         metrics: Metrics,
         spool: Spool | None = None,
     ) -> None:
-        self._gate = Gate(credentials)
+        self._authenticator = Authenticator(credentials)
         self._quotas = {name: Quota(name, limit, metrics) for name, limit in credentials.limits().items()}
         self._translator = translator
         self._deliverer = deliverer
@@ -41,7 +41,7 @@ class Flow:
 
     def admit(self, request: Request) -> str | Answer:
         """Return the name of the credential that the request shows, or the answer that refuses it before its body is read."""
-        credential = self._gate.credential_of(request)
+        credential = self._authenticator.credential_of(request)
         if credential is None:
             return NOT_AUTHENTIC
         if not self._quotas[credential].admit():

@@ -1,4 +1,4 @@
-"""What becomes of personal data on its way to Kafka, by the classes in the schemas and the settings of `[privacy]`.
+"""The classes in the schemas and the settings of `[privacy]` in, the treatment of personal data on its way to Kafka out.
 
-Decided at start and compiled into the mapping: where everything is kept, a callback passes nothing of this.
+Decided at start and compiled into the mapping: if everything is kept, no callback executes any of this.
 """

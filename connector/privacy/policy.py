@@ -1,7 +1,7 @@
-"""Settings and schemas in, a decision for every field out; the functions that the compiled mapping writes treated fields with.
+"""Settings and schemas in, a decision for every field out, and the functions with which compiled code writes treated fields.
 
-Of whole callbacks (dead letters, raw) nothing is left out, or they could not be replayed: they are sealed or kept. What the
-settings ask for and cannot be is told, all of it at once.
+Whole callbacks (dead letters, raw) are sealed or kept, never changed, because they could not be replayed otherwise. `problems`
+reports what the settings ask for and the schemas do not allow.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from connector.seals import Seals, read_keys
 from connector.settings.tables import Privacy
 
 KEY: Final = "record_key"
-"""The field that is the record's key on its topic, too."""
+"""The field that is also the key of the Kafka record."""
 
 Outcome = Literal["keep", "drop", "mask", "hash", "seal"]
 
@@ -29,7 +29,7 @@ KEEP_ALL: Final = Privacy()
 
 
 class Decision(NamedTuple):
-    """What becomes of one field: its path, its class, what is done, and which setting says so (empty: none)."""
+    """The decision for one field: its path, its class, the outcome, and the setting that decides it (empty: none)."""
 
     path: str
     pii: str
@@ -40,7 +40,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the settings make of personal data; without any everything is kept."""
+    """The treatment of personal data; by default everything is kept."""
 
     rules: Privacy = KEEP_ALL
     keyed: Keyed | None = None
@@ -48,24 +48,24 @@ class Policy:
 
     @classmethod
     def of(cls, rules: Privacy) -> "Policy":
-        """Read the keys."""
+        """Create the policy from the settings, which have validated the keys."""
         hash_key, seal_keys = rules.hash_key.get_secret_value(), rules.seal_keys.get_secret_value()
         keyed = Keyed(hash_key, rules.hash_key_id) if hash_key else None
         return cls(rules, keyed, Seals(read_keys(seal_keys)) if seal_keys else None)
 
     @property
     def keeps_all(self) -> bool:
-        """Whether no setting asks for anything else."""
+        """Whether every field is kept."""
         outcomes = {*(getattr(self.rules, pii) for pii in Privacy.CLASSES), *self.rules.fields.values()}
         return outcomes == {"keep"}
 
     @property
     def hashes_keys(self) -> bool:
-        """Whether records of a person are keyed by a hash; then the events' ids are keyed hashes too."""
+        """Whether record keys of people are hashed; then event ids are keyed hashes too."""
         return self._rule(KEY, "phone", "")[0] == "hash"
 
     def decisions(self, name: str, schema: Json) -> Iterator[Decision]:
-        """Yield what becomes of each field of a record type, lists of records without a rule of their own left out."""
+        """Yield the decision for each field of a record type, except lists of records that have no rule."""
         whole = holds_whole_callbacks(schema)
         for path, field in fields_within(schema):
             pii = field.get("pii", "")
@@ -78,18 +78,18 @@ class Policy:
                 yield Decision(path, pii, outcome, setting, field)
 
     def treated(self, name: str, schema: Json) -> Json:
-        """Return a schema whose fields name their treatment, for the compiler."""
+        """Return a copy of the schema in which each field names its treatment, for the compiler."""
         treatments = {id(one.field): _treatment(one) for one in self.decisions(name, schema)}
         copy: Json = _with_treatments(schema, treatments)
         return copy
 
     @property
     def event_id(self) -> Callable[[bytes], str]:
-        """Return what makes an event's id of its identity: a digest, keyed where keys are, or numbers could be tried on it."""
+        """Return the function from an event's identity to its id: a digest, keyed if record keys are hashed."""
         return self.keyed.event_id if self.keyed and self.hashes_keys else plain_event_id
 
     def functions(self) -> Treatments:
-        """Return the functions that treated fields are written with, by the names that `treated` gives."""
+        """Return the functions that write treated fields, by the names that `treated` uses."""
         functions: dict[str, Callable[[Any], bytes]] = {
             "masked": _text(masked),
             "masked_phone": _text(masked_phone),
@@ -98,7 +98,7 @@ class Policy:
         }
         if self.keyed:
             keyed = self.keyed.hash
-            # All hashes are of one length.
+            # All hashes have the same length.
             length = avro.long(len(keyed("")))
             functions["hashed"] = lambda value: length + keyed(value)
             functions["hashed_json"] = lambda value: avro.text(b'"%s"' % keyed(value))
@@ -109,19 +109,19 @@ class Policy:
         return functions
 
     def key_of(self, name: str, schema: Json) -> Callable[[str], bytes]:
-        """Return what makes a record's key of the key's value: the key follows its field."""
+        """Return the function from the key's value to the record's key, which is treated like its field."""
         for one in self.decisions(name, schema):
             if one.path == KEY and one.outcome == "hash" and self.keyed:
                 return self.keyed.hash
         return str.encode
 
     def _rule(self, path: str, pii: str, name: str) -> tuple[Outcome, str]:
-        """Return the outcome for a field and the setting that says so: the more exact one wins."""
+        """Return the outcome for a field and the setting that decides it; the most specific one wins."""
         fields = self.rules.fields
         full = f"{name}.{path}"
         if full in fields:
             return fields[full], f'fields."{full}"'
-        # The keys of persons have one rule; what is keyed by the business's own number is told by its full name alone.
+        # A rule for record_key applies to people only; keys of the business need a rule with the record type's name.
         if path in fields and not (path == KEY and pii == NOT_PERSONAL):
             return fields[path], f'fields."{path}"'
         outcome: Outcome = getattr(self.rules, pii) if pii in Privacy.CLASSES else "keep"
@@ -134,7 +134,7 @@ def plain_event_id(identity: bytes) -> str:
 
 
 def holds_whole_callbacks(schema: Json) -> bool:
-    """Return whether records hold callbacks as they were received."""
+    """Return whether the records hold callbacks as received."""
     return any(field.get("source") == "callback.body" for field in schema["fields"])
 
 

@@ -1,4 +1,4 @@
-"""What the settings of `[privacy]` ask for and cannot be, in words, all of it at once."""
+"""A policy and the schemas in, a message out for everything that `[privacy]` asks for and the schemas do not allow."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,8 +10,8 @@ from connector.settings.tables import Privacy
 _MASKED = ("string", "double")
 
 
-def problems(policy: Policy, schemas: Mapping[str, Json]) -> list[str]:
-    """Return what keeps a policy from being kept by the schemas, given by record type."""
+def policy_problems(policy: Policy, schemas: Mapping[str, Json]) -> list[str]:
+    """Return every conflict of a policy with the schemas, given by record type."""
     if policy.keeps_all:
         return []
     decisions = {name: list(policy.decisions(name, schema)) for name, schema in schemas.items()}
@@ -27,7 +27,7 @@ def problems(policy: Policy, schemas: Mapping[str, Json]) -> list[str]:
 def _keys(policy: Policy, decisions: Mapping[str, list[Decision]]) -> Iterator[str]:
     settings = dict.fromkeys(one.setting for each in decisions.values() for one in each if one.outcome == "hash")
     if settings and policy.keyed is None:
-        advice = "give CONNECTOR_PRIVACY__HASH_KEY_FILE a file that holds one, the same for all instances"
+        advice = "set CONNECTOR_PRIVACY__HASH_KEY_FILE to a file that contains one, the same for all instances"
         yield f'privacy.hash_key: is not set, and privacy.{next(iter(settings))} = "hash" needs it; {advice}'
 
 
@@ -38,11 +38,11 @@ def _unknown(policy: Policy, schemas: Mapping[str, Json]) -> Iterator[str]:
     for name in policy.rules.fields:
         if name in full and name.partition(".")[0] in whole:
             advice = "remove it; privacy.seal_keys encrypts them"
-            yield f'privacy.fields."{name}": whole callbacks stay whole, or they could not be replayed; {advice}'
+            yield f'privacy.fields."{name}": whole callbacks are never changed, or they could not be replayed; {advice}'
         elif name in full and name.endswith(f".{KEY}") and _is_personal(name, schemas):
-            yield f'privacy.fields."{name}": {KEY} has one rule on all topics, or they could not be joined; write {KEY} alone'
+            yield f'privacy.fields."{name}": {KEY} has one rule for all topics, or they could not be joined; write only {KEY}'
         elif name not in full and name not in paths:
-            advice = "`connector privacy` lists them; one of a record type alone is as order.text, one in a list cards[].vcard"
+            advice = "`connector privacy` lists all; examples are order.text (one record type) and cards[].vcard (in a list)"
             yield f'privacy.fields."{name}": no schema has such a field; {advice}'
 
 
@@ -62,19 +62,19 @@ def _undecided(decisions: Mapping[str, list[Decision]]) -> Iterator[str]:
 
 
 def _record_keys(decisions: Mapping[str, list[Decision]]) -> Iterator[str]:
-    told = dict.fromkeys(
+    settings = dict.fromkeys(
         (one.setting, one.outcome)
         for each in decisions.values()
         for one in each
         if one.path == KEY and one.outcome in ("drop", "mask")
     )
-    for setting, outcome in told:
-        fault = "takes the key from every record: nothing would be ordered, joined or compacted by person"
+    for setting, outcome in settings:
+        fault = "removes the key of every record: nothing would be ordered, joined or compacted by person"
         yield f'privacy.{setting} = "{outcome}": {fault}; set {KEY} = "hash" (or "keep") in [privacy.fields]'
 
 
 def _fields(decisions: Mapping[str, list[Decision]]) -> Iterator[str]:
-    """Yield each fault once, with the record types that have it."""
+    """Yield each fault once, with the record types that it affects."""
     places: dict[tuple[str, str, str, str], list[str]] = {}
     for name, each in decisions.items():
         for one in each:
@@ -89,13 +89,13 @@ def _fault(one: Decision) -> str:
     if one.outcome == "drop":
         is_required = not isinstance(one.field["type"], list) and kind != "array"
         return (
-            f'is required and cannot be left out; set "{one.path}" to keep, mask or hash in [privacy.fields]'
+            f'is required and cannot be dropped; set "{one.path}" to keep, mask or hash in [privacy.fields]'
             if is_required
             else ""
         )
     possible = {"mask": _MASKED, "hash": ("string",)}.get(one.outcome)
     if possible and kind not in possible:
-        return f'is of type {kind}, of which there is no {one.outcome}; set "{one.path}" to keep or drop in [privacy.fields]'
+        return f'is of type {kind}, which has no {one.outcome}; set "{one.path}" to keep or drop in [privacy.fields]'
     if one.outcome == "mask" and kind == "double" and one.pii != "location":
-        return f'is a number and no place, so there is no mask; set "{one.path}" to keep or drop in [privacy.fields]'
+        return f'is a number but not a coordinate, so it has no mask; set "{one.path}" to keep or drop in [privacy.fields]'
     return ""

@@ -1,4 +1,5 @@
-"""The settings: `tables` mirrors config/connector.toml, `load` reads file, environment and secrets, `producer` derives.
+"""The settings: `tables` mirrors config/connector.toml, `load` reads file, environment and secrets.
 
-Nothing is read at import; imports nothing of the package but records, errors and seals.
+`producer` derives the producer's configuration. Nothing is read at import. Of the package, only records, errors and seals are
+imported here.
 """

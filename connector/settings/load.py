@@ -20,59 +20,61 @@ _SERVICE_LINK: Final = re.compile(
     r"SERVICE_HOST=.*|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT=(?:tcp|udp|sctp)://.*|"
     r"PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:=(?:tcp|udp|sctp)://.*|_ADDR=.*|_PORT=[0-9]+|_PROTO=(?:tcp|udp|sctp)))"
 )
-"""What Kubernetes puts into the environment for a Service named `connector` or `connector-…`; none of it is a setting."""
+"""Variables that Kubernetes sets for a Service named `connector` or `connector-…`; none of them is a setting."""
 
 OPEN_ENDED: Final = re.compile(
     rf"(?:AUTHENTICATION__CREDENTIALS__{NAME}__[a-z]+(?:_[a-z]+)*|OAUTH__SIGNING_KEYS__{NAME})", re.IGNORECASE
 )
-"""Variables, without their prefix, of what has a name of the user's own."""
+"""Variables, without their prefix, that contain a name chosen by the user."""
 
 PASS_THROUGH: Final = ("KAFKA__CLIENT__", "KAFKA__PRODUCER__", "KAFKA__CONSUMER__", "REGISTRY__CLIENT__")
 
 
 def load_settings(file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from a TOML file (none: the defaults) and the environment (none: the process's own).
+    """Read the settings from a TOML file (None: the defaults) and the environment (None: that of the process).
 
-    Raises:
-        ConfigurationInvalid: with every problem found, in words.
+        Raises:
+    ConfigurationInvalid: with every problem found.
     """
     return _load(file, os.environ if environment is None else environment)
 
 
 def load_settings_for_tools(file: Path | None = None) -> Settings:
-    """Read the settings for commands that let nobody in: who may call need not be said, nor be right."""
-    others = {name: value for name, value in os.environ.items() if not _says_who_may_call(name.removesuffix("_FILE"))}
-    return _load(file, others, authentication={"allow_anyone": True}, oauth={})
+    """Read the settings for commands that accept no callbacks; [authentication] and [oauth] are ignored."""
+    other_variables = {
+        name: value for name, value in os.environ.items() if not _configures_authentication(name.removesuffix("_FILE"))
+    }
+    return _load(file, other_variables, authentication={"allow_anyone": True}, oauth={})
 
 
-def _load(file: Path | None, environment: Mapping[str, str], **instead: Any) -> Settings:
-    """Read the settings, with tables `instead` of the file's."""
+def _load(file: Path | None, environment: Mapping[str, str], **replaced: Any) -> Settings:
+    """Read the settings; the tables in `replaced` replace those of the file."""
     problems: list[str] = []
-    # Without the table its default would be made, and fail, apart from all the others.
-    given = {"authentication": {}, **(_read_toml(file, problems) if file else {}), **instead}
+    # If the table were missing, its default would be created and fail separately from all other problems.
+    given = {"authentication": {}, **(_read_toml(file, problems) if file else {}), **replaced}
     variables = _read_environment(environment, problems)
     try:
         settings = Settings(**given, environment=variables)  # type: ignore[call-arg]
     except ValidationError as invalid:
-        # A dict, since a client's property of a wrong type fails as each of the types that it may have.
-        problems += dict.fromkeys(_in_words(error) for error in invalid.errors(include_input=False, include_url=False))
+        # A dict removes duplicates: a client property of a wrong type fails once for each type that it could have.
+        problems += dict.fromkeys(_problem(error) for error in invalid.errors(include_input=False, include_url=False))
     if problems:
         raise ConfigurationInvalid(problems)
     return settings
 
 
-def _says_who_may_call(name: str) -> bool:
+def _configures_authentication(name: str) -> bool:
     tables = (f"{PREFIX}AUTHENTICATION__", f"{PREFIX}OAUTH__")
     return name.startswith(tables) and is_variable(name)
 
 
 def environment_names() -> frozenset[str]:
-    """Return the name of every setting as an environment variable; those of clients' own properties are open-ended."""
+    """Return the environment variable of every setting, without the open-ended ones of client properties."""
     return frozenset(f"{PREFIX}{table.upper()}__{name.upper()}" for table, name in _names())
 
 
 def is_variable(name: str) -> bool:
-    """Return whether an environment variable, without `_FILE`, is one of a setting."""
+    """Return whether an environment variable, without `_FILE`, sets a setting."""
     own = name.removeprefix(PREFIX)
     return name in environment_names() or own.startswith(PASS_THROUGH) or OPEN_ENDED.fullmatch(own) is not None
 
@@ -92,14 +94,14 @@ def _read_toml(file: Path, problems: list[str]) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        problems.append(f"{file}: cannot be read ({error.strerror}); give --config a file that exists")
+        problems.append(f"{file}: cannot be read ({error.strerror}); check the path given to --config")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{file}: is not TOML: {error}")
     return {}
 
 
 def _read_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """Return our variables, files read; report unknown names."""
+    """Return our variables, with the content of files in place of `..._FILE`; report unknown names."""
     variables: dict[str, str] = {}
     for name, value in environment.items():
         if not name.startswith(PREFIX) or _SERVICE_LINK.fullmatch(f"{name}={value}"):
@@ -119,7 +121,7 @@ def _read_environment(environment: Mapping[str, str], problems: list[str]) -> di
     return variables
 
 
-def _in_words(error: Mapping[str, Any]) -> str:
+def _problem(error: Mapping[str, Any]) -> str:
     location = [str(part) for part in error["loc"]]
     where = ".".join(location)
     if error["type"] == "extra_forbidden":

@@ -1,17 +1,17 @@
-"""The settings in, the producer's whole configuration out: the users' properties, then those that the promise needs."""
+"""The settings in, the producer's configuration out: the user's properties, then those that the delivery guarantee needs."""
 
 from connector.settings.tables import ENVELOPE_BYTES, Settings
 
 
 def producer_properties(settings: Settings) -> dict[str, str | int | float | bool]:
-    """Return the producer's whole configuration: the users' part, then what the delivery promise hangs on."""
+    """Return the producer's configuration: the user's properties, then the reserved ones."""
     return {
         **settings.kafka.client,
         **settings.kafka.producer,
         "acks": "all",
         "enable.idempotence": True,
         "partitioner": "murmur2_random",
-        # Else a broker makes a missing topic when we ask for it, with its own partition count and not compacted.
+        # Otherwise a metadata request makes the broker create a missing topic, with its default partitions and not compacted.
         "allow.auto.create.topics": False,
         "delivery.timeout.ms": int(settings.kafka.delivery_timeout_seconds * 1000),
         "message.max.bytes": max_message_bytes(settings),
@@ -19,7 +19,7 @@ def producer_properties(settings: Settings) -> dict[str, str | int | float | boo
 
 
 def in_its_table(settings: Settings, problem: str) -> str:
-    """Return what is wrong with the producer's property (`kafka: name: ...`) with the table that it stands in."""
+    """Return a problem of a producer property (`kafka: name: ...`) with the settings table that contains the property."""
     name = problem.removeprefix("kafka: ").partition(": ")[0]
     for table, properties in (("producer", settings.kafka.producer), ("client", settings.kafka.client)):
         if name in properties:
@@ -28,5 +28,5 @@ def in_its_table(settings: Settings, problem: str) -> str:
 
 
 def max_message_bytes(settings: Settings) -> int:
-    """Return the size of the largest record, in bytes: a whole body and what belongs to it."""
+    """Return the size of the largest record, in bytes: a body of the largest size, headers and other fields."""
     return settings.http.max_body_bytes + ENVELOPE_BYTES

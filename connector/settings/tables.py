@@ -1,8 +1,8 @@
 """The tables of config/connector.toml as frozen models: every setting with its default, unit and check.
 
-`load` makes them. Secrets never show in a `repr`. Below `kafka.client`, `kafka.producer`, `kafka.consumer` and
-`registry.client` are the clients' own names: nested TOML tables are joined with dots, and underscores of environment names
-are dots.
+`load` creates them. Secrets never show in a `repr`. Below `kafka.client`, `kafka.producer`, `kafka.consumer` and
+`registry.client` are the clients' own property names: nested TOML tables are joined with dots, and underscores in the names of
+environment variables become dots.
 """
 
 import re
@@ -35,7 +35,7 @@ from connector.seals import read_keys
 
 PREFIX: Final = "CONNECTOR_"
 NAME: Final = r"[a-z0-9]+(?:_[a-z0-9]+)*"
-"""What users call a credential or a signing key of theirs."""
+"""The pattern of a name that the user chooses for a credential or signing key."""
 RESERVED: Final = (
     "acks",
     "request.required.acks",
@@ -46,14 +46,14 @@ RESERVED: Final = (
     "message.max.bytes",
     "allow.auto.create.topics",
 )
-"""What the delivery promise hangs on; nobody may set these."""
+"""Properties that the delivery guarantee depends on; settings that contain them are refused."""
 
 ENVELOPE_BYTES: Final = 65536
-"""What a record may have beyond the body of its callback: headers, the other fields of a dead letter."""
+"""Allowance in a record beyond the body of its callback: headers, the other fields of a dead letter."""
 
 
 def _dotted(table: Any) -> Any:
-    """Join nested TOML tables with dots; an environment's `linger_ms` is `linger.ms`."""
+    """Join nested TOML tables with dots; `linger_ms` from the environment becomes `linger.ms`."""
     if not isinstance(table, dict):
         return table
     joined: dict[str, Any] = {}
@@ -77,7 +77,7 @@ def _without_reserved(properties: dict[str, Any]) -> dict[str, Any]:
     wrong = [name for name in properties if name in RESERVED]
     if wrong:
         raise ValueError(
-            f"{', '.join(wrong)}: reserved, because the delivery promise hangs on it; remove it "
+            f"{', '.join(wrong)}: reserved, because the delivery guarantee depends on it; remove it "
             "(kafka.delivery_timeout_seconds and http.max_body_bytes set times and sizes)"
         )
     return properties
@@ -114,20 +114,20 @@ class Http(_Table):
     @classmethod
     def _largest_body_fits(cls, value: int, info: ValidationInfo) -> int:
         if value < info.data.get("max_body_bytes", 0):
-            raise ValueError("must be at least http.max_body_bytes: the largest body would never be taken")
+            raise ValueError("must be at least http.max_body_bytes; otherwise the largest body would never be accepted")
         return value
 
 
 Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$", max_length=40)]
-"""What users call a credential or a key: small letters and digits, parted by single underscores, as a variable can say it."""
+"""The name of a credential or key: lower-case letters, digits and single underscores, so that a variable can contain it."""
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]*$")]
 Networks = Annotated[
     list[IPvAnyNetwork],
-    # By environment: parted by commas, or JSON.
+    # In the environment: comma-separated, or JSON.
     BeforeValidator(lambda given: [part.strip() for part in given.split(",")] if isinstance(given, str) else given),
 ]
 SIMPLE: Final = ("header", "url_token", "anyone")
-"""What the credentials without a table are called."""
+"""The names of the credentials that have no table."""
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "header": ("header_name", "secret"),
     "basic": ("user", "secret"),
@@ -139,7 +139,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Credential(_Table):
-    """One way to be let in; `NEEDS` says what each kind must have."""
+    """A credential that clients can use; `NEEDS` lists what each kind requires."""
 
     kind: Literal["header", "basic", "bearer", "url_token", "oauth", "network"]
     header_name: HeaderName = ""
@@ -156,7 +156,7 @@ class Credential(_Table):
         given |= {"secret"} if secret else set()
         needed = NEEDS[self.kind]
         problems = [f"the kind {self.kind} needs {name}" for name in needed if name not in given]
-        problems += [f"{name} is none of the kind {self.kind}: remove it" for name in sorted(given - {*needed, "networks"})]
+        problems += [f"the kind {self.kind} does not use {name}: remove it" for name in sorted(given - {*needed, "networks"})]
         problems += _problems_of_secret(self.kind, secret) if secret else []
         if not (
             f"{self.user}{self.client_id}".isascii() and f"{self.user}{self.client_id}".isprintable() and ":" not in self.user
@@ -170,18 +170,18 @@ class Credential(_Table):
 def _problems_of_secret(kind: str, secret: str) -> list[str]:
     problems = []
     if not (secret.isascii() and secret.isprintable() and secret == secret.strip()):
-        problems.append("secret must be printable ASCII without blanks at its ends")
+        problems.append("secret must be printable ASCII without leading or trailing blanks")
     if kind in ("bearer", "url_token", "oauth") and len(secret) < 16:
         problems.append("secret must have at least 16 characters")
     if kind == "bearer" and not re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", secret):
-        problems.append("secret of a bearer may have only letters, digits, . _ ~ + / - and = at its end")
+        problems.append("secret of a bearer can contain only letters, digits, . _ ~ + / - and trailing =")
     if kind == "url_token" and not re.fullmatch(r"[A-Za-z0-9_-]+", secret):
-        problems.append("secret in a URL may have only letters, digits, - and _")
+        problems.append("secret in a URL can contain only letters, digits, - and _")
     return problems
 
 
 class Authentication(_Table):
-    """Who may call."""
+    """Which clients can send callbacks."""
 
     header_name: HeaderName = ""
     header_value: SecretStr = Field(SecretStr(""), validate_default=True)
@@ -193,35 +193,35 @@ class Authentication(_Table):
 
     @field_validator("credentials")
     @classmethod
-    def _names_are_free(cls, value: dict[str, Credential]) -> dict[str, Credential]:
+    def _names_are_not_reserved(cls, value: dict[str, Credential]) -> dict[str, Credential]:
         if taken := [name for name in value if name in SIMPLE]:
-            raise ValueError(f"{', '.join(taken)}: the settings without a table are called so; take another name")
+            raise ValueError(f"{', '.join(taken)}: reserved for the credentials without a table; choose another name")
         return value
 
     @field_validator("header_value")
     @classmethod
-    def _header_is_whole(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+    def _header_is_complete(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         text = value.get_secret_value()
         if "header_name" in info.data and bool(info.data["header_name"]) != bool(text):
             raise ValueError("header_name and header_value belong together: set both or neither")
         if not (text.isascii() and text.isprintable() and text == text.strip()):
-            raise ValueError("only printable ASCII without blanks at its ends travels in a header")
+            raise ValueError("must be printable ASCII without leading or trailing blanks, or it cannot be sent in a header")
         return value
 
     @field_validator("url_token")
     @classmethod
-    def _token_is_long(cls, value: SecretStr) -> SecretStr:
+    def _token_is_strong(cls, value: SecretStr) -> SecretStr:
         token = value.get_secret_value()
         if token and not (len(token) >= 16 and token.isascii() and token.replace("-", "").replace("_", "").isalnum()):
-            raise ValueError("url_token must have at least 16 characters, and only letters, digits, - and _")
+            raise ValueError("url_token must have at least 16 characters, and contain only letters, digits, - and _")
         return value
 
     @model_validator(mode="after")
-    def _somebody_is_named(self) -> Self:
+    def _any_credential_is_set(self) -> Self:
         if not (self.header_name or self.url_token.get_secret_value() or self.credentials or self.allow_anyone):
             raise ValueError(
-                "nothing says who may call: set header_name and header_value, or url_token, or a table in credentials "
-                "(or allow_anyone = true, which lets strangers fill your topics)"
+                "no credential is set: set header_name and header_value, or url_token, or a table in credentials "
+                "(or allow_anyone = true, with which strangers can fill your topics)"
             )
         return self
 
@@ -238,26 +238,28 @@ class Oauth(_Table):
     @field_validator("signing_keys")
     @classmethod
     def _keys_are_long(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        # RFC 7518, 3.2: as long as the digest at least.
+        # RFC 7518, 3.2: at least as long as the digest.
         if short := [name for name, key in value.items() if len(key.get_secret_value().encode()) < 32]:
-            raise ValueError(f"{', '.join(short)}: a key must have at least 32 characters; `openssl rand -hex 32` makes one")
+            raise ValueError(
+                f"{', '.join(short)}: a key must have at least 32 characters; create one with `openssl rand -hex 32`"
+            )
         return value
 
     @field_validator("signs_with")
     @classmethod
-    def _one_key_signs(cls, value: str, info: ValidationInfo) -> str:
+    def _signing_key_exists(cls, value: str, info: ValidationInfo) -> str:
         keys = info.data.get("signing_keys", {})
         if "signing_keys" in info.data and (value not in keys if value else len(keys) > 1):
-            raise ValueError("name the one of oauth.signing_keys that signs new tokens")
+            raise ValueError("set it to the id in oauth.signing_keys that signs new tokens")
         return value
 
     def signing_key_id(self) -> str:
-        """Return the id of the key that signs; without keys there is none."""
+        """Return the id of the key that signs new tokens; empty if there are no keys."""
         return self.signs_with or next(iter(self.signing_keys), "")
 
 
 class Tls(_Table):
-    """TLS of the data listener. Paths of PEM files; none: no TLS."""
+    """TLS of the data listener. Paths of PEM files; empty: no TLS."""
 
     certificate_path: str = ""
     key_path: str = Field("", validate_default=True)
@@ -280,7 +282,7 @@ class Tls(_Table):
 
 
 class Callbacks(_Table):
-    """What this customer's callbacks look like."""
+    """The form of this customer's callbacks."""
 
     renamed_keys: dict[str, ProfileKey] = Field(default_factory=dict)
 
@@ -302,7 +304,7 @@ _PRODUCER: Final = {
 
 
 class Kafka(_Table):
-    """Kafka's clients."""
+    """The Kafka clients."""
 
     delivery_timeout_seconds: PositiveFloat = 10.0
     client: _properties(_CLIENT)  # type: ignore[valid-type]
@@ -311,16 +313,16 @@ class Kafka(_Table):
 
     @field_validator("client")
     @classmethod
-    def _brokers_are_named(cls, value: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
+    def _brokers_are_set(cls, value: dict[str, str | int | float | bool]) -> dict[str, str | int | float | bool]:
         if not str(value["bootstrap.servers"]).strip(", "):
-            raise ValueError("bootstrap.servers is empty: name the brokers, as kafka1:9092,kafka2:9092")
+            raise ValueError("bootstrap.servers is empty: list the brokers, as kafka1:9092,kafka2:9092")
         return value
 
 
 class Registry(_Table):
     """The schema registry."""
 
-    # Without credentials: the URL stands in records' headers. They belong into basic.auth.user.info.
+    # Without credentials, because the URL appears in record headers. They belong in basic.auth.user.info.
     url: str = Field("http://127.0.0.1:8081", pattern=r"^https?://[^@\s,]+(, *https?://[^@\s,]+)*$")
     cache_folder: str = ""
     verify_interval_seconds: PositiveFloat = 120.0
@@ -338,14 +340,14 @@ class Topics(_Table):
 
 
 class DeadLetters(_Table):
-    """When too much becomes a dead letter."""
+    """The alarm for too many dead letters."""
 
     alarm_share: float = Field(0.1, ge=0, le=1)
     alarm_at_least: PositiveInt = 10
 
 
 class Spool(_Table):
-    """Where callbacks wait while Kafka is away."""
+    """The spool for callbacks while Kafka is down."""
 
     folder: str = ""
     max_bytes: int = Field(1073741824, ge=1048576)
@@ -356,7 +358,7 @@ Outcome = Literal["keep", "drop", "mask", "hash"]
 
 
 def _joined(table: Any) -> Any:
-    """Join nested tables with dots: who writes order.text = "drop" without quotes means the field."""
+    """Join nested tables with dots: TOML parses order.text = "drop" without quotes as a table."""
     if not isinstance(table, dict):
         return table
     joined: dict[str, Any] = {}
@@ -368,7 +370,7 @@ def _joined(table: Any) -> Any:
 
 
 class Privacy(_Table):
-    """What becomes of personal data on its way to Kafka."""
+    """What happens to personal data on its way to Kafka."""
 
     CLASSES: ClassVar = ("phone", "name", "content", "location", "link")
 
@@ -385,43 +387,45 @@ class Privacy(_Table):
 
     @field_validator("hash_key")
     @classmethod
-    def _hash_key_is_long_and_has_an_id(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+    def _hash_key_is_strong_and_has_id(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
         key = value.get_secret_value()
         if key and len(key) < 32:
-            raise ValueError("at least 32 characters, or numbers can be tried against it: `openssl rand -base64 32` makes one")
+            raise ValueError(
+                "must have at least 32 characters, or numbers could be guessed; create one with `openssl rand -base64 32`"
+            )
         if "hash_key_id" in info.data and bool(info.data["hash_key_id"]) != bool(key):
             raise ValueError("hash_key and hash_key_id belong together: set both or neither")
         return value
 
     @field_validator("seal_keys")
     @classmethod
-    def _seal_keys_are_keys(cls, value: SecretStr) -> SecretStr:
+    def _seal_keys_are_valid(cls, value: SecretStr) -> SecretStr:
         read_keys(value.get_secret_value())
         return value
 
 
 class CatalogueFolder(_Table):
-    """Where schemas and messages.toml stand."""
+    """The folder of the schemas and messages.toml."""
 
     folder: str = ""
 
 
 class Shutdown(_Table):
-    """How a worker stops."""
+    """How a worker shuts down."""
 
     delay_seconds: NonNegativeFloat = 0.0
     drain_timeout_seconds: PositiveFloat = 15.0
 
 
 class Logs(_Table):
-    """What is logged, and how."""
+    """Log level and format."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
 
 
 class Settings(BaseSettings):
-    """All settings. Make it by `load`."""
+    """All settings, created by `load`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -449,12 +453,16 @@ class Settings(BaseSettings):
 
     @field_validator("oauth")
     @classmethod
-    def _clients_have_keys(cls, value: Oauth, info: ValidationInfo) -> Oauth:
-        who, http = info.data.get("authentication"), info.data.get("http")
-        if who and not value.signing_keys and any(one.kind == "oauth" for one in who.credentials.values()):
-            raise ValueError("a credential of the kind oauth needs a key that signs its tokens: set oauth.signing_keys")
+    def _oauth_has_keys(cls, value: Oauth, info: ValidationInfo) -> Oauth:
+        authentication, http = info.data.get("authentication"), info.data.get("http")
+        if (
+            authentication
+            and not value.signing_keys
+            and any(one.kind == "oauth" for one in authentication.credentials.values())
+        ):
+            raise ValueError("credentials of the kind oauth need a key that signs their tokens: set oauth.signing_keys")
         if http and f"{value.path}/".startswith(f"{http.path}/"):
-            raise ValueError("path must not stand below http.path, where a URL token stands")
+            raise ValueError("path must not be below http.path, where URL tokens are")
         return value
 
     @classmethod
@@ -466,7 +474,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file; the other sources of the library are not ours."""
+        """Let the environment override the file; the library's other sources are not used."""
         assert isinstance(init_settings, GivenSource)
         given = dict(init_settings.init_kwargs)
         environment = given.pop("environment", {})
@@ -484,7 +492,7 @@ class _Environment(EnvSettingsSource):
         return {name.lower(): value for name, value in self._environment.items()}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """Return what a table's JSON says, else the text itself: it is refused with all that is wrong, not alone."""
+        """Return the parsed JSON of a table, else the text: validation then refuses it along with all other problems."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:

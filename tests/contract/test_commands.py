@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from connector import __version__
 from connector.cli import app
-from connector.commands.dev import program_to_type
+from connector.commands.dev import program_name
 from connector.dev.invented.callbacks import TYPES
 from connector.topics import broker
 from tests.stack.ports import free_ports
@@ -331,7 +331,7 @@ def test_dev_says_what_to_type_as_it_was_called(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [called.format(folder=tmp_path)])
     monkeypatch.setenv("PATH", "")
-    assert program_to_type() == typed
+    assert program_name() == typed
 
 
 def test_dev_says_the_name_alone_when_it_is_in_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_dev_says_the_name_alone_when_it_is_in_the_path(monkeypatch: pytest.Monk
     script.touch(0o755)
     monkeypatch.setattr(sys, "argv", [str(script)])
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert program_to_type() == "connector"
+    assert program_name() == "connector"
 
 
 # explain

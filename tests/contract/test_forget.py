@@ -145,11 +145,11 @@ def test_old_keys_and_the_id_itself_are_tombstones_too_and_stdin_is_read(
 @pytest.mark.parametrize(
     ("arguments", "problems"),
     [
-        ([""], ["say whom to forget"]),
-        (["+"], ["say whom to forget"]),
-        ([NUMBER, "--old-key", "k0"], ["--old-key k0: give the key's id and a file"]),
+        ([""], ["no person given"]),
+        (["+"], ["no person given"]),
+        ([NUMBER, "--old-key", "k0"], ["--old-key k0: pass the key's id and a file"]),
         ([NUMBER, "--old-key", "k0=/no/such/file"], ["--old-key k0=/no/such/file: the file cannot be read"]),
-        (["", "--old-key", "=x", "--old-key", "y="], ["say whom", "--old-key =x: give", "--old-key y=: give"]),
+        (["", "--old-key", "=x", "--old-key", "y="], ["no person given", "--old-key =x: pass", "--old-key y=: pass"]),
     ],
 )
 def test_wrong_use_is_told_in_words_and_nothing_is_asked(run: Runner, arguments: list[str], problems: list[str]) -> None:
@@ -209,17 +209,17 @@ def test_tombstone_lies_where_java_puts_the_key_and_topics_say_until_when(
     until = datetime.fromisoformat(by_topic["dead-letters"]["until"]).astimezone(UTC).timestamp()
     # 14 days by the catalogue, and Kafka's own week for a segment.
     assert until == pytest.approx(began + 3 * WEEK_SECONDS, abs=120)
-    assert by_topic["dead-letters"]["holds"] == "whole callbacks, under no key of the person"
+    assert by_topic["dead-letters"]["holds"] == "whole callbacks, not keyed by person"
     assert by_topic["texts"]["holds"] == "records under the person's key"
     assert by_topic["contacts"]["until"] is None
-    assert "max.compaction.lag.ms" in by_topic["contacts"]["by"]
+    assert "max.compaction.lag.ms" in by_topic["contacts"]["reason"]
     topics.set("contacts", {"max.compaction.lag.ms": "3600000"})
     topics.set("texts", {"retention.ms": "-1"})
     again = {one["topic"].removeprefix(topics.topic("")): one for one in forget(settings, "--dry-run")["topics"]}
     until = datetime.fromisoformat(again["contacts"]["until"]).astimezone(UTC).timestamp()
     assert until == pytest.approx(time.time() + 3600 + 24 * 3600, abs=120)
-    assert (again["texts"]["until"], "for ever" in again["texts"]["by"]) == (None, True)
-    assert any("changelogs" in line for line in told[0]["beyond"])
+    assert (again["texts"]["until"], "for ever" in again["texts"]["reason"]) == (None, True)
+    assert any("changelogs" in line for line in told[0]["further_copies"])
 
 
 def test_topic_that_is_missing_is_told(kafka: KafkaBroker) -> None:

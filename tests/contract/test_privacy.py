@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from connector import logs
 from connector.auth.authenticate import Credentials
 from connector.catalogue import Catalogue, read_catalogue
-from connector.commands.forget import person_of
+from connector.commands.forget import read_person
 from connector.http.app import create_app
 from connector.http.listener import Listener, bind
 from connector.http.management import create_management_app
@@ -609,7 +609,7 @@ def values() -> Iterator[Any]:
     )
     yield settings
     yield Policy.of(settings.privacy)
-    yield person_of(NUMBER, (), also_plain=True)
+    yield read_person(NUMBER, (), also_plain=True)
     yield Credentials.of(settings.authentication)
     yield flow(MemorySink(), credentials=Credentials.of(settings.authentication))
 

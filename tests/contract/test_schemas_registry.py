@@ -195,7 +195,7 @@ def test_registry_that_fails_in_the_middle_is_asked_no_further(answer: Response,
     done = run("schemas", "register", "--json", settings=at(registry, REGISTRY__CLIENT__TIMEOUT="0.5"))
     assert done.exit_code == 1
     assert list(states(done).values())[:2] == ["registered", "registered"]
-    assert states(done)["text"] == ("not known" if answer is HANG else "not registered")
+    assert states(done)["text"] == ("unknown" if answer is HANG else "not registered")
     assert set(list(states(done).values())[3:]) == {"not registered"}
     assert "registered: document, order; " in done.stderr
 
@@ -302,7 +302,7 @@ def test_list_tells_our_version_and_another_one(registry: Moody, folder: Path, r
     by_name = {row["record_type"]: row for row in run("schemas", "list", "--json").json()}
     assert (by_name["document"]["version"], by_name["document"]["state"]) == (1, "registered")
     order = by_name["order"]
-    assert (order["version"], order["id"], order["latest_version"], order["state"]) == (None, None, 1, "another is registered")
+    assert (order["version"], order["id"], order["latest_version"], order["state"]) == (None, None, 1, "different")
     run("schemas", "register")
     (order,) = [row for row in run("schemas", "list", "--json").json() if row["record_type"] == "order"]
     assert (order["version"], order["latest_version"], order["state"]) == (2, 2, "registered")

@@ -208,7 +208,7 @@ def test_serve_reports_every_problem_on_a_separate_line(tmp_path: Path) -> None:
 def test_serve_does_not_start_without_authentication() -> None:
     done = run_here({}, "serve")
     assert done.exit_code == 2
-    assert "nothing says who may call" in done.stderr
+    assert "no credential is set" in done.stderr
 
 
 def test_serve_reports_every_wrong_client_property(tmp_path: Path) -> None:

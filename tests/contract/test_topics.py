@@ -125,9 +125,9 @@ def test_topics_are_missing_then_made_then_left_alone(empty: Topics) -> None:
     done = empty.connector("check", "--json")
     assert done.exit_code == 1
     assert {one["state"] for one in done.json()} == {"missing"}
-    assert {one["state"] for one in empty.connector("create", "--dry-run", "--json").json()} == {"would be made"}
+    assert {one["state"] for one in empty.connector("create", "--dry-run", "--json").json()} == {"would be created"}
     assert {one["state"] for one in empty.check().values()} == {"missing"}
-    assert {one["state"] for one in empty.connector("create", "--json").json()} == {"made"}
+    assert {one["state"] for one in empty.connector("create", "--json").json()} == {"created"}
     empty.wait_until_well()
     assert {one["state"] for one in empty.connector("create", "--json").json()} == {"unchanged"}
     assert empty.connector("check").exit_code == 0
@@ -193,7 +193,7 @@ def test_partition_counts_are_never_changed_by_create(made: Topics) -> None:
     assert made.connector("check").exit_code == 0
     steps = {one["topic"]: one for one in made.connector("create", "--alter", "--json").json()}
     assert steps[made.topic("documents")]["state"] == "unchanged"
-    assert "7" in steps[made.topic("documents")]["left"][0]
+    assert "7" in steps[made.topic("documents")]["unresolved"][0]
     assert made.partitions("documents") == 6
     # No warning for topics of another key, and none after what the commands say.
     assert "dead-letters" not in made.rules()
@@ -237,4 +237,4 @@ def test_setting_that_kafka_does_not_know_is_told(empty: Topics, tmp_path: Path)
     assert f"{empty.topic('contacts')} was not created: Unknown topic config name: cleanup.policies" in done.stderr
     states = {one["topic"]: one["state"] for one in done.json()}
     assert states.pop(empty.topic("contacts")) == "error"
-    assert set(states.values()) == {"made"}
+    assert set(states.values()) == {"created"}

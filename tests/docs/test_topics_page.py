@@ -85,12 +85,12 @@ def test_privacy_command_lists_every_field_and_its_rule(
         for path, field in fields_within(record_type.schema)
         if field.get("pii", "none") != "none"
     }
-    assert {place: row["personal"] for place, row in rows.items() if row["personal"]} == personal
-    assert (rows["text", "body"]["becomes"], rows["text", "body"]["by"]) == ("mask", "privacy.content")
-    assert (rows["order", "text"]["becomes"], rows["order", "text"]["by"]) == ("drop", 'privacy.fields."order.text"')
-    assert (rows["order", "ref1"]["becomes"], rows["order", "ref1"]["personal"]) == ("mask", "")
-    assert (rows["text", "wa_id"]["becomes"], rows["text", "wa_id"]["by"]) == ("keep", None)
-    assert rows["dead_letter", "body"]["becomes"] == "keep"
+    assert {place: row["class"] for place, row in rows.items() if row["class"]} == personal
+    assert (rows["text", "body"]["outcome"], rows["text", "body"]["setting"]) == ("mask", "privacy.content")
+    assert (rows["order", "text"]["outcome"], rows["order", "text"]["setting"]) == ("drop", 'privacy.fields."order.text"')
+    assert (rows["order", "ref1"]["outcome"], rows["order", "ref1"]["class"]) == ("mask", "")
+    assert (rows["text", "wa_id"]["outcome"], rows["text", "wa_id"]["setting"]) == ("keep", None)
+    assert rows["dead_letter", "body"]["outcome"] == "keep"
 
 
 def test_command_prints_the_page(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

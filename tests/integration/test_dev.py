@@ -285,7 +285,7 @@ def test_addresses_are_printed_below_the_demo_and_can_be_pasted(tmp_path: Path) 
         assert "kaleyra.whatsapp.orders" in above
         assert "kaleyra.whatsapp." not in below
         assert above.endswith("\n"), "the title is a line"
-        assert " (everybody may call, nothing is kept; Ctrl-C ends it)\n" in below
+        assert " (no authentication, nothing is stored; Ctrl-C ends it)\n" in below
         *exports, tail = [line.strip() for line in below.splitlines() if "export " in line or "tail orders" in line]
         typed = "\n".join([*exports, f"{tail} --count 1 --json"])
         done = subprocess.run(["sh", "-c", typed], cwd=ROOT, env=environment(), capture_output=True, timeout=60, check=False)

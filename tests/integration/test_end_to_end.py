@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from connector.commands.explain import explain, posted
+from connector.commands.explain import callback_by_post, explain
 from connector.records import KafkaMessage
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
@@ -119,7 +119,7 @@ def test_samples_arrive_as_the_pipeline_makes_them(bridge: Bridge, arrived: dict
 def test_samples_arrive_as_explain_shows_them(bridge: Bridge, arrived: dict[str, list[ReadRecord]]) -> None:
     differing = {}
     for name, body in BODIES.items():
-        shown = explain(bridge.catalogue, posted(body))
+        shown = explain(bridge.catalogue, callback_by_post(body))
         letters = [record for record in arrived[name] if record.topic == bridge.catalogue.dead_letter.topic]
         records = [record for record in arrived[name] if record.topic != bridge.catalogue.dead_letter.topic]
         facts = (

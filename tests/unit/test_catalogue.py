@@ -1,4 +1,4 @@
-"""The catalogue: what is published, what every schema promises, and that a new type needs no Python."""
+"""The catalogue: published schemas, rules for every schema, and that a new type needs no Python."""
 
 import functools
 import json
@@ -40,15 +40,15 @@ PERSONAL = {
     **dict.fromkeys(("latitude", "longitude", "address", "street", "city", "zip"), "location"),
     **dict.fromkeys(("url", "media_url", "source_url", "image_url", "video_url", "thumbnail_url"), "link"),
 }
-"""Which class of personal data stands under a name on the wire."""
-OF_NOBODY = {"message.referral.body"}
+"""The class of personal data of a JSON key."""
+NOT_PERSONAL_PATHS = {"message.referral.body"}
 """The text of an advertisement."""
 RECORD_TYPES = list(catalogue())
 MESSAGE_RECORD_TYPES = [record_type for record_type in RECORD_TYPES if record_type.source == "messages"]
 REQUIRED = {"message_id", "message_type", "record_key", "key_source", "received_at"}
 REQUIRED_OF_DEAD_LETTER = {"id", "received_at", "reason", "step"}
-NOT_REACHED_FROM_HERE = {"refused_by_kafka", "internal_error"}
-"""The one is Kafka's word, the other a defect of ours."""
+NOT_CAUSED_BY_CALLBACKS = {"refused_by_kafka", "internal_error"}
+"""The first needs Kafka's answer, the second a bug of ours."""
 
 
 def records_within(schema: Any) -> Iterator[Json]:
@@ -84,7 +84,7 @@ FIELDS = [(f"{place}.{field['name']}", field) for place, record in RECORDS for f
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a copy of avro/ and config/ that a test may change."""
+    """Return a copy of avro/ and config/ that a test can change."""
     for name in ("avro", "config"):
         shutil.copytree(data_folder() / name, tmp_path / name)
     return tmp_path
@@ -191,13 +191,13 @@ def test_personal_field_names_its_class() -> None:
             sources = [field["source"]] if isinstance(field["source"], str) else field["source"]
             for path in sources:
                 expected = PERSONAL.get(path.rpartition(".")[2])
-                if path not in OF_NOBODY and expected and field.get("pii") != expected:
+                if path not in NOT_PERSONAL_PATHS and expected and field.get("pii") != expected:
                     offenders.append(f"{record_type.name}: {path} is {expected}")
 
     assert offenders == []
 
 
-def test_event_of_the_account_names_somebody_in_its_payload_at_most() -> None:
+def test_account_event_has_personal_data_only_in_payload() -> None:
     (schema,) = [record_type.schema for record_type in RECORD_TYPES if record_type.source == "events"]
 
     personal = [
@@ -206,7 +206,7 @@ def test_event_of_the_account_names_somebody_in_its_payload_at_most() -> None:
     assert personal == ["payload"]
 
 
-def test_reasons_in_the_code_are_those_in_the_dead_letters_doc() -> None:
+def test_dead_letter_doc_lists_every_reason() -> None:
     (doc,) = [field["doc"] for field in catalogue().dead_letter.schema["fields"] if field["name"] == "reason"]
 
     assert doc.removeprefix("Why: ").removesuffix(".").split(", ") == list(REASONS)
@@ -279,8 +279,8 @@ def test_rejected_sample_becomes_one_dead_letter_of_its_reason() -> None:
         assert letter["body"] == read(path) or path.stem in {"does_not_fit", "missing"}, path.stem
 
 
-def test_every_reason_that_a_callback_can_cause_has_a_sample() -> None:
-    assert {path.stem for path in REJECTED} == set(REASONS) - NOT_REACHED_FROM_HERE
+def test_every_reason_of_a_callback_has_a_sample() -> None:
+    assert {path.stem for path in REJECTED} == set(REASONS) - NOT_CAUSED_BY_CALLBACKS
 
 
 def test_new_type_needs_a_schema_and_a_table_and_no_python(folder: Path) -> None:
@@ -312,7 +312,7 @@ def test_prefix_is_put_before_every_topic(folder: Path) -> None:
     }
 
 
-def test_callbacks_are_kept_as_received_only_when_switched_on() -> None:
+def test_raw_callbacks_are_stored_only_if_enabled() -> None:
     off, on_ = read_catalogue(), read_catalogue(raw=True)
 
     assert off.raw is None
@@ -321,7 +321,7 @@ def test_callbacks_are_kept_as_received_only_when_switched_on() -> None:
     assert on_.raw.topic == "kaleyra.whatsapp.raw"
 
 
-def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
+def test_every_problem_is_reported_at_once(folder: Path) -> None:
     (folder / "avro" / "status.avsc").unlink()
     (folder / "avro" / "other.avsc").write_text("{")
     change(folder / "avro" / "document.avsc", lambda schema: schema["fields"][0].update(source="massage.id"))
@@ -336,10 +336,10 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         "avro/status.avsc: is missing",
         "avro/other.avsc: is not JSON",
         "avro/document.avsc, field message_id: source 'massage.id' must start with one of",
-        "avro/order.avsc: is no Avro schema",
+        "avro/order.avsc: is not an Avro schema",
         "avro/contact.avsc: requires 'contacts'",
         "avro/stray.avsc: config/messages.toml has no table [stray]",
-        "[raw_callback]: there is no key 'colour'",
+        "[raw_callback]: unknown key 'colour'",
         "[video]: from must be one of " + "messages, statuses, contacts, events, dead_letters",
         "[video]: topic is missing",
         "[video]: types must be a list",
@@ -356,10 +356,10 @@ def test_everything_that_is_wrong_is_named_at_once(folder: Path) -> None:
         ('[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "documents"\n', "both claim topic kaleyra.whatsapp.documents"),
         ('[film]\nfrom = "messages"\ntypes = ["*"]\ntopic = "films"\n', "both claim message type *"),
         ('[film]\nfrom = "statuses"\ntopic = "films"\n', '2 tables have from = "statuses"'),
-        ('[film]\nfrom = "messages"\ntopic = "films"\n', 'types belongs to from = "messages"'),
+        ('[film]\nfrom = "messages"\ntopic = "films"\n', 'types is required with from = "messages"'),
         ('[film]\nfrom = "messages"\ntypes = "film"\ntopic = "films"\n', "types must be a list"),
         ('[film]\nfrom = "messages"\ntypes = [5]\ntopic = "films"\n', "types must be a list"),
-        ('[film]\nfrom = "statuses"\ntypes = ["film"]\ntopic = "films"\n', "and only there"),
+        ('[film]\nfrom = "statuses"\ntypes = ["film"]\ntopic = "films"\n', "and not allowed otherwise"),
         ('[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "films"\nkeyed_by = "name"\n', "keyed_by can only be"),
         ('[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "films"\nconfig = 5\n', "config must be a table"),
     ],
@@ -371,14 +371,14 @@ def test_table_that_contradicts_another_or_itself_is_refused(folder: Path, toml:
     assert problem in "\n".join(problems_of(folder))
 
 
-def test_catalogue_without_a_table_for_unknown_types_or_for_statuses_is_refused(folder: Path) -> None:
+def test_catalogue_with_a_missing_table_is_refused(folder: Path) -> None:
     (folder / "config" / "messages.toml").write_text("top_level = 5\n")
     for file in (folder / "avro").glob("*.avsc"):
         file.unlink()
 
     text = "\n".join(problems_of(folder))
 
-    assert "top_level is no table" in text
+    assert "top_level is not a table" in text
     assert 'no table has types = ["*"]' in text
     for source in ("statuses", "contacts", "events", "dead_letters"):
         assert f'0 tables have from = "{source}"' in text
@@ -387,10 +387,10 @@ def test_catalogue_without_a_table_for_unknown_types_or_for_statuses_is_refused(
 @pytest.mark.parametrize(
     "schema", ["[]", '"string"', "5", '{"type": "record"}', '{"type": "enum", "name": "A", "symbols": ["B"]}']
 )
-def test_schema_that_is_no_record_is_refused(folder: Path, schema: str) -> None:
+def test_schema_that_is_not_a_record_is_refused(folder: Path, schema: str) -> None:
     (folder / "avro" / "document.avsc").write_text(schema)
 
-    assert problems_of(folder)[0].startswith("avro/document.avsc: is no Avro schema")
+    assert problems_of(folder)[0].startswith("avro/document.avsc: is not an Avro schema")
 
 
 @pytest.mark.parametrize("toml", [None, "[document"])
@@ -412,26 +412,29 @@ def test_roots_of_source_paths_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize(
     ("toml", "problem"),
     [
-        ("partitions = 0", "partitions must be a whole number from 1 on"),
-        ("replication_factor = true", "replication_factor must be a whole number from 1 on"),
-        ('replication_factor = "3"', "replication_factor must be a whole number from 1 on"),
-        ('partitions = 3\nkeyed_by = "wa_id"', "topics keyed by wa_id have equal counts"),
-        ("config = { retention.ms = 5 }", 'names stand in quotes: "retention.ms" = 5'),
-        ('config = { "retention.ms" = 1.5 }', "retention.ms must be a text, a whole number, true or false"),
-        ('large = true\nconfig = { "max.message.bytes" = 5 }', "max.message.bytes follows http.max_body_bytes"),
-        ('config = { "min.insync.replicas" = "all" }', "min.insync.replicas must be a whole number from 1 on"),
+        ("partitions = 0", "partitions must be a whole number of at least 1"),
+        ("replication_factor = true", "replication_factor must be a whole number of at least 1"),
+        ('replication_factor = "3"', "replication_factor must be a whole number of at least 1"),
+        ('partitions = 3\nkeyed_by = "wa_id"', "topics keyed by wa_id need equal counts"),
+        ("config = { retention.ms = 5 }", 'quote names with dots: "retention.ms" = 5'),
+        ('config = { "retention.ms" = 1.5 }', "retention.ms must be a string, a whole number, true or false"),
+        (
+            'large = true\nconfig = { "max.message.bytes" = 5 }',
+            "large = true derives max.message.bytes",
+        ),
+        ('config = { "min.insync.replicas" = "all" }', "min.insync.replicas must be a whole number of at least 1"),
     ],
 )
-def test_settings_of_a_topic_that_cannot_be_are_refused(folder: Path, toml: str, problem: str) -> None:
+def test_invalid_topic_settings_are_refused(folder: Path, toml: str, problem: str) -> None:
     shutil.copy(folder / "avro" / "other.avsc", folder / "avro" / "film.avsc")
     append(folder, f'[film]\nfrom = "messages"\ntypes = ["film"]\ntopic = "films"\n{toml}\n')
 
-    (told,) = problems_of(folder)
-    assert told.startswith("config/messages.toml, [film]: ")
-    assert problem in told
+    (line,) = problems_of(folder)
+    assert line.startswith("config/messages.toml, [film]: ")
+    assert problem in line
 
 
-def test_settings_of_a_topic_are_read(folder: Path) -> None:
+def test_topic_settings_are_read(folder: Path) -> None:
     shutil.copy(folder / "avro" / "other.avsc", folder / "avro" / "film.avsc")
     settings = 'config = { "retention.ms" = -1, "preallocate" = true, "compression.type" = "zstd" }'
     append(

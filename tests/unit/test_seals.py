@@ -1,4 +1,4 @@
-"""Whole callbacks sealed: only the keys open them, each key by its id, and what was changed is not opened."""
+"""Sealed callbacks: only the right key opens them, by its id, and only if they are unchanged."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector.catalogue import Catalogue, read_catalogue
-from connector.commands.explain import callback_of
+from connector.commands.explain import read_callback
 from connector.commands.show import plain
 from connector.errors import ConfigurationInvalid, NotOpened
 from connector.privacy.policy import Policy
@@ -33,7 +33,7 @@ def under(*keys: str) -> Catalogue:
 
 @modest
 @given(st.binary(max_size=2000), st.text(max_size=200))
-def test_sealed_is_opened_again_and_shows_nothing(content: bytes, text: str) -> None:
+def test_sealed_content_is_hidden_and_can_be_opened(content: bytes, text: str) -> None:
     ours = seals(NEW)
     sealed, sealed_text = ours.seal(content), ours.seal_text(text)
 
@@ -46,13 +46,13 @@ def test_sealed_is_opened_again_and_shows_nothing(content: bytes, text: str) -> 
 
 @modest
 @given(st.binary(max_size=50))
-def test_what_is_not_sealed_stays_as_it_is(content: bytes) -> None:
+def test_unsealed_content_is_unchanged(content: bytes) -> None:
     if not content.startswith((b"\0s1:", b"s1:")):
         assert seals(NEW).open(content) == seals(NEW).open_printed(content) == content
         assert printable(content) is None
 
 
-def test_same_content_is_never_sealed_the_same_way_twice() -> None:
+def test_sealing_the_same_content_twice_differs() -> None:
     assert len({seals(NEW).seal(b"content") for _ in range(100)}) == 100
 
 
@@ -64,40 +64,40 @@ def test_first_key_seals_and_every_key_opens() -> None:
     assert repr(rotated) == "Seals(new, old)"
 
 
-def test_key_that_is_not_there_is_named() -> None:
+def test_missing_key_is_named() -> None:
     with pytest.raises(NotOpened, match=r"the key old, which is not among privacy\.seal_keys"):
         seals(NEW).open(seals(OLD).seal(b"content"))
     with pytest.raises(NotOpened, match="the key old"):
         open_sealed({"body": seals(OLD).seal(b"content")}, None)
 
 
-def test_another_key_of_that_id_opens_nothing() -> None:
+def test_different_key_with_the_same_id_opens_nothing() -> None:
     other = f"new:{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    with pytest.raises(NotOpened, match="another key new"):
+    with pytest.raises(NotOpened, match="a different key new"):
         seals(NEW).open(seals(other).seal(b"content"))
 
 
 @modest
 @given(st.data())
-def test_what_was_changed_is_not_opened(data: st.DataObject) -> None:
+def test_changed_content_is_not_opened(data: st.DataObject) -> None:
     sealed = bytearray(seals(NEW).seal(b"content"))
     place = data.draw(st.integers(8, len(sealed) - 1))
     sealed[place] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(NotOpened, match="was changed"):
+    with pytest.raises(NotOpened, match="changed since"):
         seals(NEW).open(bytes(sealed))
 
 
 @pytest.mark.parametrize("left", [8, 12, 20, 35])
-def test_what_was_cut_is_not_opened(left: int) -> None:
+def test_truncated_content_is_not_opened(left: int) -> None:
     with pytest.raises(NotOpened):
         seals(NEW).open(seals(NEW).seal(b"content")[:left])
 
 
-def test_text_is_not_taken_for_bytes() -> None:
+def test_sealed_text_is_not_opened_as_bytes() -> None:
     text = seals(NEW).seal_text("content")
     with pytest.raises(NotOpened):
         seals(NEW).open_printed(text.encode())
-    with pytest.raises(NotOpened, match="not whole"):
+    with pytest.raises(NotOpened, match="incomplete"):
         seals(NEW).open_text(text[:-3])
 
 
@@ -141,11 +141,11 @@ def test_explain_opens_what_tail_prints(tmp_path: Path) -> None:
     body = envelope([message()])
     file = tmp_path / "sealed"
     file.write_text(printable(seals(OLD).seal(body)) or "")
-    assert callback_of(file, None, seals(NEW, OLD), is_form=False).body == body
-    assert callback_of(None, seals(OLD).seal_text("a=b"), seals(OLD), is_form=False).query == "a=b"
+    assert read_callback(file, None, seals(NEW, OLD), is_form=False).body == body
+    assert read_callback(None, seals(OLD).seal_text("a=b"), seals(OLD), is_form=False).query == "a=b"
     for keys in (seals(NEW), None):
         with pytest.raises(ConfigurationInvalid, match=r"the key old, .*; add that key"):
-            callback_of(file, None, keys, is_form=False)
+            read_callback(file, None, keys, is_form=False)
 
 
 def test_tail_prints_sealed_bytes_so_that_they_can_be_copied() -> None:

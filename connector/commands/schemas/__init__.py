@@ -1,1 +1,1 @@
-"""`connector schemas`: the commands on our schemas; group.py assembles them. They ask the registry, and never Kafka."""
+"""`connector schemas`: the commands for our schemas, assembled by group.py. They use the registry, and never Kafka."""

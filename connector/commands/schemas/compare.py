@@ -1,4 +1,4 @@
-"""`connector schemas list · check · diff`: our schemas by themselves, against the released ones and against the registry."""
+"""`connector schemas list · check · diff`: compares our schemas with our rules, the released versions and the registry."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -64,14 +64,14 @@ def diff_command(
 
 
 def list_schemas(catalogue: Catalogue, folder: Path, registry: RegistryClient, *, as_json: bool) -> None:
-    """Show each of our schemas: what it is here, what was released of it, and what the registry knows."""
+    """Show each of our schemas with its fingerprint, its release and its state in the registry."""
     released = read_released(folder)
     rows = []
     for record_type in catalogue:
         schema = published(record_type.schema)
         own = registry.look_up(record_type)
         latest = registry.version(record_type.subject)
-        state = "registered" if own.schema_id is not None else "another is registered" if latest else "missing"
+        state = "registered" if own.schema_id is not None else "different" if latest else "missing"
         here = (fingerprint(schema), release_of(schema, released.get(record_type.name, ())))
         there = (own.version, own.schema_id, latest and latest.version)
         rows.append((record_type.name, record_type.subject, *here, *there, state))
@@ -79,7 +79,7 @@ def list_schemas(catalogue: Catalogue, folder: Path, registry: RegistryClient, *
 
 
 def check(folder: Path, prefix: str, *, as_json: bool) -> Checked:
-    """Check the files alone; say what is wrong, or that nothing is.
+    """Check the files without a registry.
 
     Raises:
         ConfigurationInvalid: with every violation.
@@ -90,7 +90,7 @@ def check(folder: Path, prefix: str, *, as_json: bool) -> Checked:
 
 
 def check_registered(catalogue: Catalogue, registry: RegistryClient, *, as_json: bool) -> int:
-    """Check against every version that the registry has; return how many there are.
+    """Check against every registered version; return how many there are.
 
     Raises:
         ConfigurationInvalid: with every violation.
@@ -101,12 +101,12 @@ def check_registered(catalogue: Catalogue, registry: RegistryClient, *, as_json:
 
 
 def report_success(checked: Checked, registered: int | None, *, as_json: bool) -> None:
-    """Print what was checked, when there is no violation."""
+    """Print what was checked and found without violation."""
     if as_json:
         show.as_json({"schemas": checked.schemas, "released": checked.released, "registered": registered, "violations": []})
         return
     compared = f"{checked.released} released" + (f" and {registered} registered" if registered is not None else "")
-    show.out.print(f"{checked.schemas} schemas keep the rules, also against {compared} versions", highlight=False)
+    show.out.print(f"{checked.schemas} schemas follow the rules and are compatible with {compared} versions", highlight=False)
 
 
 def registered_versions(registry: RegistryClient, record_type: RecordType) -> list[Version]:
@@ -116,30 +116,30 @@ def registered_versions(registry: RegistryClient, record_type: RecordType) -> li
 
 
 def as_version(registered: RegisteredVersion) -> Version:
-    """Return a registered version as the rules compare it."""
+    """Return a registered version in the form that the rules compare."""
     return Version(f"registered version {registered.version}", registered.text, decoded(registered.text))
 
 
 def diff(
     catalogue: Catalogue, registry: RegistryClient, record_types: Sequence[str], number: int | None, *, as_json: bool
 ) -> None:
-    """Show field by field what differs between the registered schemas and ours; docs do not count."""
+    """Show field by field how the registered schemas differ from ours, ignoring docs."""
     if unknown := [name for name in record_types if name not in catalogue.record_types]:
         known = ", ".join(catalogue.record_types)
-        raise ConfigurationInvalid([f"there is no record type {name!r}; known are {known}" for name in unknown])
-    compared = [_compared(record_type, registry, number) for record_type in catalogue if _is_asked(record_type, record_types)]
+        raise ConfigurationInvalid([f"unknown record type {name!r}; known are {known}" for name in unknown])
+    compared = [_compared(record_type, registry, number) for record_type in catalogue if _selected(record_type, record_types)]
     if as_json:
         show.as_json(compared)
         return
-    for told in compared:
-        there = f"version {told['version']} (id {told['id']})"
+    for comparison in compared:
+        there = f"version {comparison['version']} (id {comparison['id']})"
         what = {"missing": "is not registered" if number is None else f"has no version {number}", "same": f"is {there}"}
-        if told["state"] == "different":
+        if comparison["state"] == "different":
             columns = ("field", "what", "registered", "here")
-            rows = [tuple(change[key] for key in ("path", "what", "registered", "here")) for change in told["changes"]]
-            show.table(f"{told['record_type']} differs from {there}", columns, rows)
+            rows = [tuple(change[key] for key in ("path", "what", "registered", "here")) for change in comparison["changes"]]
+            show.table(f"{comparison['record_type']} differs from {there}", columns, rows)
         else:
-            show.out.print(f"{told['record_type']} {what[told['state']]}", highlight=False)
+            show.out.print(f"{comparison['record_type']} {what[comparison['state']]}", highlight=False)
 
 
 def _compared(record_type: RecordType, registry: RegistryClient, number: int | None) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _compared(record_type: RecordType, registry: RegistryClient, number: int | N
     return {**head, "version": there.version, "id": there.schema_id, "state": state, "changes": changes}
 
 
-def _is_asked(record_type: RecordType, names: Sequence[str]) -> bool:
+def _selected(record_type: RecordType, names: Sequence[str]) -> bool:
     return not names or record_type.name in names
 
 

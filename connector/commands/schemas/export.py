@@ -1,7 +1,7 @@
-"""`connector schemas export · release`: schemas as files, for review, for a deployment without a registry at hand, for good.
+"""`connector schemas export · release`: writes schemas to files.
 
-An export is one .avsc per subject and version, and index.json that tells ids and fingerprints. A release is kept in
-avro/released/ and compared with from then on.
+An export is one .avsc per subject and version, with ids and fingerprints in index.json: for review, or for deployments without
+a registry. A release is permanent in avro/released/; later schemas are checked against it.
 """
 
 import json
@@ -53,7 +53,7 @@ def release_command(
 
 
 class _Exported(NamedTuple):
-    """One version in an export; `version` and `id` are the registry's, None of what comes from avro/released/."""
+    """One version in an export; `version` and `id` are those of the registry, None for versions from avro/released/."""
 
     record_type: str
     subject: str
@@ -66,14 +66,14 @@ class _Exported(NamedTuple):
 
 
 def export(catalogue: Catalogue, folder: Path, registry: RegistryClient | None, target: Path, *, as_json: bool) -> None:
-    """Write every registered version of our subjects into a new folder; without a registry, every released one.
+    """Write every registered version of our subjects to a new folder; without a registry, every released one.
 
     Raises:
-        ConfigurationInvalid: when the folder holds something, or cannot be written.
-        RegistryFailed: when the registry does not answer; nothing is written.
+        ConfigurationInvalid: if the folder is not empty, or cannot be written.
+        RegistryFailed: if the registry does not answer; nothing is written.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigurationInvalid([f"{target}: is not empty; name a folder that is, or a new one"])
+        raise ConfigurationInvalid([f"{target}: is not empty; choose an empty or new folder"])
     exported = _registered(catalogue, folder, registry) if registry else _released(catalogue, folder)
     index = [{key: value for key, value in one._asdict().items() if key != "text"} for one in exported]
     try:
@@ -90,13 +90,13 @@ def export(catalogue: Catalogue, folder: Path, registry: RegistryClient | None, 
 
 
 def release(catalogue: Catalogue, folder: Path, version: str, *, as_json: bool) -> None:
-    """Keep the schemas that have changed since the last release in avro/released/, under a version.
+    """Write the schemas that changed since the last release to avro/released/, under a version.
 
     Raises:
-        ConfigurationInvalid: when it is no version, does not follow the last one, or the folder is not to be written.
+        ConfigurationInvalid: if the version is malformed or not newer than the last, or the folder cannot be written.
     """
     if folder == data_folder() and folder.name == "_data":
-        raise ConfigurationInvalid(["a release is made in a checkout; set catalogue.folder to one"])
+        raise ConfigurationInvalid(["releases are created in a checkout of the project; set catalogue.folder to one"])
     changed = write_release(folder, version, {one.name: one.published_text for one in catalogue})
     rows = [(one.name, version if one.name in changed else _last(folder, one.name)) for one in catalogue]
     show.rows(f"Release {version}", ("record_type", "last_changed_in"), rows, as_json=as_json)

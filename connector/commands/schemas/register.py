@@ -1,7 +1,7 @@
-"""`connector schemas register`: levels and schemas into the registry, as a deployment step; what is right stays as it is.
+"""`connector schemas register`: writes compatibility levels and schemas to the registry, as a deployment step; idempotent.
 
-Our own rules come first, and nothing is registered while one is broken. After a failure it is said of every schema whether
-it is registered.
+It checks our own rules first, and registers nothing if one is violated. After a failure it reports of every schema whether it
+is registered.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ app = typer.Typer()
 
 
 class _Done(NamedTuple):
-    """What was done for one subject. `level` is what became of its compatibility level; `failure` why it is not done."""
+    """What was done for one subject. `level` is the change of its compatibility level, `failure` why it is incomplete."""
 
     record_type: str
     subject: str
@@ -48,7 +48,7 @@ def register_command(*, config: Config = None, dry_run: DryRun = False, as_json:
 
 
 def check_first(folder: Path, prefix: str) -> None:
-    """Check the files before anything is asked of a registry.
+    """Check the files before any request to the registry.
 
     Raises:
         ConfigurationInvalid: with every violation.
@@ -60,11 +60,11 @@ def check_first(folder: Path, prefix: str) -> None:
 
 
 def register(catalogue: Catalogue, registry: RegistryClient, *, dry_run: bool, as_json: bool) -> None:
-    """Register what is not registered, and say what was done.
+    """Register the missing schemas, and show what was done.
 
     Raises:
-        ConfigurationInvalid: when a schema breaks our rules against a registered version; nothing is registered.
-        OtherSideFailed: when the registry fails, or refuses one; what is registered is shown.
+        ConfigurationInvalid: if a schema violates our rules against a registered version; nothing is registered.
+        OtherSideFailed: if the registry fails or refuses a schema; what is registered is shown.
     """
     try:
         known = [(record_type, registry.look_up(record_type)) for record_type in catalogue]
@@ -92,13 +92,13 @@ def _would_be(there: Registered, level: str | None) -> _Done:
 def _register_all(
     registry: RegistryClient, known: list[tuple[RecordType, Registered]], levels: dict[str, str | None]
 ) -> list[_Done]:
-    """Register one after the other; a registry that fails is not asked further, one that refuses a schema is."""
+    """Register one schema after the other; stop when the registry fails, but not when it refuses a single schema."""
     done: list[_Done] = []
     failed = False
     for record_type, there in known:
         if failed:
             state = "not registered" if there.schema_id is None else "unchanged"
-            done.append(_Done(*there, state, "not tried"))
+            done.append(_Done(*there, state, "not attempted"))
             continue
         one, failed = _register_one(registry, record_type, there, levels[record_type.name])
         done.append(one)
@@ -108,38 +108,38 @@ def _register_all(
 def _register_one(
     registry: RegistryClient, record_type: RecordType, there: Registered, level: str | None
 ) -> tuple[_Done, bool]:
-    """Set the level, then register; return what was done, and whether the registry failed altogether."""
-    told = "unchanged"
+    """Set the level, then register; return what was done, and whether the registry failed as a whole."""
+    level_change = "unchanged"
     try:
         if level != LEVEL:
-            told = "not set"
+            level_change = "not set"
             registry.set_level(record_type.subject)
-            told = f"set: {level or 'none'} → {LEVEL}"
+            level_change = f"set: {level or 'none'} → {LEVEL}"
         if there.schema_id is not None:
-            return _Done(*there, "unchanged", told), False
-        return _Done(*registry.register(record_type), "registered", told), False
+            return _Done(*there, "unchanged", level_change), False
+        return _Done(*registry.register(record_type), "registered", level_change), False
     except RegistryRefused as refused:
         state = "not registered" if there.schema_id is None else "unchanged"
-        return _Done(*there, state, told, str(refused)), False
+        return _Done(*there, state, level_change, str(refused)), False
     except RegistryFailed as failed:
-        return _Done(*_asked_again(registry, record_type, there), told, str(failed)), True
+        return _Done(*_state_after_failure(registry, record_type, there), level_change, str(failed)), True
 
 
-def _asked_again(
+def _state_after_failure(
     registry: RegistryClient, record_type: RecordType, there: Registered
 ) -> tuple[str, str, int | None, int | None, str]:
-    """Tell what is there after a failure: what timed out may have been done all the same."""
+    """Return what is registered after a failure: a request that timed out can have succeeded."""
     if there.schema_id is not None:
         return (*there, "unchanged")
     try:
         now = registry.look_up(record_type)
     except RegistryFailed:
-        return (*there, "not known")
+        return (*there, "unknown")
     return (*now, "not registered" if now.schema_id is None else "registered")
 
 
 def _summary(done: list[_Done]) -> str:
-    """Say of every schema whether it is registered."""
+    """Return a line that says of every schema whether it is registered."""
     states: dict[str, list[str]] = {}
     for one in done:
         states.setdefault("registered" if one.state == "unchanged" else one.state, []).append(one.record_type)

@@ -1,1 +1,1 @@
-"""What `connector dev` starts besides the bridge: a broker and a registry in memory."""
+"""The in-memory broker and registry of `connector dev`."""

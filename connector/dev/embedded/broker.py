@@ -1,7 +1,7 @@
-"""An Apache Kafka stand-in in memory: librdkafka's own mock cluster, for `connector dev` and tests.
+"""An in-memory Kafka broker for `connector dev` and tests: librdkafka's mock cluster.
 
-It keeps 5 MB a partition and forgets everything with the process. Topics come to be by asking for them, with four
-partitions each; it knows no admin calls.
+It keeps 5 MB per partition and loses everything with the process. Metadata requests create topics, with four partitions each;
+it supports no admin calls.
 """
 
 import logging
@@ -14,7 +14,7 @@ _SECONDS = 5.0
 
 
 class EmbeddedBroker:
-    """A mock cluster of one broker on a free loopback port; it lives as long as this object."""
+    """A mock cluster with one broker on a free loopback port, for the lifetime of this object."""
 
     def __init__(self) -> None:
         self._owner = Producer({"bootstrap.servers": "unused:1", "test.mock.num.brokers": 1}, logger=_LOG)
@@ -22,6 +22,6 @@ class EmbeddedBroker:
         self.bootstrap_servers = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
     def create_topics(self, topics: Iterable[str]) -> None:
-        """Make topics that are not there yet."""
+        """Create the missing topics."""
         for topic in topics:
             self._owner.list_topics(topic, timeout=_SECONDS)

@@ -1,6 +1,6 @@
 """A small schema registry for `connector dev` and tests, with Confluent's REST API over `Subjects`.
 
-It is for one machine: no authentication, nothing on disk, Avro without references. What the API says is at
+For one machine: no authentication, nothing on disk, Avro without references. The API is documented at
 https://docs.confluent.io/platform/current/schema-registry/develop/api.html
 """
 
@@ -29,14 +29,14 @@ _Call = Callable[[Subjects, Request], Awaitable[object]]
 
 
 class SchemaRequest(msgspec.Struct, rename="camel"):
-    """The body that carries a schema; what else Confluent's has (metadata, rules) is read over."""
+    """The body with a schema; Confluent's further keys (metadata, rules) are ignored."""
 
     schema: str = ""
     schema_type: str | None = None
     references: list[Any] | None = None
 
     def avro(self) -> str:
-        """Return the schema's text, or refuse what this registry does not keep."""
+        """Return the text of the schema; refuse other schema types and references."""
         if self.schema_type not in (None, "AVRO"):
             raise Refused(42201, f"Invalid schema: type {self.schema_type} is not supported, AVRO is.")
         if self.references:
@@ -57,7 +57,7 @@ class ModeRequest(msgspec.Struct):
 
 
 def create_registry() -> Starlette:
-    """Return an empty registry as an ASGI application; its state ends with it."""
+    """Return an empty registry as an ASGI application, which holds its state."""
     subjects = Subjects()
     routes = [Route(path, _endpoint(subjects, call), methods=[method]) for method, path, call in _CALLS]
     registry = Starlette(
@@ -65,7 +65,7 @@ def create_registry() -> Starlette:
         middleware=[Middleware(_routed_by_encoded_path)],
         exception_handlers=dict.fromkeys((Refused, HTTPException, ClientDisconnect), _refuse),
     )
-    # A redirect would lead to the path encoded once more.
+    # A redirect would encode the path a second time.
     registry.router.redirect_slashes = False
     return registry
 
@@ -207,7 +207,7 @@ def _endpoint(subjects: Subjects, call: _Call) -> Callable[[Request], Awaitable[
 
 
 def _answer(status: int, content: object) -> Response:
-    # json.dumps escapes what UTF-8 cannot carry, such as half of a surrogate pair in a refused name.
+    # json.dumps escapes what UTF-8 cannot encode, such as a lone surrogate in a refused name.
     return Response(json.dumps(content), status, media_type=CONTENT_TYPE)
 
 
@@ -215,7 +215,7 @@ async def _refuse(_request: Request, fault: Exception) -> Response:
     match fault:
         case Refused(error_code=code) | HTTPException(status_code=code):
             return _answer(int(str(code)[:3]), {"error_code": code, "message": str(fault)})
-    # The client has gone and reads nothing of it.
+    # The client has disconnected and reads no answer.
     return _answer(400, {"error_code": 400, "message": "The body ended early."})
 
 
@@ -244,7 +244,7 @@ def _flag(request: Request, name: str) -> bool:
 
 
 def _routed_by_encoded_path(app: ASGIApp) -> ASGIApp:
-    """Match routes against the path as it was sent, so that a subject may contain an encoded slash."""
+    """Match routes against the raw path, so that a subject can contain an encoded slash."""
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         raw_path = scope.get("raw_path")

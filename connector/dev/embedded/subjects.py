@@ -1,7 +1,7 @@
 """The state of the embedded registry: subjects with their versions, schema ids and compatibility levels. No HTTP.
 
-Schemas go in as text; answers come out, or `Refused` with Confluent's error code. Whether two schemas are compatible
-is the word of `avro.compatibility`, not ours. Everything is in memory and gone with the object.
+Schema texts in, answers out, or `Refused` with Confluent's error code. `avro.compatibility` decides whether two schemas are
+compatible. The state is in memory and ends with the object.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Final
 
 from avro.schema import Schema
 
-from connector.dev.embedded.spelling import spelled_alike
+from connector.dev.embedded.spelling import normalised
 from connector.errors import NotAvro
 from connector.mapping.compatibility import parse, unreadable
 
@@ -23,7 +23,7 @@ _LATEST: Final = ("latest", "-1")
 
 
 class Refused(Exception):
-    """A call the registry answers with an error. The first three digits of `error_code` are the HTTP status.
+    """A call that the registry answers with an error. The first three digits of `error_code` are the HTTP status.
 
     https://docs.confluent.io/platform/current/schema-registry/develop/api.html#errors
     """
@@ -35,7 +35,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AvroSchema:
-    """A schema as first registered; `content` is equal for texts that differ in spelling alone."""
+    """A schema as first registered; `content` is its normal form, equal for texts that mean the same."""
 
     text: str
     content: str
@@ -59,19 +59,19 @@ class _Entry:
 
 
 class Subjects:
-    """All subjects of one registry. An id stands for one schema for as long as this object lives."""
+    """All subjects of one registry. An id belongs to one schema for the lifetime of this object."""
 
     def __init__(self) -> None:
         self._schemas: dict[int, AvroSchema] = {}
         self._ids: dict[str, int] = {}
-        # Numbers only grow at the end of a subject, so each inner dict is in the order of its versions.
+        # Version numbers only grow, so each inner dict is in the order of its versions.
         self._entries: dict[str, dict[int, _Entry]] = {}
         # The level and the mode under None are the global ones.
         self._levels: dict[str | None, str] = {None: "NONE"}
         self._modes: dict[str | None, str] = {None: "READWRITE"}
 
     def register(self, subject: str, text: str) -> int:
-        """Return the schema's id, with a new version where the subject has none of this content."""
+        """Return the schema's id; add a version if the subject has none with this content."""
         schema = parse_schema(text)
         known_id = self._ids.get(schema.content)
         if known_id is not None and known_id in self._live(subject).values():
@@ -95,7 +95,7 @@ class Subjects:
         raise Refused(40403, f"Schema not found under subject '{subject}'.")
 
     def names(self, *, prefix: str = "", deleted: bool = False) -> list[str]:
-        """Return the subjects that have a version."""
+        """Return the subjects that have at least one version."""
         return sorted(name for name in self._entries if name.startswith(prefix) and self._live(name, deleted=deleted))
 
     def versions(self, subject: str, *, deleted: bool = False) -> list[int]:
@@ -103,17 +103,17 @@ class Subjects:
         return list(self._known(subject, deleted=deleted))
 
     def version(self, subject: str, which: str, *, deleted: bool = False) -> Version:
-        """Return the version of a number, or the newest for `latest`."""
+        """Return the version with a number, or the newest for `latest`."""
         known = self._known(subject, deleted=deleted)
         number = _numbered(which, known)
         return self._version(subject, number, known[number])
 
     def schema(self, schema_id: str) -> str:
-        """Return the text of an id; a version that is soft deleted keeps it readable."""
+        """Return the text of an id; it stays readable while a version is only soft deleted."""
         return self._schemas[self._used_id(schema_id)].text
 
     def uses(self, schema_id: str, *, deleted: bool = False) -> list[tuple[str, int]]:
-        """Return every subject and version an id stands in."""
+        """Return every subject and version with an id."""
         used_id = self._used_id(schema_id)
         return [
             (subject, version)
@@ -123,7 +123,7 @@ class Subjects:
         ]
 
     def delete(self, subject: str, *, permanent: bool) -> list[int]:
-        """Delete a subject and return its versions: softly first, then for good along with its level."""
+        """Delete a subject and return its versions: first softly, then permanently with its level."""
         known, live = self._known(subject, deleted=True), self._live(subject)
         if permanent:
             if live:
@@ -137,7 +137,7 @@ class Subjects:
         return list(live)
 
     def delete_version(self, subject: str, which: str, *, permanent: bool) -> int:
-        """Delete one version and return its number: softly first, then for good."""
+        """Delete one version and return its number: first softly, then permanently."""
         number = _numbered(which, self._known(subject, deleted=which not in _LATEST))
         entry = self._entries[subject][number]
         if not permanent:
@@ -163,13 +163,13 @@ class Subjects:
         return self._levels.get(subject, self._levels[None])
 
     def set_level(self, subject: str | None, level: str) -> None:
-        """Set the compatibility level of a subject, which need not exist yet, or the global one for `None`."""
+        """Set the compatibility level of a subject, even before it exists, or the global one for `None`."""
         if level not in LEVELS:
             raise Refused(42203, f"Invalid compatibility level '{level}'; one of {', '.join(sorted(LEVELS))}.")
         self._levels[subject] = level
 
     def clear_level(self, subject: str | None) -> str:
-        """Drop the compatibility level set for a subject and return it; the global one becomes what it was at first."""
+        """Remove the compatibility level of a subject and return it; the global one returns to its default."""
         level = self.level(subject)
         del self._levels[subject]
         self._levels.setdefault(None, "NONE")
@@ -186,19 +186,19 @@ class Subjects:
         return self._modes.get(subject, self._modes[None])
 
     def set_mode(self, subject: str | None, mode: str) -> None:
-        """Set the mode of a subject, or the global one for `None`; READONLY takes no new version."""
+        """Set the mode of a subject, or the global one for `None`; READONLY refuses new versions."""
         if mode not in MODES:
             raise Refused(42204, f"Invalid mode '{mode}'; one of {', '.join(sorted(MODES))}.")
         self._modes[subject] = mode
 
     def clear_mode(self, subject: str) -> str:
-        """Drop the mode set for a subject and return it."""
+        """Remove the mode of a subject and return it."""
         mode = self.mode(subject)
         del self._modes[subject]
         return mode
 
     def incompatibilities(self, subject: str, text: str, which: str | None = None) -> list[str]:
-        """Return what keeps a schema from being registered, or from following the version named; empty when nothing."""
+        """Return why a schema cannot be registered, or cannot follow the given version; empty if it can."""
         return self._faults(subject, parse_schema(text), which)
 
     def _faults(self, subject: str, schema: AvroSchema, which: str | None) -> list[str]:
@@ -216,7 +216,7 @@ class Subjects:
         ]
 
     def _live(self, subject: str, *, deleted: bool = False) -> dict[int, int]:
-        """Return ids by version; `deleted` adds what is soft deleted. Empty for an unknown subject."""
+        """Return ids by version; `deleted` includes soft deleted ones. Empty for an unknown subject."""
         entries = self._entries.get(subject, {})
         return {version: entry.id for version, entry in entries.items() if deleted or not entry.deleted}
 
@@ -242,10 +242,10 @@ class Subjects:
 
 
 def parse_schema(text: str) -> AvroSchema:
-    """Return the schema of a text, or refuse what is no Avro."""
+    """Parse a schema; refuse text that is not Avro."""
     try:
         rules = parse(text)
-        content = json.dumps(spelled_alike(json.loads(text)), sort_keys=True, separators=(",", ":"))
+        content = json.dumps(normalised(json.loads(text)), sort_keys=True, separators=(",", ":"))
     except (NotAvro, RecursionError) as fault:
         raise Refused(42201, f"Invalid schema: {fault}") from fault
     return AvroSchema(text, content, rules)
@@ -268,7 +268,7 @@ def _unreadable(reader: Schema, writer: Schema, complaint: str) -> Iterator[str]
 
 
 def _natural_number(text: str) -> int:
-    """Return the number, or 0, which no version and no id has, for any other text."""
+    """Return the number, or 0 for any other text, which is never a version or id."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
 
 

@@ -1,1 +1,1 @@
-"""Invented callbacks of every type and shape, seeded: for `send`, `dev --demo` and load. No value in them is anybody's."""
+"""Invented callbacks of every type and shape, seeded: for `send`, `dev --demo` and load tests. No value is of a real person."""

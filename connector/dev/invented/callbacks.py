@@ -1,6 +1,6 @@
-"""Invented callbacks by type, one or a sequence of them; and what may go wrong with a sequence on its way.
+"""Types, a count and a seed in, invented callbacks out; also malformed, duplicated and shuffled ones.
 
-A callback is made of its type, a running number and a seed: the same three give the same callback.
+Type, running number and seed determine a callback: the same three give the same callback.
 """
 
 import random
@@ -17,9 +17,9 @@ TYPES: Final = (*MESSAGES, *STATUSES, *DIALECTS)
 """The types that can be invented."""
 
 _EVERY: Final = 5
-"""Of so many callbacks one is followed by a broken one, or sent twice; the first is among them."""
+"""One of this many callbacks is followed by a broken one, or sent twice, beginning with the first."""
 _WINDOW: Final = 100
-"""A shuffled callback keeps within so many places."""
+"""Callbacks are shuffled within windows of this size."""
 
 BROKEN: Final[dict[str, Callable[[bytes], bytes]]] = {
     "cut off": lambda body: body[: len(body) // 2],
@@ -33,7 +33,7 @@ BROKEN: Final[dict[str, Callable[[bytes], bytes]]] = {
     "an item that is text": lambda _: b'{"meta_object": {"value": {"messages": ["Ciao"]}, "field": "messages"}}',
     "an item without an id": lambda _: b'{"meta_object": {"value": {"messages": [{"from": "393335550142"}]}}}',
 }
-"""Bodies that no callback has, made of a good one; each becomes a dead letter."""
+"""Functions from a valid body to a malformed one; each becomes a dead letter."""
 
 
 def callback(kind: str, number: int, seed: int = 0) -> Invented:
@@ -45,13 +45,13 @@ def callback(kind: str, number: int, seed: int = 0) -> Invented:
 
 
 def callbacks(kinds: Sequence[str], count: int, seed: int = 0) -> Iterator[Invented]:
-    """Yield `count` callbacks, the types in turn."""
+    """Yield `count` callbacks, cycling through the types."""
     for number in range(count):
         yield callback(kinds[number % len(kinds)], number, seed)
 
 
 def with_malformed(given: Iterable[Invented]) -> Iterator[Invented]:
-    """Yield callbacks with broken bodies among them, each kind of fault in turn."""
+    """Yield the callbacks with malformed ones in between, cycling through the kinds of fault."""
     faults = list(BROKEN.values())
     for index, one in enumerate(given):
         yield one
@@ -60,7 +60,7 @@ def with_malformed(given: Iterable[Invented]) -> Iterator[Invented]:
 
 
 def with_duplicates(given: Iterable[Invented]) -> Iterator[Invented]:
-    """Yield callbacks, some of them twice."""
+    """Yield the callbacks, some of them twice."""
     for index, one in enumerate(given):
         yield one
         if index % _EVERY == 0:
@@ -68,9 +68,9 @@ def with_duplicates(given: Iterable[Invented]) -> Iterator[Invented]:
 
 
 def shuffled(given: Iterable[Invented], seed: int = 0) -> Iterator[Invented]:
-    """Yield callbacks in another order, none far from its place."""
+    """Yield the callbacks in a different order, each near its original place."""
     chance = random.Random(seed)  # noqa: S311 - invented data, no secret
-    rest = iter(given)
-    while window := list(islice(rest, _WINDOW)):
+    remaining = iter(given)
+    while window := list(islice(remaining, _WINDOW)):
         chance.shuffle(window)
         yield from window

@@ -1,6 +1,6 @@
-"""Invented callbacks of the other and older shapes that the same URL can receive.
+"""Invented callbacks of the other and older dialects that the same URL can receive.
 
-What Kaleyra calls callback profiles are templates of its customers, with texts alone, as JSON or in the query.
+Kaleyra's callback profiles are templates of its customers, which contain only texts, as JSON or in the query.
 """
 
 import json
@@ -15,7 +15,7 @@ from connector.records import Json
 _RATE_LIMIT: Final = {"code": 130429, "title": "Rate limit hit", "error_data": {"details": "too many messages"}}
 
 
-def _asked(pairs: Json) -> Invented:
+def _by_get(pairs: Json) -> Invented:
     return Invented("GET", urlencode(pairs), b"")
 
 
@@ -81,8 +81,8 @@ def _text_value(event: Event) -> Json:
 
 
 def _in_quotes(event: Event) -> Json:
-    whole = envelope(event, _text_value(event))
-    return {**whole, "meta_object": json.dumps(whole["meta_object"], ensure_ascii=False)}
+    callback = envelope(event, _text_value(event))
+    return {**callback, "meta_object": json.dumps(callback["meta_object"], ensure_ascii=False)}
 
 
 def _bare(event: Event) -> Json:
@@ -95,18 +95,18 @@ def _account_update(event: Event) -> Json:
 
 
 def _preference(event: Event) -> Json:
-    told = {"wa_id": event.wa_id, "category": "marketing_messages", "value": "stop", "timestamp": event.seconds}
-    return envelope(event, {"user_preferences": [told]}, field="user_preferences")
+    preference = {"wa_id": event.wa_id, "category": "marketing_messages", "value": "stop", "timestamp": event.seconds}
+    return envelope(event, {"user_preferences": [preference]}, field="user_preferences")
 
 
 DIALECTS: Final[dict[str, Callable[[Event], Invented]]] = {
     "v1_message": lambda event: posted(_v1_message(event)),
-    "v1_message_by_get": lambda event: _asked(_v1_message(event)),
+    "v1_message_by_get": lambda event: _by_get(_v1_message(event)),
     "v1_status": lambda event: posted(_v1_status(event)),
-    "v1_status_by_get": lambda event: _asked(_v1_status(event)),
+    "v1_status_by_get": lambda event: _by_get(_v1_status(event)),
     "template_status": lambda event: posted(_template_status(event)),
-    "template_status_by_get": lambda event: _asked({**_template_status(event), "other_info": ""}),
-    "quality_notice": lambda event: _asked(_quality(event)),
+    "template_status_by_get": lambda event: _by_get({**_template_status(event), "other_info": ""}),
+    "quality_notice": lambda event: _by_get(_quality(event)),
     "on_premises": lambda event: posted(_bare(event)),
     "envelope_in_quotes": lambda event: posted(_in_quotes(event)),
     "account_update": lambda event: posted(_account_update(event)),

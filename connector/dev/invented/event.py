@@ -1,6 +1,6 @@
-"""The event that an invented callback tells of: a person, an id, a time, and chance for the rest; and the V2 envelope.
+"""The event of an invented callback: a person, an id, a time, and random choices for the rest; and the V2 envelope.
 
-The same kind, number and seed give the same event, so that runs are repeatable and ids distinct.
+The same kind, number and seed give the same event, so that runs are repeatable and ids unique.
 """
 
 import json
@@ -19,7 +19,7 @@ Choice = TypeVar("Choice")
 
 
 class Invented(NamedTuple):
-    """One callback, ready to be sent: `query` without its question mark, `body` empty for GET."""
+    """One callback, ready to send: `query` without its question mark, `body` empty for GET."""
 
     method: str
     query: str
@@ -28,7 +28,7 @@ class Invented(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a callback tells of; the person is one of a thousand."""
+    """The event that a callback reports; the person is one of a thousand."""
 
     chance: random.Random
     number: int
@@ -61,19 +61,19 @@ class Event:
         return _FIRST_SECOND + self.number
 
     def one_of(self, *choices: Choice) -> Choice:
-        """Return one of several values, by chance."""
+        """Return one of several values at random."""
         return self.chance.choice(choices)
 
     def yes_or_no(self) -> bool:
-        """Return true or false, by chance."""
+        """Return true or false at random."""
         return self.chance.random() < 0.5
 
     def digits(self, count: int = 16) -> str:
-        """Return an id of so many digits, by chance."""
+        """Return a random id with this many digits."""
         return str(self.chance.randrange(10 ** (count - 1), 10**count))
 
     def uuid(self) -> str:
-        """Return an id as Kaleyra forms its own."""
+        """Return an id in the form of Kaleyra's ids."""
         return f"00000000-0000-4000-8000-{self.number:012d}"
 
 
@@ -85,9 +85,9 @@ def event_of(kind: str, number: int, seed: int) -> Event:
 
 def envelope(event: Event, value: Json, field: str = "messages", extra: Json | None = None, **root: Any) -> Json:
     """Return a callback of Kaleyra's V2 shape around a `value`; keywords are further root keys."""
-    whole = {"messaging_product": "whatsapp", "metadata": BUSINESS, **value}
-    told = {"trace_id": event.uuid(), "waba_id": WABA_ID, "ref": "", "ref1": "", "ref2": "", **(extra or {})}
-    return {"meta_object": {"value": whole, "field": field}, "extra_info": told, **root}
+    full_value = {"messaging_product": "whatsapp", "metadata": BUSINESS, **value}
+    extra_info = {"trace_id": event.uuid(), "waba_id": WABA_ID, "ref": "", "ref1": "", "ref2": "", **(extra or {})}
+    return {"meta_object": {"value": full_value, "field": field}, "extra_info": extra_info, **root}
 
 
 def posted(root: Json) -> Invented:

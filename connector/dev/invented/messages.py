@@ -1,6 +1,6 @@
-"""Invented messages: a table of every message type, and of the ways in which a person can be named or a message be special.
+"""Invented messages: a table of every message type, and of special cases such as hidden numbers and groups.
 
-A kind is WhatsApp's message type unless its row says another.
+A kind is WhatsApp's message type, unless its row sets another one.
 """
 
 import json
@@ -45,7 +45,7 @@ def _order(event: Event) -> Json:
 
 def _card(event: Event) -> Json:
     phone = {"phone": "+39 333 555 0199", "wa_id": "393335550199", "type": "MOBILE"}
-    # Kaleyra's page shows one object, WhatsApp's a list.
+    # Kaleyra documents one object, WhatsApp a list.
     return {
         "name": {"formatted_name": "Ada Prova", "first_name": "Ada", "last_name": "Prova"},
         "phones": event.one_of(phone, [phone]),
@@ -66,7 +66,7 @@ def _user_id_change(event: Event) -> Json:
     return {"type": "system", "from": "", "system": {"type": "user_changed_user_id", "body": body, "user_id": new}}
 
 
-def _not_shown(code: int, details: str) -> Json:
+def _unsupported(code: int, details: str) -> Json:
     return {"errors": [{"code": code, "title": "Message type unknown", "error_data": {"details": details}}]}
 
 
@@ -103,8 +103,8 @@ MESSAGES: Final[dict[str, Callable[[Event], Json]]] = {
     "system": _number_change,
     "user_id_changed": _user_id_change,
     "request_welcome": lambda _: {},
-    "unsupported": lambda _: {"unsupported": {"type": "poll_update"}, **_not_shown(131051, "not supported")},
-    "unknown": lambda _: _not_shown(131051, "not supported"),
+    "unsupported": lambda _: {"unsupported": {"type": "poll_update"}, **_unsupported(131051, "not supported")},
+    "unknown": lambda _: _unsupported(131051, "not supported"),
     "edit": lambda event: {
         "edit": {"original_message_id": _ANSWERED["id"], "message": {"context": {"id": "M0"}, **_text(event)}}
     },
@@ -131,7 +131,7 @@ MESSAGES: Final[dict[str, Callable[[Event], Json]]] = {
     "forwarded_text": lambda event: _text(event, context={"forwarded": True}),
     "hidden_number": lambda event: _text(event, **{"from": ""}),
 }
-_ABOUT_NOBODYS_CONTACT: Final = ("system", "user_id_changed")
+_WITHOUT_CONTACT: Final = ("system", "user_id_changed")
 _WITH_MEDIA: Final = ("image", "video", "audio", "voice", "sticker", "document")
 
 
@@ -142,6 +142,6 @@ def message(kind: str, event: Event) -> Invented:
     contact = {"profile": {"name": event.name, "username": event.username}, "wa_id": event.wa_id, "user_id": event.user_id}
     if not entry["from"]:
         del entry["from"], contact["wa_id"]
-    value: Json = {} if kind in _ABOUT_NOBODYS_CONTACT else {"contacts": [contact]}
+    value: Json = {} if kind in _WITHOUT_CONTACT else {"contacts": [contact]}
     media_url = f"https://media.example/wa/{event.number}" if kind in _WITH_MEDIA else ""
     return posted(envelope(event, {**value, "messages": [entry]}, extra={"media_url": media_url, "reply_to": ""}))

@@ -1,4 +1,4 @@
-"""Invented statuses: a table of what can become of a message that the business sent."""
+"""Invented statuses: a table of the possible statuses of a message that the business sent."""
 
 from collections.abc import Callable
 from typing import Final

@@ -99,4 +99,4 @@ def _list(value: Json, name: str) -> list[Any]:
         return []
     if part.__class__ is dict:
         return listed(part)
-    raise Misfit(name, f"is {kind_of(part)} where a list is meant")
+    raise Misfit(name, f"is {kind_of(part)}, expected a list")

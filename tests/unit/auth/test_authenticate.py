@@ -1,4 +1,4 @@
-"""Who may call, decided on the raw request."""
+"""Authentication of raw requests."""
 
 import base64
 from dataclasses import replace
@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from connector.auth.authenticate import Credentials, Gate
+from connector.auth.authenticate import Authenticator, Credentials
 from connector.records import Request
 from connector.settings.tables import Authentication, Oauth
 
@@ -14,14 +14,14 @@ TOKEN = "an-invented-token-0001"
 HEADER = Credentials(header_name=b"authorization", header_value=b"Bearer invented")
 URL = Credentials(url_token=TOKEN.encode())
 BOTH = Credentials(header_name=b"authorization", header_value=b"Bearer invented", url_token=TOKEN.encode())
-NOBODY = Credentials()
+NO_CREDENTIALS = Credentials()
 ANYONE = Credentials(allow_anyone=True)
 
 RIGHT = (b"authorization", b"Bearer invented")
 
 
 def credential_of(credentials: Credentials, headers: list[tuple[bytes, bytes]], url_token: str | None) -> str | None:
-    return Gate(credentials).credential_of(Request(headers, url_token))
+    return Authenticator(credentials).credential_of(Request(headers, url_token))
 
 
 @pytest.mark.parametrize(
@@ -51,24 +51,24 @@ def credential_of(credentials: Credentials, headers: list[tuple[bytes, bytes]], 
         (BOTH, [RIGHT], "wrong", True),
         (BOTH, [(b"authorization", b"wrong")], TOKEN, True),
         (BOTH, [(b"authorization", b"wrong")], "wrong", False),
-        (NOBODY, [RIGHT], TOKEN, False),
-        (NOBODY, [(b"", b"")], "", False),
+        (NO_CREDENTIALS, [RIGHT], TOKEN, False),
+        (NO_CREDENTIALS, [(b"", b"")], "", False),
         (ANYONE, [], None, True),
     ],
 )
-def test_any_one_credential_that_is_set_lets_the_caller_in(
+def test_one_matching_credential_authenticates(
     credentials: Credentials, headers: list[tuple[bytes, bytes]], url_token: str | None, passes: bool
 ) -> None:
     assert (credential_of(credentials, headers, url_token) is not None) is passes
 
 
 @pytest.mark.parametrize("second", [b"Bearer invented", b"wrong"])
-def test_header_that_stands_there_twice_lets_nobody_in(second: bytes) -> None:
+def test_duplicate_header_does_not_authenticate(second: bytes) -> None:
     assert credential_of(HEADER, [RIGHT, (b"authorization", second)], None) is None
     assert credential_of(HEADER, [(b"authorization", second), RIGHT], None) is None
 
 
-def test_header_name_of_the_settings_is_compared_in_lower_case() -> None:
+def test_header_name_in_settings_is_case_insensitive() -> None:
     settings = Authentication.model_validate({"header_name": "X-Callback-Secret", "header_value": "Basic invented"})
 
     credentials = Credentials.of(settings)
@@ -80,7 +80,7 @@ def test_credentials_never_show_a_secret() -> None:
     assert "invented" not in repr(BOTH)
 
 
-def test_credential_is_told_by_its_name_and_never_by_its_value() -> None:
+def test_result_is_the_name_of_the_credential() -> None:
     assert credential_of(BOTH, [RIGHT], None) == "header"
     assert credential_of(BOTH, [], TOKEN) == "url_token"
     assert credential_of(ANYONE, [], None) == "anyone"
@@ -184,7 +184,7 @@ def token_of(credentials: Credentials, name: str = "client") -> bytes:
         (ALL, [(b"x-key", b"wrong"), *authorization(f"Bearer {SECRET}".encode())], "wrong", "d"),
     ],
 )  # fmt: skip
-def test_named_credential_lets_in_under_its_name(
+def test_named_credential_authenticates_under_its_name(
     credentials: Credentials, headers: list[tuple[bytes, bytes]], url_token: str | None, name: str | None
 ) -> None:
     assert credential_of(credentials, headers, url_token) == name
@@ -212,31 +212,29 @@ def test_named_credential_lets_in_under_its_name(
         ("fd00::1", [b"[::ffff:192.0.2.7]:80"], "g"),
     ],
 )
-def test_network_is_that_of_the_peer_or_of_the_right_most_that_is_no_proxy(
-    peer: str, forwarded: list[bytes], name: str | None
-) -> None:
+def test_network_rule_checks_peer_or_right_most_untrusted_hop(peer: str, forwarded: list[bytes], name: str | None) -> None:
     credentials = replace(ALL, proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::/8")))
     headers = [(b"x-forwarded-for", value) for value in forwarded]
-    assert Gate(credentials).credential_of(Request(headers, None, peer)) == name
+    assert Authenticator(credentials).credential_of(Request(headers, None, peer)) == name
 
 
 @pytest.mark.parametrize("kind", [{"kind": "bearer", "secret": SECRET}, {"kind": "oauth", "client_id": "k", "secret": SECRET}])
-def test_networks_of_a_credential_are_needed_beside_its_secret(kind: dict[str, object]) -> None:
+def test_credential_with_networks_needs_secret_and_network(kind: dict[str, object]) -> None:
     credentials = named(client={**kind, "networks": ["192.0.2.0/24"]})
     shown = SECRET.encode() if kind["kind"] == "bearer" else token_of(credentials)
-    gate = Gate(credentials)
-    assert gate.credential_of(Request(authorization(b"Bearer " + shown), None, "192.0.2.1")) == "client"
-    assert gate.credential_of(Request(authorization(b"Bearer " + shown), None, "192.0.3.1")) is None
-    assert gate.credential_of(Request(authorization(b"Bearer wrong"), None, "192.0.2.1")) is None
+    authenticator = Authenticator(credentials)
+    assert authenticator.credential_of(Request(authorization(b"Bearer " + shown), None, "192.0.2.1")) == "client"
+    assert authenticator.credential_of(Request(authorization(b"Bearer " + shown), None, "192.0.3.1")) is None
+    assert authenticator.credential_of(Request(authorization(b"Bearer wrong"), None, "192.0.2.1")) is None
 
 
-def test_anyone_is_who_shows_no_other_credential() -> None:
+def test_anyone_applies_without_any_other_credential() -> None:
     both = replace(HEADER, allow_anyone=True)
     assert credential_of(both, [RIGHT], None) == "header"
     assert credential_of(both, [], None) == "anyone"
 
 
-def test_every_name_has_a_limit() -> None:
+def test_every_credential_has_a_limit() -> None:
     settings = Authentication.model_validate(
         {
             "header_name": "x",
@@ -253,7 +251,7 @@ def test_every_name_has_a_limit() -> None:
 
 
 def test_named_credentials_never_show_a_secret() -> None:
-    for value in (ALL, Gate(ALL), *Gate(ALL)._clients.values(), ALL.named["c"], ALL.tokens):
+    for value in (ALL, Authenticator(ALL), *Authenticator(ALL)._clients.values(), ALL.named["c"], ALL.tokens):
         assert SECRET not in repr(value)
         assert "p:w" not in repr(value)
         assert KEY not in repr(value)

@@ -1,4 +1,4 @@
-"""Tokens: given, believed until they expire, and refused when they are not ours."""
+"""Tokens: issued, valid until they expire, and refused if they are not ours."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ NOW = 1_800_000_000.0
 
 
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -57,15 +57,15 @@ def test_token_names_its_credential_until_it_expires() -> None:
     assert ours.credential_of(token.encode()) == "kaleyra"
     clock.now += 0.2
     assert ours.credential_of(token.encode()) is None
-    assert tokens(clock=clock).credential_of(token.encode()) is None, "also where it was never seen before"
+    assert tokens(clock=clock).credential_of(token.encode()) is None, "also if it was not cached"
 
 
-def test_other_workers_and_instances_know_it_by_the_key() -> None:
+def test_other_instances_with_the_key_accept_the_token() -> None:
     token, _ = tokens().issue("kaleyra")
     assert tokens().credential_of(token.encode()) == "kaleyra"
 
 
-def test_key_is_exchanged_without_a_gap() -> None:
+def test_signing_key_is_rotated_without_downtime() -> None:
     old, _ = tokens("a").issue("kaleyra")
     both = tokens("b")
     new, _ = both.issue("kaleyra")
@@ -105,30 +105,30 @@ def test_key_is_exchanged_without_a_gap() -> None:
         made(HEADER, {**GOOD, "exp": "soon"}),
     ],
 )
-def test_token_that_is_not_ours_is_none(token: bytes) -> None:
+def test_forged_token_is_refused(token: bytes) -> None:
     ours = tokens()
     assert ours.credential_of(token) is None
-    assert not ours._known, "and nothing of it is remembered"
+    assert not ours._verified, "and nothing is cached"
 
 
-def test_claims_that_are_taken_are_the_ones_that_are_signed() -> None:
+def test_token_with_expected_claims_is_valid() -> None:
     assert tokens().credential_of(made(HEADER, GOOD)) == "kaleyra"
 
 
 @given(st.binary(max_size=512) | st.lists(st.binary(max_size=150), min_size=3, max_size=3).map(
     lambda parts: b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)))  # fmt: skip
-def test_no_bytes_raise(token: bytes) -> None:
+def test_no_token_raises(token: bytes) -> None:
     assert tokens().credential_of(token) is None
 
 
-def test_deep_header_is_none() -> None:
+def test_deeply_nested_header_is_refused() -> None:
     assert tokens().credential_of(base64.urlsafe_b64encode(b'{"a":' + b"[" * 300) + b".e30.AAAA") is None
 
 
-def test_number_of_tokens_that_are_remembered_is_bounded() -> None:
+def test_number_of_cached_tokens_is_bounded() -> None:
     ours = tokens()
     for number in range(1100):
         token, _ = ours.issue(f"k{number}")
         assert ours.credential_of(token.encode()) == f"k{number}"
-    assert len(ours._known) == 1024
-    assert all(len(digest) == 32 for digest in ours._known), "digests, not tokens"
+    assert len(ours._verified) == 1024
+    assert all(len(digest) == 32 for digest in ours._verified), "digests, not tokens"

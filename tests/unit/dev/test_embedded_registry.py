@@ -1,4 +1,4 @@
-"""The embedded registry against what no client of good will sends: an error in JSON, never a traceback."""
+"""The embedded registry with malformed requests: an error in JSON, never a traceback."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ VERSIONS = "/subjects/orders-value/versions"
 
 
 class Answer(Protocol):
-    """What is read of a response; which HTTP client starlette's TestClient is built on is its own choice."""
+    """The parts of a response that tests read, independent of the HTTP client behind Starlette's TestClient."""
 
     status_code: int
 
@@ -100,13 +100,13 @@ def test_other_schema_types_are_42201(registry: TestClient, schema_type: str) ->
     assert refusal(registry.post(VERSIONS, json=body(SCHEMA) | {"schemaType": schema_type})) == (422, 42201)
 
 
-def test_null_stands_for_absent_and_unknown_keys_are_read_over(registry: TestClient) -> None:
+def test_null_means_absent_and_unknown_keys_are_ignored(registry: TestClient) -> None:
     odd = {"schemaType": None, "references": None, "metadata": {"owner": "x"}, "ruleSet": None}
     assert registry.post(VERSIONS, json=body(SCHEMA) | odd).json() == {"id": 1}
     assert registry.post(VERSIONS, json=body(SCHEMA) | {"references": []}).json() == {"id": 1}
 
 
-def test_body_at_the_limit_is_taken_and_one_byte_more_is_413(registry: TestClient) -> None:
+def test_body_at_the_limit_is_accepted_one_byte_more_is_413(registry: TestClient) -> None:
     text = json.dumps(body(SCHEMA)).encode()
     assert registry.post(VERSIONS, content=text.ljust(MAX_BODY_BYTES)).status_code == 200
     assert refusal(registry.post(VERSIONS, content=text.ljust(MAX_BODY_BYTES + 1))) == (413, 413)
@@ -130,7 +130,7 @@ def test_body_without_end_is_read_no_further_than_the_limit() -> None:
     assert sent <= MAX_BODY_BYTES + len(chunk)
 
 
-def test_client_that_leaves_in_the_middle_raises_nothing() -> None:
+def test_client_that_disconnects_raises_nothing() -> None:
     parts: Iterator[Message] = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
     answers: list[Message] = []
 
@@ -158,7 +158,7 @@ def test_invalid_level_is_42203_and_changes_nothing(registry: TestClient, level:
     assert refusal(registry.get("/config/orders-value")) == (404, 40408)
 
 
-def test_global_level_holds_for_subjects_without_their_own(registry: TestClient) -> None:
+def test_global_level_applies_to_subjects_without_a_level(registry: TestClient) -> None:
     registry.post(VERSIONS, json=body(SCHEMA))
     assert registry.put("/config", json={"compatibility": "BACKWARD"}).json() == {"compatibility": "BACKWARD"}
     in_force = registry.get("/config/orders-value", params={"defaultToGlobal": "true"})
@@ -210,7 +210,7 @@ def test_odd_numbers_are_unknown_versions_and_ids(registry: TestClient, number: 
     assert refusal(registry.get(f"/schemas/ids/{number}")) == (404, 40403)
 
 
-def test_subject_goes_with_its_last_version(registry: TestClient) -> None:
+def test_subject_is_deleted_with_its_last_version(registry: TestClient) -> None:
     registry.post(VERSIONS, json=body(SCHEMA))
     registry.put("/config/orders-value", json={"compatibility": "FULL"})
     assert registry.delete(f"{VERSIONS}/1").json() == 1
@@ -226,13 +226,13 @@ def test_answers_carry_the_registry_content_type(registry: TestClient) -> None:
         assert registry.get(path).headers["content-type"] == CONTENT_TYPE
 
 
-def test_each_registry_has_a_state_of_its_own(registry: TestClient) -> None:
+def test_registries_do_not_share_state(registry: TestClient) -> None:
     registry.post(VERSIONS, json=body(SCHEMA))
     with TestClient(create_registry()) as other:
         assert other.get("/subjects").json() == []
 
 
-def test_incompatibilities_say_who_cannot_read_whom() -> None:
+def test_incompatibilities_name_reader_and_writer() -> None:
     subjects = Subjects()
     subjects.set_level("orders-value", "FULL")
     subjects.register("orders-value", json.dumps(SCHEMA))

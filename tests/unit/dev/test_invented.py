@@ -1,4 +1,4 @@
-"""Invented callbacks: every type that the catalogue knows and every shape, the same again for the same seed."""
+"""Invented callbacks: every type of the catalogue and every shape, reproducible by seed."""
 
 from collections import Counter
 from itertools import count, islice, product
@@ -38,9 +38,9 @@ def _on(topic: str, kind: str) -> list[dict[str, object]]:
 
 
 def test_every_status_is_invented() -> None:
-    told = [value["status"] for kind in STATUSES for value in _on("kaleyra.whatsapp.statuses", kind)]
+    statuses = [value["status"] for kind in STATUSES for value in _on("kaleyra.whatsapp.statuses", kind)]
 
-    assert {*told} == {"sent", "delivered", "read", "played", "failed", "NOT-SENT", "captured"}
+    assert {*statuses} == {"sent", "delivered", "read", "played", "failed", "NOT-SENT", "captured"}
 
 
 def test_names_of_types_are_distinct() -> None:

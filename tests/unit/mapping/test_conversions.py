@@ -1,4 +1,4 @@
-"""Every conversion from a value of the wire to a value of its Avro type, and everything that does not fit."""
+"""Every conversion from a JSON value to a value of its Avro type, and every value that does not fit."""
 
 import time
 from collections.abc import Callable
@@ -124,9 +124,7 @@ MISFITS: list[tuple[Callable[[Any, str], Any], list[Any]]] = [
     [(convert, value) for convert, values in MISFITS for value in values],
     ids=lambda value: f"{value!r:.40}" if not callable(value) else None,
 )
-def test_value_that_does_not_fit_is_refused_by_path_and_without_the_value(
-    convert: Callable[[Any, str], Any], value: Any
-) -> None:
+def test_message_for_unfit_value_has_path_but_not_value(convert: Callable[[Any, str], Any], value: Any) -> None:
     with pytest.raises(Misfit) as refused:
         convert(value, PATH)
 
@@ -146,7 +144,7 @@ def test_value_that_does_not_fit_is_refused_by_path_and_without_the_value(
     [Decimal("1e3000000"), Decimal("-9e999999"), Decimal("9" * 3000), "9" * 3000, "1e3000000", "0." + "1" * 3000, 10**3000],
     ids=["1e3000000", "-9e999999", "3000 digits", "3000 digits in text", "1e3000000 in text", "3000 behind the point", "int"],
 )
-def test_wild_number_is_refused_before_any_arithmetic(convert: Callable[[Any, str], Any], value: Any) -> None:
+def test_extreme_number_is_refused_before_any_arithmetic(convert: Callable[[Any, str], Any], value: Any) -> None:
     started = time.process_time()
     for _ in range(20):
         with pytest.raises(Misfit):
@@ -156,21 +154,21 @@ def test_wild_number_is_refused_before_any_arithmetic(convert: Callable[[Any, st
     assert time.process_time() - started < 20 * 0.05
 
 
-def test_element_that_is_no_object_is_named_by_its_index() -> None:
+def test_element_that_is_not_an_object_is_reported_by_index() -> None:
     with pytest.raises(Misfit) as refused:
         conversions.to_elements([{}, "text"], "message.order.product_items")
 
     assert refused.value.path == "message.order.product_items[1]"
 
 
-def test_unfit_time_becomes_null_and_its_path_is_noted() -> None:
+def test_unfit_time_becomes_null_and_its_path_is_recorded() -> None:
     unfit: list[str] = []
 
     assert conversions.to_millis_or_none("172XXXXXXX", "message.timestamp", unfit) is None
     assert unfit == ["message.timestamp"]
 
 
-def test_time_that_fits_or_is_empty_is_not_noted() -> None:
+def test_fitting_or_empty_time_is_not_recorded() -> None:
     unfit: list[str] = []
 
     assert conversions.to_millis_or_none("1763720000", "message.timestamp", unfit) == MS
@@ -178,7 +176,7 @@ def test_time_that_fits_or_is_empty_is_not_noted() -> None:
     assert unfit == []
 
 
-def test_json_text_that_would_be_nested_too_deep_does_not_fit() -> None:
+def test_too_deeply_nested_json_does_not_fit() -> None:
     nested: list[Any] = []
     for _ in range(100_000):
         nested = [nested]
@@ -199,5 +197,5 @@ def test_json_text_that_would_be_nested_too_deep_does_not_fit() -> None:
         (None, "null"),
     ],
 )
-def test_kind_names_what_json_calls_it(value: Any, kind: str) -> None:
+def test_kind_is_the_name_of_the_json_type(value: Any, kind: str) -> None:
     assert conversions.kind_of(value) == kind

@@ -1,4 +1,4 @@
-"""What becomes of personal data: kept, dropped, masked, hashed; what cannot be is told at once, in words."""
+"""The treatment of personal data: kept, dropped, masked, hashed; impossible settings are reported together."""
 
 import base64
 import functools
@@ -53,7 +53,7 @@ def _under(rules: str) -> Catalogue:
 
 
 def under(**rules: Any) -> Catalogue:
-    """The catalogue under settings of `[privacy]`, made once."""
+    """Return the catalogue for settings of `[privacy]`, created once."""
     return _under(json.dumps(rules))
 
 
@@ -69,7 +69,7 @@ def problems(**rules: Any) -> tuple[str, ...]:
 
 
 def hashed(value: str) -> str:
-    """What a reader computes who has the key: HMAC-SHA-256 by the book."""
+    """Return what a reader with the key computes: plain HMAC-SHA-256."""
     digest = hmac.new(KEY.encode(), value.encode(), hashlib.sha256).digest()
     return f"h:k1:{base64.urlsafe_b64encode(digest[:18]).decode()}"
 
@@ -87,7 +87,7 @@ def test_hash_is_hmac_sha_256_and_names_its_key(value: str) -> None:
 
 
 @pytest.mark.parametrize("length", [32, 63, 64, 65, 200])
-def test_keys_of_any_length_are_those_of_hmac(length: int) -> None:
+def test_keys_of_any_length_match_hmac(length: int) -> None:
     key = "k" * length
     digest = hmac.new(key.encode(), b"value", hashlib.sha256).digest()
     assert Keyed(key, "k").hash("value") == b"h:k:" + base64.urlsafe_b64encode(digest[:18])
@@ -95,17 +95,17 @@ def test_keys_of_any_length_are_those_of_hmac(length: int) -> None:
 
 @modest
 @given(st.lists(st.text(max_size=300), min_size=1, max_size=100))
-def test_hash_hangs_on_nothing_but_the_value(values: list[str]) -> None:
+def test_hash_depends_only_on_key_and_value(values: list[str]) -> None:
     one = Keyed(KEY, "k1")
     assert [one.hash(value) for value in values] == [Keyed(KEY, "k1").hash(value) for value in values]
 
 
-def test_values_that_are_long_are_not_kept_in_memory() -> None:
+def test_long_values_are_not_cached() -> None:
     one = Keyed(KEY, "k1")
     for number in range(1000):
         one.hash("x" * 129 + str(number))
         one.hash(str(number))
-    assert one._kept.cache_info().currsize == 64
+    assert one._cached_hash.cache_info().currsize == 64
 
 
 def test_another_key_is_another_identity_space() -> None:
@@ -116,7 +116,7 @@ def test_another_key_is_another_identity_space() -> None:
 @given(
     number=st.from_regex(r"4477[1-9]{7,9}", fullmatch=True), wamid=st.from_regex(r"wamid\.[A-Za-z0-9]{8,40}", fullmatch=True)
 )
-def test_hashed_person_is_the_same_on_every_topic_and_nowhere_in_clear(number: str, wamid: str) -> None:
+def test_person_has_the_same_hash_on_every_topic(number: str, wamid: str) -> None:
     people = [contact("Giulia", number)]
     context = {"from": number, "id": wamid}
     sent = [message(number, id=wamid, context=context), order({"quantity": 1}, id=wamid, **{"from": number})]
@@ -133,7 +133,7 @@ def test_hashed_person_is_the_same_on_every_topic_and_nowhere_in_clear(number: s
         assert wamid.encode() not in everything
 
 
-def test_hashed_id_of_the_event_is_keyed_and_stays_the_same() -> None:
+def test_event_id_is_keyed_and_stable() -> None:
     body = envelope([message()], [contact()], [status()])
     kept = [header(one, "ce_id") for one, _ in records(body)]
     first = [header(one, "ce_id") for one, _ in records(body, **HASHED)]
@@ -144,12 +144,12 @@ def test_hashed_id_of_the_event_is_keyed_and_stays_the_same() -> None:
     assert first != [header(one, "ce_id") for one, _ in records(body, **{**HASHED, "hash_key": KEY + "!"})]
 
 
-def test_id_that_a_v1_message_is_given_is_hashed_too() -> None:
+def test_generated_id_of_v1_message_is_hashed() -> None:
     ((_, value),) = [one for one in records(json.dumps(v1_message()).encode(), **HASHED) if "message_id" in one[1]]
     assert value["message_id"].startswith("h:k1:")
 
 
-def test_business_is_no_person() -> None:
+def test_business_keys_are_hashed_only_by_their_own_rule() -> None:
     body = json.dumps({"message_template_id": "7", "event": "REJECTED", "time": "1763720200"}).encode()
     ((one, value),) = records(body, **HASHED)
     assert (one.key, value["record_key"]) == (b"7", "7")
@@ -181,7 +181,7 @@ def test_masked_phone_shows_two_digits_at_most(value: str) -> None:
         ("1234567", "***"),
     ],
 )
-def test_of_ids_that_are_no_number_nothing_is_left(value: str, expected: str) -> None:
+def test_masked_id_shows_digits_only_of_numbers(value: str, expected: str) -> None:
     assert masked_phone(value) == expected
 
 
@@ -193,7 +193,7 @@ def test_masked_text_shows_nothing(value: str) -> None:
 
 @modest
 @given(st.floats(-180, 180))
-def test_masked_degrees_are_those_of_many_places(value: float) -> None:
+def test_masked_degrees_have_one_decimal(value: float) -> None:
     assert abs(masked_degrees(value) - value) <= 0.05 + 1e-9
     assert masked_degrees(value) == float(f"{masked_degrees(value):.1f}")
 
@@ -203,7 +203,7 @@ def test_masked_degrees_are_those_of_many_places(value: float) -> None:
 
 @pytest.mark.parametrize("pii", Privacy.CLASSES)
 @pytest.mark.parametrize("outcome", ["drop", "mask", "hash"])
-def test_nothing_of_a_class_is_left_in_any_sample(pii: str, outcome: str) -> None:
+def test_no_sample_shows_values_of_a_treated_class(pii: str, outcome: str) -> None:
     if pii == "phone" and outcome != "hash":
         beside: Json = {"record_key": "hash", "message_id": "hash"}
     else:
@@ -230,7 +230,7 @@ def test_nothing_of_a_class_is_left_in_any_sample(pii: str, outcome: str) -> Non
 
 
 def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
-    """Every value of a record that is no list, with the path that a schema has for it."""
+    """Return every value of a record that is not a list, with its path in the schema."""
     if isinstance(value, dict):
         return [leaf for name, part in value.items() for leaf in leaves(part, f"{path}.{name}".lstrip("."))]
     if isinstance(value, list):
@@ -238,14 +238,14 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
     return [(path, value)]
 
 
-def test_kept_is_written_by_the_same_code_as_ever() -> None:
+def test_default_policy_does_not_change_generated_code() -> None:
     for record_type in read_catalogue():
         assert record_type.mapping.code == compile_schema(record_type.schema).code
         assert "hashed" not in record_type.mapping.code
         assert record_type.key_of is str.encode
 
 
-def test_field_of_a_type_wins_over_field_and_that_over_class() -> None:
+def test_most_specific_rule_wins() -> None:
     body = envelope([message(text={"body": "Ciao"})]), envelope([message(message_type="order", order={"text": "Ciao"})])
     rules: dict[str, Any] = {"content": "mask", "fields": {"body": "keep", "text.body": "drop"}}
     found = [value for one in body for _, value in records(one, **rules)]
@@ -254,7 +254,7 @@ def test_field_of_a_type_wins_over_field_and_that_over_class() -> None:
     assert [value["body"] for _, value in records(body[0], **rules)] == ["Ciao"]
 
 
-def test_field_that_is_not_personal_can_be_treated_and_one_in_a_list() -> None:
+def test_impersonal_and_nested_fields_can_be_treated() -> None:
     rules: dict[str, Any] = {"fields": {"ref1": "mask", "product_items[].product_retailer_id": "drop"}}
     ((_, value),) = records(envelope([order({"product_retailer_id": "sku", "quantity": 2})]), **rules)
     assert value["ref1"] == "***"
@@ -267,7 +267,7 @@ def test_whole_list_can_be_dropped() -> None:
     assert value["product_items"] == []
 
 
-def test_dropped_time_is_no_record_time() -> None:
+def test_dropped_time_is_not_the_record_time() -> None:
     ((one, value),) = records(envelope([message()]), fields={"sent_at": "drop"})
     assert (value["sent_at"], one.timestamp_ms) == (None, RECEIVED_AT)
 
@@ -279,20 +279,20 @@ def test_masked_json_is_json() -> None:
     assert json.loads(value["payload"]).startswith("h:k1:")
 
 
-def test_dropped_value_makes_no_dead_letter() -> None:
+def test_dropped_value_causes_no_dead_letter() -> None:
     body = envelope([message(text={"body": ["no text"]})])
     assert "reason" in records(body)[0][1]
     assert records(body, content="drop", fields={"payload": "mask"})[0][1]["body"] is None
 
 
-def test_dropped_fields_are_no_unmapped_keys() -> None:
+def test_dropped_fields_count_as_mapped() -> None:
     kept = {record_type.name: record_type.mapping for record_type in read_catalogue()}
     for record_type in under(content="drop", name="drop", location="drop", link="drop", fields={"payload": "mask"}):
         assert record_type.mapping.paths == kept[record_type.name].paths
         assert record_type.mapping.raw_paths == kept[record_type.name].raw_paths
 
 
-def test_treatment_that_an_author_writes_into_a_schema_is_nothing() -> None:
+def test_treatment_in_a_schema_file_is_ignored() -> None:
     field = {"name": "a", "type": ["null", "string"], "source": "message.a", "pii": "none", "treatment": "drop"}
     schema: Json = {"type": "record", "name": "A", "fields": [field]}
     content, _ = compile_schema(Policy().treated("a", schema)).write(
@@ -302,55 +302,55 @@ def test_treatment_that_an_author_writes_into_a_schema_is_nothing() -> None:
     assert fastavro.schemaless_reader(io.BytesIO(content), fastavro.parse_schema(plain), None) == {"a": "b"}
 
 
-# What cannot be
+# Impossible settings
 
 
 @pytest.mark.parametrize(
     ("rules", "expected"),
     [
         ({"phone": "hash"}, ['privacy.hash_key: is not set, and privacy.phone = "hash" needs it']),
-        ({"phone": "mask"}, ['privacy.phone = "mask": takes the key from every record']),
+        ({"phone": "mask"}, ['privacy.phone = "mask": removes the key of every record']),
         (
             {"phone": "drop"},
-            ['privacy.phone = "drop": takes the key', 'privacy.phone = "drop": message_id is required and cannot be left out'],
+            ['privacy.phone = "drop": removes the key', 'privacy.phone = "drop": message_id is required and cannot be dropped'],
         ),
-        ({"content": "drop"}, ['privacy.content = "drop": payload is required and cannot be left out']),
+        ({"content": "drop"}, ['privacy.content = "drop": payload is required and cannot be dropped']),
         (
             {"location": "hash", "hash_key": KEY, "hash_key_id": "k1"},
             [
-                'privacy.location = "hash": latitude is of type double, of which there is no hash',
+                'privacy.location = "hash": latitude is of type double, which has no hash',
                 'privacy.location = "hash": longitude is',
             ],
         ),
         ({"fields": {"order.textt": "drop"}}, ['privacy.fields."order.textt": no schema has such a field']),
         ({"fields": {"quantity": "drop"}}, ['privacy.fields."quantity": no schema has such a field']),
         ({"fields": {"query": "drop"}}, ['privacy.fields."query": no schema has such a field']),
-        ({"fields": {"dead_letter.body": "drop"}}, ['privacy.fields."dead_letter.body": whole callbacks stay whole']),
+        ({"fields": {"dead_letter.body": "drop"}}, ['privacy.fields."dead_letter.body": whole callbacks are never changed']),
         ({"fields": {"text.record_key": "keep"}}, []),
         (
             {**HASHED, "fields": {"text.record_key": "keep"}},
-            ['privacy.fields."text.record_key": record_key has one rule on all topics'],
+            ['privacy.fields."text.record_key": record_key has one rule for all topics'],
         ),
         ({"fields": {"forwarded": "mask"}}, ['privacy.fields."forwarded" = "mask": forwarded is of type boolean']),
         ({"fields": {"cards": "mask"}}, ['privacy.fields."cards" = "mask": cards is of type array']),
     ],
 )
-def test_what_cannot_be_is_told_with_what_to_do(rules: Json, expected: list[str]) -> None:
+def test_impossible_setting_is_reported_with_its_fix(rules: Json, expected: list[str]) -> None:
     if not expected:
         under(**rules)
         return
-    told = problems(**rules)
-    assert len(told) == len(expected)
-    for line, begin in zip(told, expected, strict=True):
+    lines = problems(**rules)
+    assert len(lines) == len(expected)
+    for line, begin in zip(lines, expected, strict=True):
         assert line.startswith(begin)
         assert "; " in line
 
 
-def test_everything_that_cannot_be_is_told_at_once() -> None:
+def test_all_impossible_settings_are_reported_at_once() -> None:
     assert len(problems(phone="mask", location="hash", fields={"order.textt": "drop", "dead_letter.query": "mask"})) == 6
 
 
-def test_masked_phones_go_with_hashed_keys() -> None:
+def test_masked_phones_allow_hashed_keys() -> None:
     found = records(envelope([message()], [contact()]), **{**HASHED, "phone": "mask"}, fields={"record_key": "hash"})
     assert {one.key for one, _ in found} == {hashed(NUMBER).encode()}
     assert {value["wa_id"] for _, value in found} == {"***42"}
@@ -369,7 +369,7 @@ def settings_of(**variables: str) -> Privacy:
     ("variables", "problem"),
     [
         ({"PHONE": "encrypt"}, "privacy.phone: "),
-        ({"HASH_KEY": "short", "HASH_KEY_ID": "k"}, "privacy.hash_key: at least 32 characters"),
+        ({"HASH_KEY": "short", "HASH_KEY_ID": "k"}, "privacy.hash_key: must have at least 32 characters"),
         ({"HASH_KEY": KEY}, "privacy.hash_key: hash_key and hash_key_id belong together"),
         ({"HASH_KEY_ID": "k"}, "privacy.hash_key: hash_key and hash_key_id belong together"),
         ({"HASH_KEY": KEY, "HASH_KEY_ID": "a:b"}, "privacy.hash_key_id: "),
@@ -378,7 +378,7 @@ def settings_of(**variables: str) -> Privacy:
         ({"FIELDS": '{"order.text": "hide"}'}, "privacy.fields.order.text: "),
     ],
 )
-def test_wrong_setting_is_told_without_its_secret(variables: dict[str, str], problem: str) -> None:
+def test_wrong_setting_is_reported_without_its_secret(variables: dict[str, str], problem: str) -> None:
     with pytest.raises(ConfigurationInvalid) as refused:
         settings_of(**variables)
     (line,) = refused.value.problems
@@ -387,7 +387,7 @@ def test_wrong_setting_is_told_without_its_secret(variables: dict[str, str], pro
     assert "AAAA" not in line
 
 
-def test_fields_may_be_written_without_quotes(tmp_path: Any) -> None:
+def test_fields_can_be_written_without_quotes(tmp_path: Any) -> None:
     file = tmp_path / "connector.toml"
     file.write_text('[privacy.fields]\norder.text = "drop"\ncaption = "mask"\n', encoding="utf-8")
     loaded = load_settings(file, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"})

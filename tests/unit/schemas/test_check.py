@@ -203,14 +203,14 @@ def test_file_that_is_not_utf_8_is_reported_once(folder: Path) -> None:
     ("source", "fault"),
     [
         ("massage.id", "source 'massage.id' must start with one of message, "),
-        ("message..id", "source 'message..id' is no path"),
-        ("message.items[0]", "source 'message.items[0]' is no path"),
-        (".message", "source '.message' is no path"),
-        ("", "source '' is no path"),
+        ("message..id", "source 'message..id' is not a path"),
+        ("message.items[0]", "source 'message.items[0]' is not a path"),
+        (".message", "source '.message' is not a path"),
+        ("", "source '' is not a path"),
         (["message.id", "id"], "source 'id' must start with one of"),
         ("item.id", "source 'item.id' must start with one of"),
-        (5, "source 5 is no path"),
-        ({"path": "message.id"}, "is no path"),
+        (5, "source 5 is not a path"),
+        ({"path": "message.id"}, "is not a path"),
     ],
 )
 def test_wrong_source_is_reported_with_its_field(folder: Path, source: Any, fault: str) -> None:
@@ -227,7 +227,7 @@ def test_two_record_types_on_one_topic_are_reported(folder: Path) -> None:
     (violation,) = checked(folder).violations
 
     assert violation.schema == "config/messages.toml"
-    assert violation.fault == "[document] and [order] both claim topic kaleyra.whatsapp.documents; one alone can"
+    assert violation.fault == "[document] and [order] both claim topic kaleyra.whatsapp.documents; only one can"
 
 
 def test_table_or_schema_without_the_other_is_reported(folder: Path) -> None:
