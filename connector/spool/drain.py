@@ -207,9 +207,7 @@ class Drain:
             callback = decode_content(row.content, self._seals) if row.content is not None else None
         except NotOpened as sealed:
             self._to_park[row.id] = Parked(UNDECRYPTABLE)
-            self._undecryptable.event(
-                why=str(sealed), advice="add that key to privacy.seal_keys and restart: the callback stays in the spool"
-            )
+            self._undecryptable.event(why=str(sealed), advice="add that key to privacy.seal_keys and restart: it is parked")
         else:
             if callback is None:
                 self._to_park[row.id] = Parked(DAMAGED)

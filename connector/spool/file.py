@@ -176,10 +176,9 @@ class File:
             run(_DELETE_FINISHED_UNPARKED)
 
     def delete_all(self, last: int, callbacks: int) -> bool:
-        """Delete everything, if the file has exactly `callbacks` rows, none parked and none after the id `last`.
+        """Delete everything and return True, if the file has exactly `callbacks` rows, none parked and none after id `last`.
 
-        Return False, and delete nothing, if that is not so. For a full disk: without a WHERE clause SQLite frees whole pages,
-        and hardly writes.
+        For a full disk: without a WHERE clause SQLite frees whole pages, and hardly writes.
         """
         with self._writing() as run:
             is_more = run("SELECT 1 FROM callbacks WHERE id > ? LIMIT 1", (last,)).fetchone()

@@ -277,7 +277,7 @@ def test_server_that_is_away_is_1_in_words(
 ) -> None:
     # Kafka's client tries until its time is over.
     monkeypatch.setattr("connector.topics.broker.SECONDS", 0.5)
-    monkeypatch.setattr("connector.kafka.reader._SECONDS", 0.5)
+    monkeypatch.setattr("connector.kafka.reader._TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr("connector.replay.backlog._TIMEOUT_SECONDS", 0.5)
     started = time.monotonic()
     done = run(*arguments, settings=nobody)

@@ -88,7 +88,7 @@ def change(file: Path, edit: Callable[[dict[str, Any]], object]) -> None:
         (Response(status_code=403), ["denies access to kaleyra.whatsapp.documents-value (403)"]),
         (error(409, 409), ["refuses kaleyra.whatsapp.documents-value: 409 told by the registry"]),
         (error(422, 42201), ["refuses kaleyra.whatsapp.documents-value: 42201 told by the registry"]),
-        (error(500, 50001), ["fails for kaleyra.whatsapp.documents-value: 50001 told by the registry"]),
+        (error(500, 50001), ["failed for kaleyra.whatsapp.documents-value: 50001 told by the registry"]),
         (HTMLResponse("<html>Bad gateway</html>", 502), ["no schema registry answers", "HTTP 502", "registry.url"]),
         (HTMLResponse("<html>Log in</html>"), ["no schema registry answers", "registry.url", "/apis/ccompat/v7"]),
         (HTMLResponse("<html>Not found</html>", 404), ["no schema registry answers", "HTTP 404", "registry.url"]),
