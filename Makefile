@@ -66,7 +66,7 @@ lint: $(INSTALLED) ## ruff, format, mypy strict
 	$(BIN)/mypy
 
 .PHONY: docs
-docs: $(INSTALLED) ## the generated pages of docs/reference, from the code
+docs: $(INSTALLED) ## write the generated pages of docs/reference again
 	$(BIN)/python -m supply.reference
 
 SITE := $(VENV)/.site
