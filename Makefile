@@ -109,7 +109,7 @@ growth: $(INSTALLED) ## what a callback costs as things grow, as plots in docs/p
 	$(BIN)/python -m benchmarks.plots
 
 .PHONY: performance
-performance: $(INSTALLED) ## every figure and plot of the docs anew, half an hour; needs a quiet machine, perf, nginx and g++
+performance: $(INSTALLED) ## measure every figure and plot of the docs again, half an hour; needs a quiet machine, perf, nginx and g++
 	mkdir -p $(PERFORMANCE)
 	$(BIN)/python -m benchmarks --save $(PERFORMANCE)/bench.json
 	$(BIN)/python -m benchmarks.floor --save $(PERFORMANCE)/floor.json
@@ -134,7 +134,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-a
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 .PHONY: lock
-lock: $(INSTALLED) ## the lock files anew, from pyproject.toml and the examples
+lock: $(INSTALLED) ## resolve the lock files again, from pyproject.toml and the examples
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
 	$(UV_COMPILE) pyproject.toml --extra bench -c requirements-dev.lock -o requirements-bench.lock
