@@ -62,7 +62,7 @@ class Changes:
 
 
 class Readiness:
-    """The readiness of one process: ready while it has no reason not to be. `changes` tells every change."""
+    """The readiness of one process: ready while it has no reason not to be. `changes` signals every change."""
 
     def __init__(self, reasons: Mapping[Reason, str] | None = None) -> None:
         self._texts: dict[Reason, str] = {}
