@@ -222,8 +222,14 @@ class Bridge:
             await asyncio.sleep(_MEASURE_SECONDS)
 
     async def _watch_spool(self, spool: DiskSpool) -> None:
+        was_waiting = False
         while True:
             self._update({"spool": spool.refusal})
+            if was_waiting and not spool.is_waiting and self._circuit.is_open:
+                # Kafka has taken all that waited. Without new callbacks, no producer of this worker would notice.
+                self._circuit.close(asyncio.get_running_loop().time())
+                event("kafka_back", "warning")
+            was_waiting = spool.is_waiting
             await asyncio.sleep(_SPOOL_SECONDS)
 
     def _watch_dead_letters(self) -> None:

@@ -22,7 +22,7 @@ OPEN_TO_TRAFFIC: Final = b"open_to_traffic\n"
 
 
 class WorkerProcess:
-    """One worker process and its last report (`state`). Create it with `start`, and `end` it; `changes` signals every change."""
+    """One worker process and its last report (`state`). Create it with `start`, `end` it; `changes` signals every change."""
 
     def __init__(
         self,

@@ -41,6 +41,11 @@ class CircuitBreaker:
         self.is_open = True
         self._probe_at = now + _PROBE_SECONDS
 
+    def close(self, now: float) -> None:
+        """Close it, because Kafka has answered another producer: the one that drains the spool."""
+        self.is_open = False
+        self._alive_at = now
+
     def allows(self, now: float) -> bool:
         """Return whether a callback can be sent: always while closed, one a second while open."""
         if not self.is_open:

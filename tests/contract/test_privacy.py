@@ -199,7 +199,12 @@ def test_running_bridge_writes_no_personal_data(tmp_path: Path) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands wait for an absent Kafka for a second instead of five or ten: what they write then is the same."""
-    for name in ("doctor.kafka.SECONDS", "doctor.registry._SECONDS", "replay.backlog._TIMEOUT_SECONDS", "commands.forget._SECONDS"):
+    for name in (
+        "doctor.kafka.SECONDS",
+        "doctor.registry._SECONDS",
+        "replay.backlog._TIMEOUT_SECONDS",
+        "commands.forget._SECONDS",
+    ):
         monkeypatch.setattr(f"connector.{name}", 1.0)
 
 

@@ -47,4 +47,9 @@ def test_no_fault_is_in_the_run_before_a_commit() -> None:
 def test_ci_runs_lint_the_site_and_both_runs() -> None:
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
-    assert [line for line in lines if line.startswith("make ")] == ["make lint", "make docs-site", "make test", "make test-real"]
+    assert [line for line in lines if line.startswith("make ")] == [
+        "make lint",
+        "make docs-site",
+        "make test",
+        "make test-real",
+    ]

@@ -16,6 +16,7 @@ import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from connector.catalogue import load_catalogue
 from connector.cli import app
 from connector.errors import ConfigurationInvalid
 from connector.metrics import Metrics, exposition
@@ -151,6 +152,16 @@ def test_settings_exist(page: Path) -> None:
             table = Settings.model_fields.get(named[1])
             if table:
                 assert named[2] in table.annotation.model_fields, code  # type: ignore[union-attr]
+
+
+@current_page
+def test_examples_of_privacy_work(page: Path, tmp_path: Path) -> None:
+    for language, text in blocks(page):
+        if language == "toml" and "privacy" in tomllib.loads(text):
+            file = tmp_path / "connector.toml"
+            file.write_text(text, encoding="utf-8")
+            secrets = {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true", "CONNECTOR_PRIVACY__HASH_KEY": "k" * 32}
+            assert load_catalogue(load_settings(file, secrets))
 
 
 @current_page

@@ -14,7 +14,9 @@ CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_readme_is_read_in_ten_minutes() -> None:
-    assert len(README.split()) <= 900
+    # A new message type adds a row to the table of topics: that must not cost words elsewhere.
+    prose = "\n".join(line for line in README.splitlines() if not line.startswith("| `kaleyra.whatsapp."))
+    assert len(prose.split()) <= 795
     assert len(README.splitlines()) <= 130
 
 

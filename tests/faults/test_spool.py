@@ -52,6 +52,22 @@ def test_outage_is_not_the_callers(own_kafka: OwnKafka, apicurio: ApicurioRegist
     assert ended.exit_code == 0, ended.stderr
 
 
+def test_circuit_closes_once_the_spool_is_drained(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
+    broker, settings = spooling(own_kafka, apicurio, tmp_path)
+    with servers.served(settings, tmp_path) as server:
+        server.wait_until_ready()
+        with load(server.addresses.callback_url) as running:
+            eventually(lambda: running.count(200) > 20)
+            broker.freeze()
+            eventually(lambda: waiting(server) > 20, 30, server.log)
+        assert metric(server.addresses.management_url, "connector_circuit_open") == 1
+        broker.resume()
+
+        # No callback arrives any more, so only the drain knows that Kafka is back.
+        eventually(lambda: waiting(server) == 0, 60, server.log)
+        eventually(lambda: metric(server.addresses.management_url, "connector_circuit_open") == 0, 10, server.log)
+
+
 def test_bridge_killed_in_an_outage_loses_nothing(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
     broker, settings = spooling(own_kafka, apicurio, tmp_path)
     with servers.served(settings, tmp_path, workers=2) as server:

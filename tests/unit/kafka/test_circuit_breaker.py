@@ -58,6 +58,19 @@ def test_missing_topic_blocks_no_callback_for_other_topics() -> None:
     assert not circuit.is_open
 
 
+def test_circuit_that_is_closed_from_outside_allows_callbacks_and_can_open_again() -> None:
+    circuit = CircuitBreaker()
+    circuit.open(0)
+
+    circuit.close(10)
+
+    assert circuit.allows(10)
+    circuit.observe(12, outstanding_records=1, answers=0, brokers_up=1)
+    assert not circuit.is_open
+    circuit.observe(13.1, outstanding_records=1, answers=0, brokers_up=1)
+    assert circuit.is_open
+
+
 def test_circuit_opened_at_start_refuses_callbacks() -> None:
     circuit = CircuitBreaker()
     circuit.open(10)
