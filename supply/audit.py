@@ -28,7 +28,7 @@ def judge(report: dict[str, Any]) -> Verdict:
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     known = [
         f"{package['name']} {package['version']}: {found['id']}"
-        + (f", mended in {', '.join(found['fix_versions'])}" if found.get("fix_versions") else "")
+        + (f", fixed in {', '.join(found['fix_versions'])}" if found.get("fix_versions") else "")
         for package in packages
         for found in package.get("vulns", ())
     ]

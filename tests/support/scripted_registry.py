@@ -46,7 +46,7 @@ class Moody:
         await app(scope, receive, send)
 
 
-def error(status: int, code: int, message: str = "told by the registry") -> Response:
+def error(status: int, code: int, message: str = "from the registry") -> Response:
     """Return an answer as registries give it."""
     return JSONResponse({"error_code": code, "message": message}, status)
 
