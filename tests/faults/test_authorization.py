@@ -75,7 +75,7 @@ def test_authorisation_withdrawn_while_running_is_taken_up_when_it_is_given_back
             for withdraw in ways:
                 withdrawn = time.monotonic()
                 withdraw()
-                eventually(partial(has_answers, running, 503, withdrawn), told=server.log)
+                eventually(partial(has_answers, running, 503, withdrawn), explain=server.log)
                 # A right that is missing must not take every replica out of the load balancer.
                 assert server.readiness().status == 200
                 given_back = time.monotonic()

@@ -170,14 +170,14 @@ class Served(Process):
         """Return the reason of not being ready that holds `text`; an error when none does in time."""
         found: list[str] = []
 
-        def is_told() -> bool:
+        def is_reported() -> bool:
             assert self.is_running, f"ended by itself:\n{self.log()}"
             status, reasons, _ = self.readiness()
             assert status != 200, "it is ready"
             found[:] = [reason for reason in reasons.values() if text in reason]
             return bool(found)
 
-        eventually(is_told, timeout_seconds, lambda: f"{self.readiness()}\n{self.log()}")
+        eventually(is_reported, timeout_seconds, lambda: f"{self.readiness()}\n{self.log()}")
         return found[0]
 
 
@@ -343,8 +343,8 @@ def developing(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[P
     try:
         eventually(lambda: ready_file.exists() or not process.is_running, READY_SECONDS, process.log)
         assert process.is_running, process.log()
-        told = json.loads(ready_file.read_text(encoding="utf-8"))
-        yield process, Addresses(**told, prefix=environment["CONNECTOR_TOPICS__PREFIX"])
+        ready = json.loads(ready_file.read_text(encoding="utf-8"))
+        yield process, Addresses(**ready, prefix=environment["CONNECTOR_TOPICS__PREFIX"])
     finally:
         if process.is_running:
             process.stop()
@@ -374,11 +374,11 @@ def post(callback_url: str, body: bytes, **more: Any) -> httpx.Response:
     return httpx.post(callback_url, content=body, headers=headers, timeout=30, **_PLAIN, **more)
 
 
-def eventually(condition: Callable[[], bool], timeout_seconds: float = 10, told: Callable[[], object] = lambda: "") -> None:
-    """Wait for a condition; `told` explains when it does not come."""
+def eventually(condition: Callable[[], bool], timeout_seconds: float = 10, explain: Callable[[], object] = lambda: "") -> None:
+    """Wait for a condition; `explain` says what was found if it does not become true in time."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_seconds:g} s: {told()}"
+        assert time.monotonic() < deadline, f"not within {timeout_seconds:g} s: {explain()}"
         time.sleep(0.05)
 
 
