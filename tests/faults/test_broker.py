@@ -1,4 +1,4 @@
-"""Kafka away, gone and frozen: 503 in time, healed afterwards, and every 200 stands in the topics."""
+"""Kafka away, gone and frozen: 503 in time, recovery afterwards, and every 200 is in the topics."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +15,14 @@ from tests.support.servers import eventually, metric, post
 
 DELIVERY_SECONDS = 3.0
 AFTER_DELIVERY_SECONDS = 1.5
-"""The answer comes at most so long after the delivery timeout."""
+"""The answer comes at most this long after the delivery timeout."""
 BUSY_SECONDS = 1.0
 """What a busy machine may add, sender included."""
 
 
-def test_broker_away_at_start_is_told_until_it_comes(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
+def test_unreachable_broker_at_start_is_reported_until_it_answers(
+    own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
     broker = own_kafka()
     settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=DELIVERY_SECONDS)
     servers.prepare(settings)
@@ -38,7 +40,7 @@ def test_broker_away_at_start_is_told_until_it_comes(own_kafka: OwnKafka, apicur
 
 
 @pytest.mark.parametrize("fault", ["stopped", "killed", "frozen"])
-def test_broker_in_the_middle(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path, fault: str) -> None:
+def test_broker_fault_under_load(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path, fault: str) -> None:
     # The controller takes a killed broker for alive, and its successor for an impostor, until its session is over.
     broker = own_kafka(**{"broker.session.timeout.ms": 2000})
     settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=DELIVERY_SECONDS)
