@@ -13,7 +13,7 @@ PROMISE = (ROOT / "docs" / "explanation" / "promise.md").read_text(encoding="utf
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-def test_readme_is_read_in_ten_minutes() -> None:
+def test_readme_can_be_read_in_ten_minutes() -> None:
     assert len(README.split()) <= 900
     assert len(README.splitlines()) <= 130
 

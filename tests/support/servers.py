@@ -167,7 +167,7 @@ class Served(Process):
         eventually(is_ready, timeout_seconds, self.log)
 
     def wait_for_reason(self, text: str, timeout_seconds: float = READY_SECONDS) -> str:
-        """Return the reason of not being ready that holds `text`; an error when none does in time."""
+        """Return the reason for not being ready that contains `text`; an error when none does in time."""
         found: list[str] = []
 
         def is_reported() -> bool:
@@ -194,7 +194,7 @@ class ReadRecord(NamedTuple):
     offset: int
 
     def header(self, name: str) -> str:
-        """Return the text of a header that stands there once."""
+        """Return the text of a header that occurs once."""
         (content,) = [content for key, content in self.headers if key == name]
         return content.decode()
 
@@ -230,11 +230,11 @@ class TopicsReader:
         return found
 
     def rest(self) -> list[ReadRecord]:
-        """Return all records that stand in the topics now and were not read yet."""
+        """Return all records of the topics that were not read yet."""
         return self.read(self.count() - self._seen)
 
     def count(self) -> int:
-        """Return how many records stand in the topics now."""
+        """Return how many records are in the topics now."""
         return sum(map(self._end, self._consumer.assignment()))
 
     def close(self) -> None:
@@ -277,7 +277,7 @@ class TopicsReader:
 def environment(
     bootstrap_servers: str, registry_url: str, *, prefix: str | None = None, delivery_timeout_seconds: float = 5, **more: str
 ) -> Environment:
-    """Return the settings of a bridge as variables, with topics of its own; `more` are further ones without `CONNECTOR_`."""
+    """Return the settings of a bridge as variables, with its own topics; `more` are further ones without `CONNECTOR_`."""
     return {
         "CONNECTOR_KAFKA__CLIENT__BOOTSTRAP_SERVERS": bootstrap_servers,
         "CONNECTOR_KAFKA__DELIVERY_TIMEOUT_SECONDS": str(delivery_timeout_seconds),
@@ -369,7 +369,7 @@ def metric(management_url: str, name: str, **labels: str) -> float:
 
 
 def post(callback_url: str, body: bytes, **more: Any) -> httpx.Response:
-    """Send one callback over a connection of its own."""
+    """Send one callback over its own connection."""
     headers = {"content-type": "application/json"}
     return httpx.post(callback_url, content=body, headers=headers, timeout=30, **_PLAIN, **more)
 
@@ -383,7 +383,7 @@ def eventually(condition: Callable[[], bool], timeout_seconds: float = 10, expla
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process that may be no child of ours is gone; a zombie only waits for its parent."""
+    """Return whether a process, which need not be our child, is gone; a zombie only waits for its parent."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except FileNotFoundError:
