@@ -1,6 +1,6 @@
 """`python -m supply.audit`: is anything known against the locked packages? By pip-audit, from PyPI's data, else from OSV's.
 
-Exit codes: 0 nothing is known, 1 something is, 2 nobody could be asked. pip-audit alone ends with 0 when the index knows none
+Exit codes: 0 nothing is known, 1 something is, 2 no service answered. pip-audit alone ends with 0 when the index knows none
 of the packages, as a mirror without PyPI's advisories does.
 """
 
