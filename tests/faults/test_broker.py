@@ -45,7 +45,7 @@ def test_broker_fault_under_load(own_kafka: OwnKafka, apicurio: ApicurioRegistry
     broker = own_kafka(**{"broker.session.timeout.ms": 2000})
     settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=DELIVERY_SECONDS)
     servers.prepare(settings)
-    hurt, heal = {
+    inject, recover = {
         "stopped": (broker.stop, broker.start),
         "killed": (broker.kill, broker.start),
         "frozen": (broker.freeze, broker.resume),
@@ -54,12 +54,12 @@ def test_broker_fault_under_load(own_kafka: OwnKafka, apicurio: ApicurioRegistry
         server.wait_until_ready()
         with load(server.addresses.callback_url) as running:
             eventually(lambda: running.count(200) > 20)
-            hurt()
+            inject()
             began = time.monotonic()
             eventually(lambda: running.count(503, began) >= 8, 30)
             # An outage of Kafka must not take every replica out of the load balancer.
             assert server.readiness().status == 200
-            heal()
+            recover()
             healed = time.monotonic()
             eventually(lambda: running.count(200, healed) > 20, 60, server.log)
         later = [answer for answer in running.answers if answer.status != 200]

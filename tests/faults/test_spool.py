@@ -20,19 +20,19 @@ DELIVERY_SECONDS = 3.0
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
 def test_outage_is_hidden_from_callers(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path, fault: str) -> None:
     broker, settings = spooling(own_kafka, apicurio, tmp_path)
-    hurt, heal = {"killed": (broker.kill, broker.start), "frozen": (broker.freeze, broker.resume)}[fault]
+    inject, recover = {"killed": (broker.kill, broker.start), "frozen": (broker.freeze, broker.resume)}[fault]
     with servers.served(settings, tmp_path, workers=2) as server:
         server.wait_until_ready(workers=2)
         with load(server.addresses.callback_url) as running:
             eventually(lambda: running.count(200) > 20)
-            hurt()
+            inject()
             began = time.monotonic()
             # Once the outage is known, no callback waits for Kafka.
             eventually(lambda: waiting(server) > 50, 30, server.log)
             assert server.readiness().status == 200
             known = time.monotonic()
             eventually(lambda: running.count(200, known) > 100, 30, server.log)
-            heal()
+            recover()
             healed = time.monotonic()
             eventually(
                 lambda: (

@@ -59,7 +59,7 @@ statuses = st.builds(
 
 
 class Event(NamedTuple):
-    """A message or a status, and whose it is."""
+    """A message or a status, and its person."""
 
     source: str
     entry: Json
