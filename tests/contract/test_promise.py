@@ -177,7 +177,7 @@ def test_body_that_says_it_is_not_compressed_200(coding: str) -> None:
     assert post(MemorySink(), envelope([message()]), headers={"content-encoding": coding}).status_code == 200
 
 
-def test_compressed_body_of_a_stranger_401() -> None:
+def test_unauthenticated_compressed_body_401() -> None:
     answer = post(MemorySink(), b"x", headers={"content-encoding": "gzip"}, credentials=both())
     assert answer.status_code == 401
 
@@ -530,7 +530,7 @@ async def call(app: ASGIApp, path: str, receive: Callable[[], Awaitable[Any]]) -
 
 
 async def never() -> Any:
-    raise AssertionError("the body of a stranger was read")
+    raise AssertionError("an unauthenticated body was read")
 
 
 def is_later(answer: httpx.Response) -> bool:

@@ -29,12 +29,12 @@ class Verdict:
     missing: tuple[str, ...]
     out_of_order: tuple[str, ...]
     wrong_copies: tuple[str, ...]
-    strangers: tuple[str, ...]
+    unknown_records: tuple[str, ...]
 
     def breaches(self) -> dict[str, tuple[str, ...]]:
         """Return what must not be, by its name; empty when the promise was held."""
         named = asdict(self)
-        return {name: named[name] for name in ("missing", "out_of_order", "wrong_copies", "strangers") if named[name]}
+        return {name: named[name] for name in ("missing", "out_of_order", "wrong_copies", "unknown_records") if named[name]}
 
 
 def judge(sent: Sequence[Sent], found: Iterable[Found]) -> Verdict:
@@ -55,7 +55,7 @@ def judge(sent: Sequence[Sent], found: Iterable[Found]) -> Verdict:
         missing=tuple(_missing(sent, copies)),
         out_of_order=tuple(_out_of_order(sent, copies)),
         wrong_copies=tuple(_wrong_copies(sent, copies)),
-        strangers=tuple(_strangers(sent, copies)),
+        unknown_records=tuple(_unknown_records(sent, copies)),
     )
 
 
@@ -106,6 +106,6 @@ def _wrong_copies(sent: Iterable[Sent], copies: Mapping[_Place, Sequence[Found]]
                 yield f"{mark} on {topic}: has the id of {place_of[topic, record.ce_id][1]}"
 
 
-def _strangers(sent: Iterable[Sent], copies: Iterable[_Place]) -> Iterable[str]:
+def _unknown_records(sent: Iterable[Sent], copies: Iterable[_Place]) -> Iterable[str]:
     belong = {(topic, one.mark) for one in sent for topic in one.topics}
     yield from (f"{mark} on {topic}" for topic, mark in copies if (topic, mark) not in belong)

@@ -43,7 +43,7 @@ def test_promise_that_was_held_has_no_breach() -> None:
         missing=(),
         out_of_order=(),
         wrong_copies=(),
-        strangers=(),
+        unknown_records=(),
     )
 
 
@@ -61,7 +61,7 @@ def test_one_of_two_records_of_a_callback_is_missing() -> None:
 def test_record_on_another_topic_is_missing_and_strange() -> None:
     assert breaches([sent(0, 200)], [found(0, 0, "dead-letters")]) == {
         "missing": ("m0 on texts",),
-        "strangers": ("m0 on dead-letters",),
+        "unknown_records": ("m0 on dead-letters",),
     }
 
 
@@ -119,7 +119,7 @@ def test_two_records_with_one_id_are_an_error() -> None:
 
 
 def test_record_without_a_sender_is_reported() -> None:
-    assert breaches(SENT, [*FOUND, found(9, 9)]) == {"strangers": ("m9 on texts",)}
+    assert breaches(SENT, [*FOUND, found(9, 9)]) == {"unknown_records": ("m9 on texts",)}
 
 
 def test_longest_wait_is_that_of_any_answer() -> None:

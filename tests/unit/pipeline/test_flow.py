@@ -78,7 +78,7 @@ def test_unauthenticated_request_is_401_and_produces_nothing() -> None:
     carrier = flow(sink, credentials=Credentials(header_name=b"authorization", header_value=b"Bearer invented"))
 
     async def never() -> RawCallback:
-        pytest.fail("the body of a stranger was read")
+        pytest.fail("an unauthenticated body was read")
 
     answer = asyncio.run(carry_request(carrier, Request([(b"authorization", b"wrong")], None), never))
 
