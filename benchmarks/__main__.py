@@ -126,9 +126,9 @@ def _measure_outage(
         result["notes"].append("the outage was not measured: it needs the real Kafka (Java and Maven)")
         return
     _console.print("outage: before, in and after")
-    told = result[_OUTAGE] = outage.measured(broker, given, folder, arguments.seconds, 2 * arguments.seconds)
-    if told["missing"]:
-        raise BrokenPromise(f"outage: {told['missing']} of {told['answered']} callbacks answered 2xx are missing")
+    figures = result[_OUTAGE] = outage.measured(broker, given, folder, arguments.seconds, 2 * arguments.seconds)
+    if figures["missing"]:
+        raise BrokenPromise(f"outage: {figures['missing']} of {figures['answered']} callbacks answered 2xx are missing")
 
 
 def _rounds(workload: Workload, arguments: argparse.Namespace) -> int:
@@ -140,8 +140,8 @@ def _rounds(workload: Workload, arguments: argparse.Namespace) -> int:
 def _print(result: dict[str, Any]) -> None:
     # Eight figures need room; a file has it.
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    for told in result["workloads"].values():
-        console.print(table(told))
+    for workload in result["workloads"].values():
+        console.print(table(workload))
     if _OUTAGE in result:
         console.print(outage.table(result[_OUTAGE]))
     console.print(f"{result['broker']}; {result['cores']}; {machine.in_one_line(result['machine'])}", highlight=False)

@@ -103,7 +103,7 @@ def _body(chance: random.Random, kind: str) -> str:
             message["context"] = {"from": "390299955501", "id": f"wamid.HBgL{_letters(chance, 44)}"}
         contacts = [{"profile": {"name": chance.choice(_NAMES)}, "wa_id": NUMBER}]
         text = _text_of(chance, _envelope(chance, {"contacts": contacts, "messages": [message]}, kind))
-        # The placeholders are shorter than what will stand there. A text is as short as people write.
+        # The placeholders are shorter than the values that replace them. A text is as short as people write.
         if kind == "text" or SMALLEST_BYTES <= len(text.encode()) + 80 <= LARGEST_BYTES:
             return text
 

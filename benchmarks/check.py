@@ -1,4 +1,4 @@
-"""Compares what was answered with what is in the topics: every 2xx must stand there, or the run does not count."""
+"""Compares what was answered with what is in the topics: every 2xx must be there, or the run does not count."""
 
 import re
 import time
@@ -51,11 +51,11 @@ class Topics:
         self._before = self._ends()
 
     def mark(self) -> None:
-        """Begin a run: what is there now was there before."""
+        """Begin a run: records that are there now do not count."""
         self._before = self._ends()
 
     def wait_until_settled(self) -> None:
-        """Return when nothing is added any more: what was under way when the load stopped has come, both of its records."""
+        """Return when nothing is added any more: all records in flight when the load stopped have arrived."""
         deadline = time.monotonic() + _SECONDS
         before, now = self._before, self._ends()
         while before != now and time.monotonic() < deadline:

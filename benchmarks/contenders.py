@@ -94,7 +94,7 @@ class Running:
         is_bad: bool = False,
         send: Callable[[str, str, int], Load] | None = None,
     ) -> Run:
-        """Load it and look every 2xx up. `send` sends otherwise than as fast as it answers: address, run, seconds."""
+        """Load it and look up every 2xx. `send` replaces sending as fast as it answers: address, run, seconds."""
         if warm_up_seconds is None:
             warm_up_seconds = _WARM_UP_SECONDS if self._is_warm else _FIRST_WARM_UP_SECONDS
         self._is_warm = True

@@ -1,4 +1,4 @@
-"""Which core is whose: the server's own, the load's own where there is one to spare, the broker's all the rest."""
+"""Assigns cores: separate ones for the server, one for the load where there is one to spare, the rest for the broker."""
 
 import os
 from dataclasses import dataclass

@@ -55,7 +55,7 @@ def main() -> int:
         needed = "apt install wrk util-linux nginx-light g++ libsimdjson-dev librdkafka-dev"
         print(f"missing: {', '.join(missing) or 'a second core'} (Debian: {needed})", file=sys.stderr)
         return 2
-    told: dict[str, Any] = {"machine": machine.described(), "cores": given.described()}
+    report: dict[str, Any] = {"machine": machine.described(), "cores": given.described()}
     cores.keep_to(given)
     topics = [record_type.topic for record_type in read_catalogue()]
     with tempfile.TemporaryDirectory(prefix="floor-") as name, stack.started(Path(name), topics) as broker:
@@ -63,10 +63,10 @@ def main() -> int:
             print("the real Kafka is needed (Java and Maven)", file=sys.stderr)
             return 2
         stack.registered(broker.registry_url)
-        told["cpu_us_per_callback"] = _measured(broker, given, Path(name), arguments.seconds)
+        report["cpu_us_per_callback"] = _measured(broker, given, Path(name), arguments.seconds)
     if arguments.save:
-        Path(arguments.save).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    Console().print(table(told))
+        Path(arguments.save).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    Console().print(table(report))
     return 0
 
 
@@ -109,7 +109,7 @@ def _run(given: Cores, program: Path, *arguments: str) -> float:
 
 
 def filled(template: str) -> str:
-    """Return a callback with what stands for its ids and times."""
+    """Return a callback with values in place of the placeholders for ids and times."""
     for placeholder, text in _FILLED.items():
         template = template.replace(placeholder, text)
     return template
@@ -181,10 +181,10 @@ def _answers(url: str) -> bool:
         return False
 
 
-def table(told: dict[str, Any]) -> Table:
+def table(report: dict[str, Any]) -> Table:
     """Return the parts, their sum and the bridge."""
-    figures = told["cpu_us_per_callback"]
-    shown = Table(title="CPU µs per callback (documents and orders), all threads", caption=told["cores"])
+    figures = report["cpu_us_per_callback"]
+    shown = Table(title="CPU µs per callback (documents and orders), all threads", caption=report["cores"])
     shown.add_column("")
     shown.add_column("µs", justify="right")
     for part, what in PARTS.items():

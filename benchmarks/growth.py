@@ -37,7 +37,7 @@ _PARTITIONS: Final = (4, 8, 16, 32, 64)
 _NEW_TOPICS_SECONDS: Final = 5
 _WORKERS: Final = (1, 2, 3, 4)
 _SHARES: Final = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
-"""Rates of arrival, of what the contender carries when asked for all that it can."""
+"""Rates of arrival, as shares of the contender's maximum throughput."""
 _ARRIVAL_RUNS: Final = 3
 """Runs at each rate, of which the one in the middle counts: a pause of the broker alone can decide a p99."""
 _GROWN: Final = ("document", "order", "contact")
@@ -76,20 +76,20 @@ def main() -> int:
     if wanted is None:
         print("two cores are needed: one for the server, one for load and broker", file=sys.stderr)
         return 2
-    told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"dimensions": {}}
-    told |= {"machine": machine.described(), "cores": wanted.described(), "seconds": arguments.seconds}
+    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"dimensions": {}}
+    results |= {"machine": machine.described(), "cores": wanted.described(), "seconds": arguments.seconds}
     cores.keep_to(wanted)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     topics = [*baseline.TOPICS.values(), *(record_type.topic for record_type in read_catalogue())]
     with tempfile.TemporaryDirectory(prefix="growth-") as name, stack.started(Path(name), topics) as broker:
-        told["broker"] = broker.broker
+        results["broker"] = broker.broker
         stack.registered(broker.registry_url)
         scene = Scene(broker, wanted, Path(name), arguments.seconds, arguments.soak_seconds)
         for dimension in arguments.dimensions:
-            told["dimensions"][dimension] = list(DIMENSIONS[dimension](scene))
-            # At once: a run that is interrupted later leaves what it has.
-            file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    wrong = [point["wrong"] for points in told["dimensions"].values() for point in points if point["wrong"]]
+            results["dimensions"][dimension] = list(DIMENSIONS[dimension](scene))
+            # At once, so that an interrupted run keeps its results.
+            file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    wrong = [point["wrong"] for points in results["dimensions"].values() for point in points if point["wrong"]]
     for faults in wrong:
         print(", ".join(faults), file=sys.stderr)
     return 1 if wrong else 0
@@ -143,7 +143,7 @@ def partitions(scene: Scene) -> Iterator[Point]:
 
 
 def workers(scene: Scene) -> Iterator[Point]:
-    """Grow the workers, each on a core of its own where there are as many."""
+    """Grow the workers, each on its own core where there are enough."""
     caller = scene.caller("workers", templates())
     for count in _WORKERS:
         with scene.started(BRIDGE, partial(servers.bridge, workers=count)) as one:

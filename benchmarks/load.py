@@ -14,7 +14,7 @@ HEADER_VALUE: Final = "a-token-of-the-benchmark"
 _SCRIPT: Final = Path(__file__).with_name("load.lua")
 _OPEN: Final = Path(__file__).with_name("open.c")
 _LONGEST_SECONDS: Final = 30
-"""What a run may take beyond its length: the last answers."""
+"""How much longer than its length a run can take: for the last answers."""
 
 
 @dataclass(frozen=True, slots=True)

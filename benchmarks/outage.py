@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def measured(running: stack.Stack, cores: Cores, folder: Path, seconds: int, outage_seconds: int) -> dict[str, Any]:
-    """Freeze the stack's broker under load and let it go on; return the figures. The broker must be the real one."""
+    """Freeze and resume the stack's broker under load; return the figures. The broker must be the real one."""
     assert running.kafka is not None
     caller = load.Caller(load.write_templates(folder / "outage.templates", templates()), cores.load)
     run = secrets.token_hex(4)
@@ -74,7 +74,7 @@ def measured(running: stack.Stack, cores: Cores, folder: Path, seconds: int, out
         topics = check.Topics(running.bootstrap_servers, written_by(BRIDGE, read_catalogue()))
         direct = caller.send(server.url, f"{run}a", seconds)
         running.kafka.freeze()
-        # Until it is known; nothing waits for Kafka any more then, and what is measured is the spool alone.
+        # Until the outage is known: then no callback waits for Kafka, and only the spool is measured.
         unsettled = caller.send(server.url, f"{run}b", _UNTIL_KNOWN_SECONDS)
         memory: list[float] = []
         with sampled(server, memory):

@@ -1,6 +1,6 @@
 """`python -m benchmarks.pages`: writes the figures of docs/performance/*.json into the pages that show them.
 
-A page says `<!-- figure: NAME -->…<!-- end -->` or `<!-- table: NAME -->…<!-- end -->`; what stands between is replaced. What
+A page says `<!-- figure: NAME -->…<!-- end -->` or `<!-- table: NAME -->…<!-- end -->`; the text between is replaced. What
 was not measured says so. Figures are never written by hand: a test compares.
 """
 
@@ -32,7 +32,7 @@ _ROOT: Final = Path(__file__).parents[1]
 _PLACE: Final = re.compile(r"<!-- (figure|table): ([\w.-]+) -->(.*?)<!-- end -->", re.DOTALL)
 _ABSENT: Final = "not measured"
 _SECONDS_A_DAY: Final = 86_400
-Told = Mapping[str, Any]
+Results = Mapping[str, Any]
 
 
 def main() -> int:
@@ -104,16 +104,16 @@ class Figures:
         return _PLACE.sub(replace, text)
 
     def of(self, kind: str, name: str) -> str:
-        """Return a figure or table; what no file tells is not measured."""
+        """Return a figure or table; what is in no file is not measured."""
         known = self._figures if kind == "figure" else self._tables
         try:
             return known[name]()
         except _NotMeasured:
             return _ABSENT
 
-    def _bridge(self, workload: str) -> Told:
-        told: Told = self._bench["workloads"][workload]["contenders"]["bridge"]
-        return told
+    def _bridge(self, workload: str) -> Results:
+        results: Results = self._bench["workloads"][workload]["contenders"]["bridge"]
+        return results
 
     def _median(self, workload: str, figure: str) -> float:
         return float(self._bridge(workload)["median"][figure])
@@ -127,8 +127,8 @@ class Figures:
         return f"{cost * 100:.1f}"
 
     def _two_workers(self) -> str:
-        told = self._bench["workloads"]["workers-2"]["contenders"]["bridge, two workers"]
-        return f"{told['ratio']['of_medians']:.2f}"
+        results = self._bench["workloads"]["workers-2"]["contenders"]["bridge, two workers"]
+        return f"{results['ratio']['of_medians']:.2f}"
 
     def _soak(self) -> str:
         (point,) = self._growth["dimensions"]["memory"]
@@ -144,17 +144,20 @@ class Figures:
     def _bench_table(self) -> str:
         heading = f"| | {' | '.join(HEADINGS)} |"
         lines = [heading, f"|---|{'---:|' * len(HEADINGS)}"]
-        for told in self._bench["workloads"].values():
-            lines.append(f"| **{told['title']}**, {told['connections']} connections |{' |' * len(HEADINGS)}")
-            lines += [f"| {' | '.join(row)} |" for row in rows(told)]
+        for workload in self._bench["workloads"].values():
+            lines.append(f"| **{workload['title']}**, {workload['connections']} connections |{' |' * len(HEADINGS)}")
+            lines += [f"| {' | '.join(row)} |" for row in rows(workload)]
         return "\n".join(lines)
 
     def _outage_table(self) -> str:
-        told = self._bench["outage"]
+        results = self._bench["outage"]
         of = {"direct": "Kafka is there", "into_spool": "into the spool", "out_of_spool": "out of the spool"}
         lines = ["| | callbacks/s | ratio |", "|---|---:|---:|"]
         return "\n".join(
-            [*lines, *(f"| {what} | {told[key]:,.0f} | {told[key] / told['direct']:.2f} |" for key, what in of.items())]
+            [
+                *lines,
+                *(f"| {what} | {results[key]:,.0f} | {results[key] / results['direct']:.2f} |" for key, what in of.items()),
+            ]
         )
 
     def _floor_table(self) -> str:
@@ -177,14 +180,14 @@ class _Measured(dict[str, Any]):
         raise _NotMeasured(key)
 
 
-def _read(file: Path) -> Told:
+def _read(file: Path) -> Results:
     if not file.exists():
         return _Measured()
     return _Measured(json.loads(file.read_text(encoding="utf-8"), object_hook=_Measured))
 
 
-def _taken_on(told: Told) -> str:
-    return f"{told['broker']}; {told['cores']}; runs of {told['seconds']} s; {in_one_line(told['machine'])}"
+def _taken_on(results: Results) -> str:
+    return f"{results['broker']}; {results['cores']}; runs of {results['seconds']} s; {in_one_line(results['machine'])}"
 
 
 def _bytes_of(name: LoadName) -> float:

@@ -35,15 +35,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plots", description=__doc__)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where growth.json is (default docs/performance)")
     folder = parser.parse_args().folder
-    told = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    results = json.loads((folder / FILE).read_text(encoding="utf-8"))
     # The same data make the same file; text stays text.
     mpl.rcParams.update({"svg.hashsalt": "growth", "svg.fonttype": "none", "font.size": 9})
-    for dimension, points in told["dimensions"].items():
-        _draw(dimension, points, told).savefig(folder / f"{dimension}.svg", metadata={"Date": None})
+    for dimension, points in results["dimensions"].items():
+        _draw(dimension, points, results).savefig(folder / f"{dimension}.svg", metadata={"Date": None})
     return 0
 
 
-def _draw(dimension: str, points: Points, told: Mapping[str, Any]) -> Figure:
+def _draw(dimension: str, points: Points, results: Mapping[str, Any]) -> Figure:
     title, unit = _TITLES[dimension]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title)
@@ -69,7 +69,7 @@ def _draw(dimension: str, points: Points, told: Mapping[str, Any]) -> Figure:
             axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
     figure.supxlabel(
-        f"{told['broker']}; {told['cores']}; runs of {told['seconds']} s\n{in_one_line(told['machine'])}",
+        f"{results['broker']}; {results['cores']}; runs of {results['seconds']} s\n{in_one_line(results['machine'])}",
         fontsize=6,
         color="#666666",
     )

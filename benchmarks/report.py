@@ -53,12 +53,12 @@ def report(workload: Workload, runs: Mapping[str, Sequence[Figures]], acknowledg
     }
 
 
-def table(told: Mapping[str, Any]) -> Table:
+def table(workload: Mapping[str, Any]) -> Table:
     """Return one workload as a table: medians, and the spread of what varies most."""
-    shown = Table(title=f"{told['title']}, {told['connections']} connections", caption=_found(told))
+    shown = Table(title=f"{workload['title']}, {workload['connections']} connections", caption=_found(workload))
     for heading in ("", *HEADINGS):
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for row in rows(told):
+    for row in rows(workload):
         shown.add_row(*row)
     return shown
 
@@ -66,9 +66,9 @@ def table(told: Mapping[str, Any]) -> Table:
 HEADINGS: Final = ("callbacks/s", "least-most", "CPU µs", "p50 ms", "p99 ms", "peak MB", "ratio", "of the pairs")
 
 
-def rows(told: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def rows(workload: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return a row of text for each contender, as HEADINGS name them, and one for the statuses of big callbacks."""
-    return [_row(name, contender) for name, contender in told["contenders"].items()]
+    return [_row(name, contender) for name, contender in workload["contenders"].items()]
 
 
 def _row(name: str, contender: Mapping[str, Any]) -> tuple[str, ...]:
@@ -91,10 +91,10 @@ def rounded(figure: float) -> str:
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.1f}"
 
 
-def _found(told: Mapping[str, Any]) -> str:
-    found = f"{told['acknowledged_and_found']:,} callbacks answered 2xx, all found in the topics"
-    each = told["events_per_callback"]
+def _found(workload: Mapping[str, Any]) -> str:
+    found = f"{workload['acknowledged_and_found']:,} callbacks answered 2xx, all found in the topics"
+    each = workload["events_per_callback"]
     if each == 1:
         return found
-    rates = [f"{name} {of['median']['callbacks_per_second'] * each:,.0f}" for name, of in told["contenders"].items()]
+    rates = [f"{name} {of['median']['callbacks_per_second'] * each:,.0f}" for name, of in workload["contenders"].items()]
     return f"{found}; statuses/s: {', '.join(rates)}"

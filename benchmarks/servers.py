@@ -44,12 +44,12 @@ class Server:
         return _tree(self.pid)[1:] or [self.pid]
 
     def freeze(self) -> None:
-        """Stop it in its tracks: it costs nothing while another is measured on the same core."""
+        """Freeze it: it costs nothing while another is measured on the same core."""
         for pid in _tree(self.pid):
             os.kill(pid, signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it go on, and count its peak memory from here."""
+        """Resume it, and count its peak memory from here."""
         for pid in reversed(_tree(self.pid)):
             Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="utf-8")
             os.kill(pid, signal.SIGCONT)
@@ -123,8 +123,8 @@ def _running(
     settings: Mapping[str, str] | None = None,
     processes: int = 1,
 ) -> Iterator[int]:
-    # On a core for each process, where there are as many: the client's threads must not have one of their own.
-    # What the caller's shell says of a bridge of its own is no part of this.
+    # One core for each process, where there are enough: the client's threads must not have an extra one.
+    # The caller's own CONNECTOR_ variables are not passed on.
     own = {name: value for name, value in os.environ.items() if not name.startswith("CONNECTOR_")}
     with log.open("ab") as out:
         process = subprocess.Popen(

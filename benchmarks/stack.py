@@ -26,7 +26,7 @@ from tests.support.threaded_listener import serving
 
 PARTITIONS: Final = 6
 _TOPIC_SETTINGS: Final = {"segment.bytes": str(64 * 2**20), "retention.bytes": str(256 * 2**20)}
-"""Of each partition. What a run has added is looked up before it goes; without this a long evening fills the disk."""
+"""Of each partition. A run's records are read before they are deleted; without this many runs would fill the disk."""
 _BROKER_SETTINGS: Final[dict[str, str | int]] = {"log.retention.check.interval.ms": 20_000}
 
 
@@ -73,7 +73,7 @@ def started(folder: Path, topics: Sequence[str], *, embedded: bool = False) -> I
 
 
 def registered(registry_url: str, prefix: str = "") -> Catalogue:
-    """Register the connector's schemas, for topics with a prefix of their own by wish; return the catalogue."""
+    """Register the connector's schemas, for topics with a prefix if one is given; return the catalogue."""
     catalogue = read_catalogue(None, prefix) if prefix else read_catalogue()
     registry = RegistryClient(registry_url)
     for record_type in catalogue:

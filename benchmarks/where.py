@@ -57,16 +57,16 @@ def main() -> int:
     if missing or given is None:
         print(f"missing: {', '.join(missing) or 'a second core'} (Debian: wrk, util-linux, linux-perf)", file=sys.stderr)
         return 2
-    told: dict[str, Any] = {"machine": machine.described(), "cores": given.described(), "load": arguments.load}
+    report: dict[str, Any] = {"machine": machine.described(), "cores": given.described(), "load": arguments.load}
     cores.keep_to(given)
     topics = [record_type.topic for record_type in read_catalogue()]
     with tempfile.TemporaryDirectory(prefix="where-") as name, stack.started(Path(name), topics) as broker:
-        told["broker"] = broker.broker
+        report["broker"] = broker.broker
         stack.registered(broker.registry_url)
-        told |= _measured(broker, given, Path(name), arguments.load, arguments.seconds)
+        report |= _measured(broker, given, Path(name), arguments.load, arguments.seconds)
     if arguments.save:
-        Path(arguments.save).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    Console().print(table(told))
+        Path(arguments.save).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    Console().print(table(report))
     return 0
 
 
@@ -110,13 +110,13 @@ def group_of(sample: str) -> str:
     return next((group for group, pattern in GROUPS if re.search(pattern, file)), "not known")
 
 
-def table(told: Mapping[str, Any]) -> Table:
+def table(report: Mapping[str, Any]) -> Table:
     """Return the groups, the largest first."""
-    shown = Table(title=f"Where a worker's CPU time goes ({told['load']}), {told['samples']:,} samples")
+    shown = Table(title=f"Where a worker's CPU time goes ({report['load']}), {report['samples']:,} samples")
     for heading in ("", "share", "µs per callback"):
         shown.add_column(heading, justify="right" if heading else "left")
-    for group, share in told["shares"].items():
-        shown.add_row(group, f"{share:.1%}", f"{share * told['cpu_us_per_callback']:.1f}")
+    for group, share in report["shares"].items():
+        shown.add_row(group, f"{share:.1%}", f"{share * report['cpu_us_per_callback']:.1f}")
     return shown
 
 

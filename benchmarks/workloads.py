@@ -22,7 +22,7 @@ class Workload:
 
 
 _BIG_CONNECTIONS: Final = 8
-"""The bridge lets at most 20,000 records wait for Kafka."""
+"""At most 20,000 records of the bridge can wait for Kafka."""
 
 WORKLOADS: Final = {
     "documents": Workload(

@@ -1,6 +1,6 @@
 """`python -m supply.audit`: is anything known against the locked packages? By pip-audit, from PyPI's data, else from OSV's.
 
-Exit codes: 0 nothing is known, 1 something is, 2 nobody could be asked. pip-audit alone ends with 0 when the index knows none
+Exit codes: 0 nothing is known, 1 something is, 2 no service answered. pip-audit alone ends with 0 when the index knows none
 of the packages, as a mirror without PyPI's advisories does.
 """
 
@@ -28,7 +28,7 @@ def judge(report: dict[str, Any]) -> Verdict:
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     known = [
         f"{package['name']} {package['version']}: {found['id']}"
-        + (f", mended in {', '.join(found['fix_versions'])}" if found.get("fix_versions") else "")
+        + (f", fixed in {', '.join(found['fix_versions'])}" if found.get("fix_versions") else "")
         for package in packages
         for found in package.get("vulns", ())
     ]

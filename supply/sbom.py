@@ -27,7 +27,7 @@ def bill_of_materials() -> dict[str, Any]:
         if made.returncode:
             raise SystemExit(f"cyclonedx-py failed:\n{made.stderr}")
         bill: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    # Our version stands in the code, where the tool does not look, and a lock file does not say who asks for what.
+    # Our version is in the code, where the tool does not look, and a lock file does not say which package requires which.
     ours = bill["metadata"]["component"]
     ours |= {"version": __version__, "purl": f"pkg:pypi/{ours['name']}@{__version__}"}
     refs = {component["name"]: component["bom-ref"] for component in bill["components"]}

@@ -45,14 +45,14 @@ Server = TypeVar("Server", bound=JavaServer)
 
 @pytest.fixture(scope="session")
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    """One broker for all tests: each makes topics of its own and leaves the broker running."""
+    """One broker for all tests: each makes its own topics and leaves the broker running."""
     with _shared(request, KafkaBroker(tmp_path_factory.mktemp("kafka"))) as broker:
         yield broker
 
 
 @pytest.fixture(scope="session")
 def guarded_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    """One broker with ACLs for all tests: each makes topics of its own, and rules for them alone."""
+    """One broker with ACLs for all tests: each makes its own topics and ACLs."""
     with _shared(request, KafkaBroker(tmp_path_factory.mktemp("guarded_kafka"), GUARDED, credentials("admin"))) as broker:
         yield broker
 
@@ -69,7 +69,7 @@ def tls_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="session")
 def apicurio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApicurioRegistry]:
-    """One registry for all tests: each registers under subjects of its own."""
+    """One registry for all tests: each registers under its own subjects."""
     with _shared(request, ApicurioRegistry(tmp_path_factory.mktemp("apicurio"))) as registry:
         yield registry
 

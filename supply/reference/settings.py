@@ -81,7 +81,7 @@ def tables() -> Iterator[Table]:
             comment = []
         else:
             name, _, value = line.partition(" = ")
-            # Settings without a comment of their own share the one above.
+            # Settings without their own comment share the one above.
             shared = comment or table.entries[-1].lines
             table.entries.append(Entry(name.strip('"'), value, shared))
             comment = []

@@ -1,4 +1,4 @@
-"""The command line: help for everything, answers in words, and the exit codes 0, 1 and 2. Nothing here needs a server."""
+"""The command line: help for everything, clear messages, and the exit codes 0, 1 and 2. Nothing here needs a server."""
 
 import json
 import os
@@ -61,7 +61,7 @@ COMMANDS = dict(commands())
 
 
 @pytest.fixture
-def nobody() -> Settings:
+def unreachable() -> Settings:
     """Settings under which neither Kafka nor the registry answers."""
     kafka, registry = free_ports(2)
     return {
@@ -109,7 +109,7 @@ def test_help_is_printed(run: Runner) -> None:
         assert not done.stderr
 
 
-def test_command_lists_itself_when_nothing_is_said(run: Runner) -> None:
+def test_command_without_arguments_prints_its_help(run: Runner) -> None:
     done = run()
     assert all(path[0] in done.stdout + done.stderr for path in COMMANDS if path)
 
@@ -211,7 +211,7 @@ def test_completion_is_shown_and_installed(run: Runner, monkeypatch: pytest.Monk
     ],
     ids=" ".join,
 )
-def test_wrong_use_is_2_in_words(arguments: list[str], run: Runner) -> None:
+def test_wrong_usage_is_exit_code_2_with_a_message(arguments: list[str], run: Runner) -> None:
     done = run(*arguments)
     assert done.exit_code == 2
     assert not done.stdout
@@ -221,7 +221,7 @@ def test_wrong_use_is_2_in_words(arguments: list[str], run: Runner) -> None:
 @pytest.mark.parametrize(
     "arguments", [["schemas", "list"], ["topics", "check"], ["tail"], ["explain", "README.md"], ["dev", "--port", "0"]]
 )
-def test_wrong_settings_are_2_in_words(arguments: list[str], run: Runner) -> None:
+def test_wrong_settings_are_exit_code_2_with_a_message(arguments: list[str], run: Runner) -> None:
     done = run(*arguments, settings={"HTTP__PROT": "1", "LOGS__LEVEL": "loud"})
     assert done.exit_code == 2
     assert [problem.partition(": ")[0] for problem in done.problems()] == ["CONNECTOR_HTTP__PROT", "logs.level"]
@@ -238,7 +238,7 @@ def test_wrong_settings_are_2_in_words(arguments: list[str], run: Runner) -> Non
         (["schemas", "list"], "REGISTRY__CLIENT"),
     ],
 )
-def test_wrong_client_property_is_2_in_words(arguments: list[str], table: str, run: Runner) -> None:
+def test_wrong_client_property_is_exit_code_2_with_a_message(arguments: list[str], table: str, run: Runner) -> None:
     done = run(*arguments, settings={f"{table}__NO_SUCH_NAME": "s3cret"})
     assert done.exit_code == 2
     (problem,) = done.problems()
@@ -246,12 +246,12 @@ def test_wrong_client_property_is_2_in_words(arguments: list[str], table: str, r
     assert "s3cret" not in done.stderr
 
 
-def test_unknown_type_is_told_with_the_known_ones(run: Runner) -> None:
+def test_unknown_type_is_reported_with_the_known_ones(run: Runner) -> None:
     (problem,) = run("send", "nonsense").problems()
     assert all(word in problem for word in ("nonsense", *TYPES))
 
 
-# Nobody there
+# Unreachable servers
 
 
 @pytest.mark.parametrize(
@@ -272,15 +272,15 @@ def test_unknown_type_is_told_with_the_known_ones(run: Runner) -> None:
     ],
     ids=" ".join,
 )
-def test_server_that_is_away_is_1_in_words(
-    arguments: list[str], nobody: Settings, run: Runner, monkeypatch: pytest.MonkeyPatch
+def test_unreachable_server_is_exit_code_1_with_a_message(
+    arguments: list[str], unreachable: Settings, run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Kafka's client tries until its time is over.
     monkeypatch.setattr("connector.topics.broker.SECONDS", 0.5)
     monkeypatch.setattr("connector.kafka.reader._TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr("connector.replay.backlog._TIMEOUT_SECONDS", 0.5)
     started = time.monotonic()
-    done = run(*arguments, settings=nobody)
+    done = run(*arguments, settings=unreachable)
     assert time.monotonic() - started < 6
     assert done.exit_code == 1
     (problem,) = done.problems()
@@ -289,24 +289,24 @@ def test_server_that_is_away_is_1_in_words(
     assert not done.stdout
 
 
-def test_kafka_that_is_away_is_reported_in_time(nobody: Settings, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_kafka_is_reported_in_time(unreachable: Settings, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 2 * broker.SECONDS <= 20
     monkeypatch.setattr("connector.topics.broker.SECONDS", 2.0)
     started = time.monotonic()
-    done = run("topics", "check", settings=nobody)
+    done = run("topics", "check", settings=unreachable)
     assert time.monotonic() - started < 2 * broker.SECONDS
     assert done.exit_code == 1
     assert "does not answer" in done.problems()[0]
 
 
-def test_process_ends_with_the_code_of_what_went_wrong(nobody: Settings) -> None:
-    away = process("schemas", "list", settings=nobody)
+def test_process_exit_code_is_that_of_the_error(unreachable: Settings) -> None:
+    away = process("schemas", "list", settings=unreachable)
     assert (away.exit_code, len(away.problems()), away.stdout) == (1, 1, "")
     wrong = process("topics", "check", settings={"HTTP__PROT": "1"})
     assert (wrong.exit_code, len(wrong.problems()), wrong.stdout) == (2, 1, "")
 
 
-def test_bridge_that_is_away_is_1_in_words(run: Runner) -> None:
+def test_unreachable_bridge_is_exit_code_1_with_a_message(run: Runner) -> None:
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}/callbacks/kaleyra"
     done = run("send", "text", "--count", "3", "--url", url)
@@ -348,11 +348,11 @@ def test_dev_says_the_name_alone_when_it_is_in_the_path(monkeypatch: pytest.Monk
 def test_explain_shows_the_records_as_json(run: Runner) -> None:
     done = run("explain", str(SAMPLES_FOLDER / "order" / "fractional.json"), "--json")
     assert done.exit_code == 0
-    told = done.json()
-    assert list(told) == ["records", "dead_letters", "unmapped", "left_out", "refused"]
-    assert told["dead_letters"] == []
-    assert all(list(record) == ["topic", "key", "value", "headers"] for record in told["records"])
-    by_topic = {record["topic"]: record for record in told["records"]}
+    report = done.json()
+    assert list(report) == ["records", "dead_letters", "unmapped", "left_out", "refused"]
+    assert report["dead_letters"] == []
+    assert all(list(record) == ["topic", "key", "value", "headers"] for record in report["records"])
+    by_topic = {record["topic"]: record for record in report["records"]}
     record = by_topic["kaleyra.whatsapp.orders"]
     assert record["key"] == record["value"]["record_key"]
     assert all(isinstance(item["item_price"], str) for item in record["value"]["product_items"]), "decimals are exact texts"
@@ -360,8 +360,8 @@ def test_explain_shows_the_records_as_json(run: Runner) -> None:
 
 
 def test_explain_shows_dead_letters_as_json(run: Runner) -> None:
-    told = run("explain", str(SAMPLES_FOLDER / "rejected" / "does_not_fit.json"), "--json").json()
-    (letter,) = told["dead_letters"]
+    report = run("explain", str(SAMPLES_FOLDER / "rejected" / "does_not_fit.json"), "--json").json()
+    (letter,) = report["dead_letters"]
     assert list(letter) == ["reason", "step", "detail"]
     assert letter["reason"] == "does_not_fit"
 
@@ -385,7 +385,7 @@ def test_explain_reads_a_template_s_own_keys_by_the_settings(run: Runner, tmp_pa
     assert run("explain", str(file), "--json").json()["dead_letters"][0]["reason"] == "unknown_shape"
 
 
-def test_explain_says_what_to_do_about_a_callback_of_metas_own(run: Runner) -> None:
+def test_explain_says_what_to_do_about_a_callback_from_meta(run: Runner) -> None:
     done = run("explain", str(SAMPLES_FOLDER / "rejected" / "meta_direct.json"), "--json")
     assert done.exit_code == 0
     assert "point Meta's app at Kaleyra" in done.json()["dead_letters"][0]["detail"]
@@ -397,7 +397,7 @@ def test_explain_shows_no_copy_of_the_callback(run: Runner) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"\xff", b"[]", b"{}"])
-def test_explain_tells_what_is_no_callback(body: bytes, run: Runner, tmp_path: Path) -> None:
+def test_explain_reports_a_body_that_is_no_callback(body: bytes, run: Runner, tmp_path: Path) -> None:
     (tmp_path / "body").write_bytes(body)
     done = run("explain", str(tmp_path / "body"), "--json")
     assert done.exit_code == 0
@@ -405,7 +405,7 @@ def test_explain_tells_what_is_no_callback(body: bytes, run: Runner, tmp_path: P
     assert not done.json()["records"]
 
 
-def test_explain_shows_people_what_it_shows_scripts(run: Runner) -> None:
+def test_explain_prints_the_same_facts_as_text_and_as_json(run: Runner) -> None:
     sample = SAMPLES_FOLDER / "document" / "full.json"
     assert sample in SAMPLES
     done = run("explain", str(sample))
@@ -426,51 +426,51 @@ def test_explain_takes_a_query_or_a_form(run: Runner, tmp_path: Path) -> None:
     pairs = "from=393335550142&type=text&body=Perch%C3%A9"
     by_query = run("explain", "--query", f"?{pairs}", "--json").json()
     by_form = explained(run, tmp_path, pairs.encode(), "--form")
-    for told in (by_query, by_form):
-        assert [(record["topic"], record["value"]["body"]) for record in told["records"]] == [
+    for report in (by_query, by_form):
+        assert [(record["topic"], record["value"]["body"]) for record in report["records"]] == [
             ("kaleyra.whatsapp.texts", "Perché")
         ]
     assert explained(run, tmp_path, pairs.encode())["dead_letters"][0]["reason"] == "not_json"
 
 
-def test_explain_says_what_is_left_out_and_when_nothing_comes_of_a_callback(run: Runner, tmp_path: Path) -> None:
-    told = explained(run, tmp_path, envelope(contacts=[contact(None)]))
-    assert (told["records"], told["dead_letters"]) == ([], [])
-    assert told["left_out"]["contacts_without_profile"] == 1
+def test_explain_reports_dropped_values_and_empty_callbacks(run: Runner, tmp_path: Path) -> None:
+    report = explained(run, tmp_path, envelope(contacts=[contact(None)]))
+    assert (report["records"], report["dead_letters"]) == ([], [])
+    assert report["left_out"]["contacts_without_profile"] == 1
     assert "nothing: left out: 1 contacts without profile" in run("explain", str(tmp_path / "callback")).stdout
     two = envelope([message(), message(id="wamid.2")], extra={"ref": "x", "media_url": "y"})
     assert explained(run, tmp_path, two)["left_out"]["ambiguous_extra_info"] == 2
     assert "left out: 2 ambiguous extra info" in run("explain", str(tmp_path / "callback")).stdout
 
 
-def test_explain_says_what_would_not_be_read(run: Runner, tmp_path: Path) -> None:
+def test_explain_reports_a_callback_that_would_be_refused(run: Runner, tmp_path: Path) -> None:
     (tmp_path / "callback").write_bytes(envelope([message(text={"body": "x" * 2000})]))
     settings = {"HTTP__MAX_BODY_BYTES": "1024"}
-    told = run("explain", str(tmp_path / "callback"), "--json", settings=settings).json()
-    assert told["records"] == []
-    assert told["refused"].startswith("413, its body has ")
+    report = run("explain", str(tmp_path / "callback"), "--json", settings=settings).json()
+    assert report["records"] == []
+    assert report["refused"].startswith("413, its body has ")
     assert "nothing: 413, " in run("explain", str(tmp_path / "callback"), settings=settings).stdout
     assert run("explain", "--query", "hub.mode=subscribe", "--json").json()["refused"].startswith("400, ")
 
 
-def test_explain_shows_unmapped_keys_wherever_they_stand(run: Runner, tmp_path: Path) -> None:
+def test_explain_shows_unmapped_keys_at_any_level(run: Runner, tmp_path: Path) -> None:
     value = {"messages": [message()], "contacts": [contact(None, age=1)], "news": {"of": 1}, "messaging_product": "whatsapp"}
     body = {"meta_object": {"value": value, "field": "messages", "version": 3}, "extra_info": {"shoe": 44}, "beside": 1}
-    told = explained(run, tmp_path, json.dumps(body).encode())
-    assert told["unmapped"] == ["callback.beside", "contact.age", "extra.shoe", "meta_object.version", "value.news.of"]
+    report = explained(run, tmp_path, json.dumps(body).encode())
+    assert report["unmapped"] == ["callback.beside", "contact.age", "extra.shoe", "meta_object.version", "value.news.of"]
 
 
 def test_explain_shows_a_key_that_only_another_types_schema_maps(run: Runner, tmp_path: Path) -> None:
     strange = message(id="wamid.2", document={"filename": "x.pdf"})
-    told = explained(run, tmp_path, envelope([message(message_type="document"), strange]))
-    assert told["unmapped"] == ["message.document.filename"]
+    report = explained(run, tmp_path, envelope([message(message_type="document"), strange]))
+    assert report["unmapped"] == ["message.document.filename"]
 
 
 @pytest.mark.parametrize("text", ["Ciao", ["Ciao"], {"body": {"it": "Ciao"}}])
-def test_explain_does_not_call_unmapped_what_a_dead_letter_is_about(text: Any, run: Runner, tmp_path: Path) -> None:
-    told = explained(run, tmp_path, envelope([message(text=text)]))
-    assert [letter["reason"] for letter in told["dead_letters"]] == ["does_not_fit"]
-    assert told["unmapped"] == []
+def test_explain_reports_no_unmapped_keys_for_a_dead_letter(text: Any, run: Runner, tmp_path: Path) -> None:
+    report = explained(run, tmp_path, envelope([message(text=text)]))
+    assert [letter["reason"] for letter in report["dead_letters"]] == ["does_not_fit"]
+    assert report["unmapped"] == []
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x85\x7f\r\b"
@@ -485,7 +485,7 @@ def hostile_file(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["people", "scripts"])
-def test_what_strangers_write_does_not_steer_the_terminal(arguments: tuple[str, ...], run: Runner, tmp_path: Path) -> None:
+def test_output_escapes_terminal_control_sequences(arguments: tuple[str, ...], run: Runner, tmp_path: Path) -> None:
     done = run("explain", str(hostile_file(tmp_path)), *arguments)
     assert done.exit_code == 0
     assert "owned" in done.stdout, "it is shown"

@@ -23,23 +23,25 @@ def test_a_callback_costs_no_more_than_it_did() -> None:
 
     worse = cost.compared(cost.counted(), before, MOST)
 
-    assert not worse, "\n".join(["a callback costs more; why, and how to renew the figures, stands in test_cost.py", *worse])
+    assert not worse, "\n".join(
+        ["a callback costs more; test_cost.py says why it matters and how to renew the figures", *worse]
+    )
 
 
-def test_what_is_stored_is_what_is_counted() -> None:
+def test_every_counted_workload_has_a_stored_figure() -> None:
     for python, figures in cost.stored().items():
         assert set(figures) == {*cost.BODIES, cost.REQUEST}, python
 
 
-def test_a_rise_over_the_limit_is_told() -> None:
+def test_rise_over_the_limit_is_reported() -> None:
     before = {"text": {"instructions": 1000, "c_calls": 100}}
 
     assert not cost.compared({"text": {"instructions": 1100, "c_calls": 90}}, before, MOST)
-    (told,) = cost.compared({"text": {"instructions": 1101, "c_calls": 100}}, before, MOST)
-    assert told == "text: 1,101 instructions, +10% on 1,000"
+    (line,) = cost.compared({"text": {"instructions": 1101, "c_calls": 100}}, before, MOST)
+    assert line == "text: 1,101 instructions, +10% on 1,000"
 
 
-def test_what_has_no_stored_figure_is_told() -> None:
+def test_missing_stored_figure_is_reported() -> None:
     assert cost.compared({"text": {"instructions": 1}}, {}, MOST) == ["text: instructions has no stored figure"]
 
 

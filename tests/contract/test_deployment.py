@@ -100,7 +100,7 @@ def is_a_setting(name: str) -> bool:
 
 
 def loaded_settings(name: str, token_file: Path) -> Settings:
-    """Load what a service of the compose file would, with a token of our own."""
+    """Load what a service of the compose file would, with our own token."""
     token_file.write_text("invented-token-of-32-characters0\n", encoding="utf-8")
     mounted = {"/run/secrets/url_token": str(token_file)}
     environment = {key: mounted.get(value, value) for key, value in service(name)["environment"].items()}
@@ -171,7 +171,7 @@ def test_settings_of_a_service_load(name: str, tmp_path: Path) -> None:
     assert loaded.topics.replication_factor == 1
 
 
-def test_the_token_has_no_default_and_is_mounted_where_the_setting_points() -> None:
+def test_token_has_no_default_and_is_mounted_at_its_setting() -> None:
     assert compose()["secrets"]["url_token"]["file"].startswith("${URL_TOKEN_FILE:?")
     for name in ("prepare", "connector"):
         assert service(name)["secrets"] == ["url_token"]
@@ -193,7 +193,7 @@ def test_connector_is_given_the_time_to_drain(tmp_path: Path) -> None:
     assert float(service("connector")["stop_grace_period"].removesuffix("s")) > longest_stop_seconds(loaded.shutdown)
 
 
-def test_schema_ids_outlive_a_container_on_a_volume_that_belongs_to_the_user_of_the_image(tmp_path: Path) -> None:
+def test_schema_ids_outlive_a_container_on_a_volume_of_its_user(tmp_path: Path) -> None:
     folder = loaded_settings("connector", tmp_path / "token").registry.cache_folder
     assert service("connector")["volumes"] == [f"connector-data:{folder}"]
     assert "connector-data" in compose()["volumes"]
@@ -228,7 +228,7 @@ def test_whatever_pip_fetches_is_locked_by_hash() -> None:
         re.fullmatch(r"--no-deps --require-hashes --only-binary :all: -r (/tmp/)?requirements(-build)?\.lock\s*", words)
         for words in fetching
     )
-    # The lock file is the whole answer: pip would resolve an extra (coverage[toml]) anew, and take a release without a hash.
+    # The lock file is the whole answer: pip would resolve an extra (coverage[toml]) again, and take a release without a hash.
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.findall(r"pip install (.*--require-hashes.*)", makefile) == [
         f"--quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-{which}.lock"
@@ -258,7 +258,7 @@ def test_image_runs_as_a_user_without_rights() -> None:
 
 
 @pytest.mark.parametrize("name", ["prepare", "connector"])
-def test_file_system_of_the_image_is_read_only_but_for_memory_and_the_volume(name: str) -> None:
+def test_image_is_read_only_except_for_tmpfs_and_the_volume(name: str) -> None:
     entry = service(name)
     assert entry["read_only"] is True
     assert [mount.partition(":")[0] for mount in entry["tmpfs"]] == ["/tmp"]
@@ -291,7 +291,7 @@ def test_image_exposes_and_checks_the_ports_of_the_settings(tmp_path: Path) -> N
     assert f"'http://127.0.0.1:{loaded.management.port}/healthz'" in check
 
 
-def test_builder_is_given_what_the_dockerfile_reads_and_nothing_else() -> None:
+def test_build_context_is_exactly_what_the_dockerfile_reads() -> None:
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     read = {source.removeprefix("./") for stage in stages() for source in copied_sources(stage)}

@@ -1,4 +1,4 @@
-"""`connector doctor` against the real Kafka and registry: well, wrong in one way after the other, not let in, and all away."""
+"""`connector doctor` against the real Kafka and registry: healthy, each fault in turn, access denied, and unreachable."""
 
 import json
 import shutil
@@ -59,7 +59,7 @@ def ask(environment: Environment, *arguments: str, **more: str) -> Done:
 
 
 def states(findings: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the findings that are not ok, the worst of each; and that everything was looked at, in order."""
+    """Return the findings that are not ok, the worst of each; and check that everything was checked, in order."""
     assert tuple(dict.fromkeys(finding["what"] for finding in findings)) == ALL
     wrong: dict[str, str] = {}
     for finding in findings:
@@ -80,7 +80,7 @@ def bridge(kafka: KafkaBroker, apicurio: ApicurioRegistry) -> Bridge:
     return found
 
 
-def test_bridge_that_is_well_has_nothing_to_do(bridge: Bridge) -> None:
+def test_healthy_bridge_has_no_findings(bridge: Bridge) -> None:
     code, findings = doctor(bridge.environment)
     assert states(findings) == {}
     assert code == 0
@@ -90,7 +90,7 @@ def test_bridge_that_is_well_has_nothing_to_do(bridge: Bridge) -> None:
     assert "→" not in table.stdout
 
 
-def test_what_is_missing_is_told_with_the_commands_that_make_it(kafka: KafkaBroker, apicurio: ApicurioRegistry) -> None:
+def test_missing_parts_are_reported_with_the_commands_to_make_them(kafka: KafkaBroker, apicurio: ApicurioRegistry) -> None:
     new = Bridge(kafka, apicurio.url).environment
     code, findings = doctor(new)
     assert code == 1
@@ -101,13 +101,13 @@ def test_what_is_missing_is_told_with_the_commands_that_make_it(kafka: KafkaBrok
     assert doctor(new)[0] == 0
 
 
-def test_topic_that_deviates_is_told_as_topics_check_tells_it(bridge: Bridge) -> None:
+def test_deviating_topic_is_reported_as_by_topics_check(bridge: Bridge) -> None:
     bridge.set("contacts", {"cleanup.policy": "delete"})
     bridge.set("dead-letters", {"retention.ms": "3600000"})
     code, findings = doctor(bridge.environment)
-    told = [finding for finding in findings if finding["what"] == "topics"]
-    assert (code, [finding["state"] for finding in told]) == (1, ["error", "warning"])
-    assert [finding["advice"] for finding in told] == bridge.advice()
+    about_topics = [finding for finding in findings if finding["what"] == "topics"]
+    assert (code, [finding["state"] for finding in about_topics]) == (1, ["error", "warning"])
+    assert [finding["advice"] for finding in about_topics] == bridge.advice()
     bridge.connector("create", "--alter")
     bridge.wait_until_well()
     assert doctor(bridge.environment)[0] == 0
@@ -120,7 +120,7 @@ def test_unequal_partition_counts_are_an_error(bridge: Bridge) -> None:
     assert (code, states(findings)) == (1, {"topics": "error"})
 
 
-def test_warnings_stop_nothing(bridge: Bridge) -> None:
+def test_warnings_do_not_fail_the_command(bridge: Bridge) -> None:
     more = {
         "AUTHENTICATION__ALLOW_ANYONE": "true",
         "MANAGEMENT__HOST": "0.0.0.0",
@@ -132,17 +132,17 @@ def test_warnings_stop_nothing(bridge: Bridge) -> None:
     assert states(findings) == {"kafka": "warning", "topics": "warning", "privacy": "warning", "open files": "warning"}
 
 
-def test_nobody_who_may_call_stops_no_other_check(bridge: Bridge) -> None:
+def test_missing_authentication_stops_no_other_check(bridge: Bridge) -> None:
     without = {name: value for name, value in bridge.environment.items() if "URL_TOKEN" not in name}
     code, findings = doctor(without)
     assert (code, states(findings)) == (2, {"configuration": "error"})
 
 
-def test_wrong_settings_are_all_told(bridge: Bridge) -> None:
+def test_all_wrong_settings_are_reported(bridge: Bridge) -> None:
     code, findings = doctor(bridge.environment, HTTP__PROT="1", LOGS__LEVEL="loud")
     assert code == 2
-    told = [finding["found"] for finding in findings if finding["what"] == "configuration"]
-    assert [text.partition(":")[0] for text in told] == ["CONNECTOR_HTTP__PROT", "logs.level"]
+    faults = [finding["found"] for finding in findings if finding["what"] == "configuration"]
+    assert [text.partition(":")[0] for text in faults] == ["CONNECTOR_HTTP__PROT", "logs.level"]
     assert {finding["state"] for finding in findings if finding["what"] not in ("configuration", "disk")} == {"unknown"}
 
 
@@ -152,8 +152,8 @@ def test_wrong_client_properties_stop_no_other_check(bridge: Bridge) -> None:
     assert code == 2
     assert states(findings)["producer id"] == "unknown"
     assert "kafka" not in states(findings)
-    told = [finding["found"] for finding in findings if finding["what"] == "configuration"]
-    assert len(told) == 2
+    faults = [finding["found"] for finding in findings if finding["what"] == "configuration"]
+    assert len(faults) == 2
     assert "s3cret" not in str(findings)
 
 
@@ -171,14 +171,14 @@ def test_schema_that_breaks_a_rule_is_the_users_own(bridge: Bridge, tmp_path: Pa
     assert of(findings, "configuration")["state"] == "ok"
 
 
-def test_catalogue_that_cannot_be_read_leaves_the_servers_to_be_tried(bridge: Bridge, tmp_path: Path) -> None:
+def test_servers_are_checked_even_if_the_catalogue_is_unreadable(bridge: Bridge, tmp_path: Path) -> None:
     code, findings = doctor(bridge.environment, CATALOGUE__FOLDER=str(tmp_path))
     assert code == 2
     unknown = dict.fromkeys(("rights", "topics", "registry", "schemas"), "unknown")
     assert states(findings) == {"configuration": "error", **unknown}
 
 
-def test_another_compatibility_level_is_warned_of(bridge: Bridge) -> None:
+def test_other_compatibility_level_is_a_warning(bridge: Bridge) -> None:
     subject = f"{bridge.topic('orders')}-value"
     url = f"{bridge.environment['CONNECTOR_REGISTRY__URL']}/config/{subject}"
     assert httpx.put(url, json={"compatibility": "NONE"}, timeout=10, trust_env=False).status_code == 200
@@ -189,7 +189,7 @@ def test_another_compatibility_level_is_warned_of(bridge: Bridge) -> None:
     assert states(doctor(bridge.environment)[1]) == {}
 
 
-def test_everything_away_is_told_in_time() -> None:
+def test_unreachable_servers_are_reported_in_time() -> None:
     kafka, registry = free_ports(2)
     environment = servers.environment(f"127.0.0.1:{kafka}", f"http://127.0.0.1:{registry}")
     began = time.monotonic()
@@ -201,11 +201,11 @@ def test_everything_away_is_told_in_time() -> None:
     assert states(findings) == {**away, **unknown}
     assert "bootstrap.servers" in of(findings, "kafka")["advice"]
     assert "registry.url" in of(findings, "registry")["advice"]
-    # What the clients log of it would only stand between the lines.
+    # The clients' own log lines would only clutter the output.
     assert not ask(environment).stderr
 
 
-def test_servers_that_take_connections_and_never_answer_are_told_in_time() -> None:
+def test_servers_that_never_answer_are_reported_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as kafka, socket.create_server(("127.0.0.1", 0)) as registry:
         ports = [silent.getsockname()[1] for silent in (kafka, registry)]
         environment = servers.environment(f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
@@ -217,7 +217,7 @@ def test_servers_that_take_connections_and_never_answer_are_told_in_time() -> No
     assert "does not answer" in of(findings, "kafka")["found"]
 
 
-# Who we are and what we may
+# Credentials and rights
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def guarded(guarded_kafka: KafkaBroker, apicurio: ApicurioRegistry) -> Iterator[
     found.forget(found.topics())
 
 
-def test_rights_that_are_missing_are_told_until_writing_is_allowed(guarded: Guarded) -> None:
+def test_missing_rights_are_reported_until_writing_is_allowed(guarded: Guarded) -> None:
     ours = guarded.settings(credentials("bridge"))
     code, findings = doctor(ours)
     assert code == 1
@@ -241,7 +241,7 @@ def test_rights_that_are_missing_are_told_until_writing_is_allowed(guarded: Guar
     servers.eventually(lambda: "not authorised to write" in of(doctor(ours)[1], "rights")["found"])
     assert of(doctor(ours)[1], "producer id")["state"] == "error"
 
-    # WRITE is all that the bridge needs; only the settings of topics are then not for its eyes.
+    # WRITE is all that the bridge needs; it cannot read the settings of topics then.
     guarded.forget(guarded.topics())
     guarded.allow(AclOperation.WRITE, guarded.topics())
     servers.eventually(lambda: doctor(ours)[0] == 0)
@@ -252,7 +252,7 @@ def test_rights_that_are_missing_are_told_until_writing_is_allowed(guarded: Guar
     servers.eventually(lambda: states(doctor(ours)[1]) == {})
 
 
-def test_wrong_password_is_told_at_once_by_every_command(guarded: Guarded, capfd: pytest.CaptureFixture[str]) -> None:
+def test_every_command_reports_a_wrong_password_at_once(guarded: Guarded, capfd: pytest.CaptureFixture[str]) -> None:
     wrong = guarded.settings(credentials("bridge", WRONG_PASSWORD))
     for arguments in (["topics", "list"], ["topics", "check"], ["topics", "create"], ["tail"]):
         began = time.monotonic()
@@ -266,11 +266,11 @@ def test_wrong_password_is_told_at_once_by_every_command(guarded: Guarded, capfd
     kafka = of(done.json(), "kafka")
     assert (kafka["state"], kafka["found"]) == ("error", "Kafka rejects our credentials (_AUTHENTICATION)")
     assert not shown(done)
-    # What librdkafka's C code writes passes by Python's stderr.
+    # librdkafka's C code does not write to Python's stderr.
     assert not shown(Done(0, *capfd.readouterr()))
 
 
-def test_rights_that_commands_need_are_told(guarded: Guarded) -> None:
+def test_rights_that_commands_need_are_reported(guarded: Guarded) -> None:
     ours = guarded.settings(credentials("bridge"))
     hidden = servers.done(ours, "topics", "check", "--json")
     assert {one["state"] for one in hidden.json()} == {"error"}

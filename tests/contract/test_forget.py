@@ -1,4 +1,4 @@
-"""`connector forget`: a tombstone lies where the profile stands, by today's key and older ones; what else is left is told."""
+"""`connector forget`: tombstones go where the profile is, by today's key and older ones; remaining copies are listed."""
 
 import json
 import time
@@ -33,8 +33,8 @@ HASHED = {
 WEEK_SECONDS = 7 * 24 * 3600
 
 
-class Stood(NamedTuple):
-    """A record as it stands on the topic of contacts; a tombstone has no value."""
+class StoredProfile(NamedTuple):
+    """A record of the topic of contacts; a tombstone has no value."""
 
     partition: int
     key: bytes | None
@@ -43,14 +43,14 @@ class Stood(NamedTuple):
 
 
 @contextmanager
-def contacts(bootstrap_servers: str, topic: str) -> Iterator[tuple[int, Callable[[int], list[Stood]]]]:
+def contacts(bootstrap_servers: str, topic: str) -> Iterator[tuple[int, Callable[[int], list[StoredProfile]]]]:
     """Give the topic's partition count, and what reads so many records of it from the beginning."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "forget", "fetch.wait.max.ms": 20, "log_level": 0})
     partitions = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
 
-    def read(count: int) -> list[Stood]:
+    def read(count: int) -> list[StoredProfile]:
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)])
-        found: list[Stood] = []
+        found: list[StoredProfile] = []
         deadline = time.monotonic() + 20
         while len(found) < count:
             assert time.monotonic() < deadline, f"{len(found)} of {count}"
@@ -60,7 +60,7 @@ def contacts(bootstrap_servers: str, topic: str) -> Iterator[tuple[int, Callable
                 key, value = one.key(), one.value()
                 assert not isinstance(key, str)
                 assert not isinstance(value, str)
-                found.append(Stood(one.partition() or 0, key, value, headers))
+                found.append(StoredProfile(one.partition() or 0, key, value, headers))
         assert not consumer.consume(1, 0.5), "more than was expected"
         return found
 
@@ -93,7 +93,7 @@ def test_tombstone_has_the_key_and_partition_of_the_profile(privacy: dict[str, s
             dry = servers.done(ours, "forget", NUMBER, "--dry-run", "--json")
             assert (dry.exit_code, dry.json()["tombstones"], dry.json()["written"]) == (0, 1, False)
             assert len(read(1)) == 1
-            # As a person would say it; callbacks write it without.
+            # As a person would type it; callbacks write it without the plus sign.
             done = servers.done(ours, "forget", f"+{NUMBER[:2]} {NUMBER[2:]}", "--json")
             assert (done.exit_code, done.json()["tombstones"], done.json()["written"]) == (0, 2, True)
             found = [one for one in read(3) if one.value is None]
@@ -110,9 +110,7 @@ def test_tombstone_has_the_key_and_partition_of_the_profile(privacy: dict[str, s
     assert "Traceback" not in log, "what shows records shows tombstones too"
 
 
-def test_old_keys_and_the_id_itself_are_tombstones_too_and_stdin_is_read(
-    tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_older_keys_and_the_plain_id_get_tombstones_too(tmp_path: Path, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     key_file = tmp_path / "old_key"
     key_file.write_text(f"{OLD_KEY}\n", encoding="utf-8")
     settings = {**servers.environment("unused:1", "http://unused", prefix="kaleyra.whatsapp."), **HASHED}
@@ -139,7 +137,7 @@ def test_old_keys_and_the_id_itself_are_tombstones_too_and_stdin_is_read(
     assert OLD_KEY not in done.stdout + done.stderr
 
 
-# Against nobody
+# Without a server
 
 
 @pytest.mark.parametrize(
@@ -152,21 +150,21 @@ def test_old_keys_and_the_id_itself_are_tombstones_too_and_stdin_is_read(
         (["", "--old-key", "=x", "--old-key", "y="], ["no person given", "--old-key =x: pass", "--old-key y=: pass"]),
     ],
 )
-def test_wrong_use_is_told_in_words_and_nothing_is_asked(run: Runner, arguments: list[str], problems: list[str]) -> None:
+def test_wrong_usage_is_reported_before_any_request(run: Runner, arguments: list[str], problems: list[str]) -> None:
     done = run("forget", *arguments)
     assert done.exit_code == 2
-    for told, begin in zip(done.problems(), problems, strict=True):
-        assert told.startswith(begin)
+    for problem, begin in zip(done.problems(), problems, strict=True):
+        assert problem.startswith(begin)
     assert NUMBER not in done.stdout + done.stderr
 
 
-def test_key_that_is_missing_is_told_before_a_wrong_tombstone_is_written(run: Runner) -> None:
+def test_missing_key_is_reported_before_a_tombstone_is_written(run: Runner) -> None:
     done = run("forget", NUMBER, settings={"PRIVACY__PHONE": "hash"})
     assert done.exit_code == 2
     assert done.problems()[0].startswith("privacy.hash_key: is not set")
 
 
-def test_kafka_that_is_away_is_its_fault(run: Runner) -> None:
+def test_unreachable_kafka_is_a_server_error(run: Runner) -> None:
     (port,) = free_ports(1)
     done = run("forget", NUMBER, settings={"KAFKA__CLIENT__BOOTSTRAP_SERVERS": f"127.0.0.1:{port}"})
     assert done.exit_code == 1
@@ -177,7 +175,7 @@ def test_kafka_that_is_away_is_its_fault(run: Runner) -> None:
 # With the real Kafka
 
 
-def test_tombstone_lies_where_java_puts_the_key_and_topics_say_until_when(
+def test_tombstone_is_in_the_partition_that_java_chooses(
     kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:
     topics = Topics(kafka)
@@ -189,11 +187,11 @@ def test_tombstone_lies_where_java_puts_the_key_and_topics_say_until_when(
         for number in numbers:
             assert post(server.addresses.callback_url, profile(number)).status_code == 200
     began = time.time()
-    told = []
+    reports = []
     for number in numbers:
         done = servers.done(settings, "forget", number, "--json")
         assert done.exit_code == 0, done.stderr
-        told.append(done.json())
+        reports.append(done.json())
         assert number not in done.stdout + done.stderr
     with contacts(kafka.bootstrap_servers, topics.topic("contacts")) as (partitions, read):
         records = read(2 * len(numbers))
@@ -205,7 +203,7 @@ def test_tombstone_lies_where_java_puts_the_key_and_topics_say_until_when(
         assert tombstone.partition == profiles[key].partition == (murmur2(key) & 0x7FFFFFFF) % partitions
     assert len({one.partition for one in tombstones.values()}) > 1
 
-    by_topic = {one["topic"].removeprefix(topics.topic("")): one for one in told[0]["topics"]}
+    by_topic = {one["topic"].removeprefix(topics.topic("")): one for one in reports[0]["topics"]}
     until = datetime.fromisoformat(by_topic["dead-letters"]["until"]).astimezone(UTC).timestamp()
     # 14 days by the catalogue, and Kafka's own week for a segment.
     assert until == pytest.approx(began + 3 * WEEK_SECONDS, abs=120)
@@ -219,10 +217,10 @@ def test_tombstone_lies_where_java_puts_the_key_and_topics_say_until_when(
     until = datetime.fromisoformat(again["contacts"]["until"]).astimezone(UTC).timestamp()
     assert until == pytest.approx(time.time() + 3600 + 24 * 3600, abs=120)
     assert (again["texts"]["until"], "for ever" in again["texts"]["reason"]) == (None, True)
-    assert any("changelogs" in line for line in told[0]["further_copies"])
+    assert any("changelogs" in line for line in reports[0]["further_copies"])
 
 
-def test_topic_that_is_missing_is_told(kafka: KafkaBroker) -> None:
+def test_missing_topic_is_reported(kafka: KafkaBroker) -> None:
     done = servers.done(Topics(kafka).environment, "forget", NUMBER)
     assert done.exit_code == 1
     assert "topics are missing" in done.stderr

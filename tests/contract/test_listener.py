@@ -40,22 +40,22 @@ BODY = envelope([message()])
 
 
 class HeldSink(MemorySink):
-    """Confirms nothing until it is let go."""
+    """Confirms nothing until `released` is set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waiting = 0
-        self.let_go = False
+        self.released = False
 
     async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
         self.waiting += 1
-        while not self.let_go:  # noqa: ASYNC110 - it is let go from another thread
+        while not self.released:  # noqa: ASYNC110 - another thread sets it
             await asyncio.sleep(0.01)
         return await super().send(messages)
 
 
 class Running:
-    """A listener in a thread of its own, until `stop`."""
+    """A listener in its own thread, until `stop`."""
 
     def __init__(self, credentials: Credentials, sink: MemorySink) -> None:
         self.sink = sink
@@ -75,7 +75,7 @@ class Running:
 
 
 class Serving:
-    """Gives listeners, those with a sink of their own for one test, and connections, which end with the test."""
+    """Gives listeners and connections, which end with the test; a listener with its own sink serves one test."""
 
     def __init__(self, shared: dict[Credentials, Running], stack: ExitStack) -> None:
         self._shared = shared
@@ -91,7 +91,7 @@ class Serving:
         if credentials not in self._shared:
             self._shared[credentials] = Running(credentials, MemorySink())
         running = self.running = self._shared[credentials]
-        # What the test before has left is gone.
+        # Connections of the test before are closed.
         until(lambda: not running.connections)
         running.sink.messages.clear()
         return self
@@ -147,7 +147,7 @@ def chunked(*chunks: bytes, is_whole: bool = True) -> bytes:
     return head + b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + (b"0\r\n\r\n" if is_whole else b"")
 
 
-# Who may call
+# Authentication
 
 
 def test_callback_is_200_and_the_connection_stays_open(serve: Serving) -> None:
@@ -393,8 +393,8 @@ def test_giant_target_is_refused(serve: Serving) -> None:
 def test_headers_that_never_come_are_408(serve: Serving) -> None:
     started = time.monotonic()
     silent = serve().connect()
-    begun = serve.connect().send(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-".encode())
-    for client in (silent, begun):
+    opening = serve.connect().send(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-".encode())
+    for client in (silent, opening):
         answer = client.answer()
         assert (answer.status, answer.headers["connection"]) == (408, "close")
         assert client.is_closed()
@@ -456,7 +456,7 @@ def test_answer_that_takes_long_is_not_cut_off(serve: Serving) -> None:
     client = serve(sink=sink).connect().send(post())
     until(lambda: sink.waiting)
     time.sleep(2.5)
-    sink.let_go = True
+    sink.released = True
     assert client.answer().status == 200
 
 
@@ -503,7 +503,7 @@ def test_request_under_way_is_answered_while_draining(serve: Serving) -> None:
     assert running
     running.listener.should_exit = True
     until(lambda: running.listener.state.is_draining)
-    sink.let_go = True
+    sink.released = True
     assert client.answer().status == 200
     assert client.is_closed()
     running.stop()
@@ -550,7 +550,7 @@ def test_callbacks_past_the_limit_are_503(serve: Serving) -> None:
     answer = serve.ask(post())
     assert (answer.status, answer.body) == (503, b"")
     assert int(answer.headers["retry-after"]) > 0
-    sink.let_go = True
+    sink.released = True
     assert [client.answer().status for client in held] == [200, 200]
     assert len(sink.messages) == HTTP.max_callbacks_in_flight
     assert serve.is_healthy()
@@ -574,7 +574,7 @@ def test_client_that_leaves_before_the_answer_does_no_harm(serve: Serving) -> No
     client = serve(sink=sink).connect().send(post())
     until(lambda: sink.waiting)
     client.hang_up()
-    sink.let_go = True
+    sink.released = True
     until(lambda: sink.messages)
     assert serve.is_healthy()
 
@@ -630,7 +630,7 @@ def test_error_behind_pending_requests_leaves_their_answers(serve: Serving, wron
     for part in parts:
         client.send(part)
         time.sleep(0.1)
-    sink.let_go = True
+    sink.released = True
 
     assert [client.answer().status for _ in range(whole)] == [200] * whole
     assert client.is_closed()
@@ -641,7 +641,7 @@ def test_deadline_does_not_run_while_a_request_is_pending(serve: Serving) -> Non
     sink = HeldSink()
     client = serve(sink=sink).connect().send(post() + post()[:-3])
     time.sleep(LONGEST_CUT_SECONDS)
-    sink.let_go = True
+    sink.released = True
 
     assert client.answer().status == 200
     assert client.send(post()[-3:]).answer().status == 200

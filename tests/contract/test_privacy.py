@@ -1,6 +1,6 @@
 """Nothing of a person and no secret leaves by a log, a metric, the readiness or a `repr`: only by Kafka.
 
-Values that stand nowhere else are sent through every path, successful or not; then everything that was written is searched
+Values that occur nowhere else are sent through every path, successful or not; then everything that was written is searched
 for them. The bridge runs as in production, at log level debug; its Kafka and registry are those of `connector dev`.
 """
 
@@ -256,14 +256,14 @@ def test_tokens_spool_replay_and_doctor_write_no_secret(tmp_path: Path, capfd: p
             bridge.stop()
         written.append(bridge.log())
     files = {path.name: path.read_bytes() for path in spool.iterdir()}
-    assert b"s1:k1:" in b"".join(files.values()), "nothing was kept"
+    assert b"s1:k1:" in b"".join(files.values()), "nothing was spooled"
     written += [content.decode("latin-1") for name, content in files.items() if name != "reserve"]
     for text in written:
         assert not marks_in(text)
         assert not [secret for secret in (token, SIGNING_KEY, SEAL_KEY) if secret in text]
 
 
-# Faults that nobody expects
+# Unexpected faults
 
 
 def configure(format_: Literal["json", "console"] = "json") -> io.StringIO:
@@ -321,9 +321,9 @@ def test_fault_of_a_step_is_logged_by_its_place_alone(
     assert not marks_in(text)
     assert not marks_in(exposition(metrics).decode())
     (line,) = text.splitlines()
-    told = json.loads(line)
-    assert (told["event"], told["error"], told["level"]) == ("internal_error", "Leak", "error")
-    assert told["where"].startswith("test_privacy.py:")
+    report = json.loads(line)
+    assert (report["event"], report["error"], report["level"]) == ("internal_error", "Leak", "error")
+    assert report["where"].startswith("test_privacy.py:")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -339,13 +339,13 @@ def test_callbacks_from_meta_are_logged_once_a_minute(method: str, written: Call
 
     (line,) = written().splitlines()
     assert not marks_in(line)
-    told = json.loads(line)
-    assert (told["event"], told["level"], told["times"]) == ("callbacks_from_meta", "warning", 1)
-    assert "point Meta's app at Kaleyra" in told["advice"]
+    report = json.loads(line)
+    assert (report["event"], report["level"], report["times"]) == ("callbacks_from_meta", "warning", 1)
+    assert "point Meta's app at Kaleyra" in report["advice"]
 
 
 def asked(app: Any, path: str, body: bytes) -> int:
-    """Ask an application behind the real listener, in a thread of its own."""
+    """Ask an application behind the real listener, in its own thread."""
     http = load_settings(None, {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}).http
     listening = bind("127.0.0.1", 0)
     port = listening.getsockname()[1]
@@ -377,8 +377,8 @@ def test_fault_outside_our_code_is_logged_by_its_place_alone(written: Callable[[
     text = written()
     assert not marks_in(text)
     assert "Traceback" not in text
-    (told,) = [json.loads(line) for line in text.splitlines()]
-    assert (told["error"], told["level"], told["logger"]) == ("Leak", "error", "connector")
+    (report,) = [json.loads(line) for line in text.splitlines()]
+    assert (report["error"], report["level"], report["logger"]) == ("Leak", "error", "connector")
 
 
 def test_fault_of_a_task_is_logged_by_its_place_alone(written: Callable[[], str]) -> None:
@@ -477,7 +477,7 @@ def wamid_of(number: str, end: str = "\x15\2\0\x12\x18\x16") -> str:
 
 
 def marked(sample: Path) -> bytes:
-    """A sample whose ids of messages hold the numbers that stand in it."""
+    """A sample whose ids of messages hold the numbers that occur in it."""
     text = read(sample).decode()
     numbers = numbers_in(text) or [NUMBER]
     count = itertools.count()
@@ -510,7 +510,7 @@ def test_hidden_numbers_are_in_no_record_of_any_sample(rules: Privacy) -> None:
                 topics.add(one.topic)
                 assert not [number for number in numbers if number in everything_in(one)], (sample_name(sample), one)
         ids = {header(one, "ce_id") for one in kept} & {header(one, "ce_id") for one in hidden}
-        assert not ids, "anybody could try numbers against a digest without a key"
+        assert not ids, "anyone could try numbers against a digest without a key"
     assert found_in_clear > 150, "the search finds nothing"
     assert len(topics) >= 13
 
@@ -625,7 +625,7 @@ def test_no_repr_shows_content() -> None:
             assert not marks_in(text), type(value)
 
 
-def test_answer_to_a_stranger_shows_nothing() -> None:
+def test_unauthenticated_answer_shows_nothing() -> None:
     read: list[bytes] = []
 
     async def fetch() -> RawCallback:
@@ -637,4 +637,4 @@ def test_answer_to_a_stranger_shows_nothing() -> None:
     answer = asyncio.run(carry_request(carrier, Request([], TRIED_TOKEN), stranger))
     assert answer.status == 401
     assert not marks_in(repr(answer))
-    assert not read, "the body of a stranger is not read"
+    assert not read, "the body of an unauthenticated request is not read"

@@ -1,6 +1,6 @@
-"""The delivery promise, one test a row: what a callback is answered, and what stands in the sink when it is.
+"""The delivery promise, one test a row: the answer to a callback, and what is in the sink at that moment.
 
-In memory: the data port's application, driven as a server would, with a sink that does as it is told.
+In memory: the data port's application, driven as a server would, with a scripted sink.
 """
 
 import asyncio
@@ -123,13 +123,13 @@ def test_not_authentic_is_answered_before_the_body_is_read() -> None:
 
 
 @pytest.mark.parametrize(("path", "headers"), [(f"{PATH}/{TOKEN}", {}), (PATH, {"Authorization": "Bearer right"})])
-def test_any_one_of_the_credentials_lets_in_200(path: str, headers: dict[str, str]) -> None:
+def test_any_one_of_the_credentials_is_accepted_200(path: str, headers: dict[str, str]) -> None:
     sink = MemorySink()
     assert post(sink, envelope([message()]), path=path, headers=headers, credentials=both()).status_code == 200
     assert len(sink.messages) == 1
 
 
-@pytest.mark.parametrize("is_chunked", [False, True], ids=["with its length told", "in chunks"])
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["with a length", "in chunks"])
 def test_body_over_the_limit_413_nothing_produced(is_chunked: bool) -> None:
     sink = MemorySink()
     http = Http(max_body_bytes=1024)
@@ -139,7 +139,7 @@ def test_body_over_the_limit_413_nothing_produced(is_chunked: bool) -> None:
     assert sink.sends == 0
 
 
-@pytest.mark.parametrize("is_chunked", [False, True], ids=["with its length told", "in chunks"])
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["with a length", "in chunks"])
 def test_body_of_the_limit_goes_through_200(is_chunked: bool) -> None:
     sink = MemorySink()
     body = envelope([message()])
@@ -149,7 +149,7 @@ def test_body_of_the_limit_goes_through_200(is_chunked: bool) -> None:
     assert outcome(sink.messages) == ["texts"]
 
 
-def test_credential_over_its_limit_429_nothing_produced_and_the_others_go_through_200() -> None:
+def test_credential_over_its_limit_429_and_the_others_200() -> None:
     async def run() -> None:
         sink = MemorySink()
         limited = Credentials(url_token=TOKEN.encode(), header_name=b"x-key", header_value=b"right", limit_per_second=1)
@@ -177,13 +177,13 @@ def test_body_that_says_it_is_not_compressed_200(coding: str) -> None:
     assert post(MemorySink(), envelope([message()]), headers={"content-encoding": coding}).status_code == 200
 
 
-def test_compressed_body_of_a_stranger_401() -> None:
+def test_unauthenticated_compressed_body_401() -> None:
     answer = post(MemorySink(), b"x", headers={"content-encoding": "gzip"}, credentials=both())
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("is_chunked", [False, True], ids=["with its length told", "in chunks"])
-def test_too_many_bytes_in_flight_503_and_those_in_flight_are_answered(is_chunked: bool) -> None:
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["with a length", "in chunks"])
+def test_too_many_bytes_in_flight_503_and_earlier_ones_200(is_chunked: bool) -> None:
     async def run() -> None:
         sink = SlowSink()
         body = envelope([message()]).ljust(1000)
@@ -242,9 +242,7 @@ def test_right_method_and_path_200_without_redirect(method: str, path: str) -> N
         (envelope([message("", id="wamid.1")], extra={}), ["dead-letters/no_key"]),
     ],
 )
-def test_not_decodable_unknown_or_not_fitting_200_once_the_dead_letter_is_acknowledged(
-    body: bytes, expected: list[str]
-) -> None:
+def test_unreadable_callback_200_once_dead_letter_is_acknowledged(body: bytes, expected: list[str]) -> None:
     sink = MemorySink()
     assert post(sink, body).status_code == 200
     assert outcome(sink.messages) == expected
@@ -252,7 +250,7 @@ def test_not_decodable_unknown_or_not_fitting_200_once_the_dead_letter_is_acknow
     assert letter["body"] == body
 
 
-def test_copy_of_a_callback_is_acknowledged_with_its_records_200_and_may_stand_there_after_503() -> None:
+def test_copy_200_with_its_records_and_may_remain_after_503() -> None:
     bodies = (envelope([message()]), b"no JSON", envelope(contacts=[contact(None)]))
     for body, became in zip(bodies, (["texts"], ["dead-letters"], []), strict=True):
         sink = MemorySink()
@@ -282,7 +280,7 @@ def test_copy_of_a_callback_is_acknowledged_with_its_records_200_and_may_stand_t
         ("utm_source=x", ["dead-letters/unknown_shape"]),
     ],
 )
-def test_get_with_a_query_is_a_callback_200_and_the_token_is_no_part_of_it(query: str, expected: list[str]) -> None:
+def test_get_with_a_query_is_a_callback_without_the_token_200(query: str, expected: list[str]) -> None:
     sink = MemorySink()
     answer = post(sink, b"", method="GET", path=f"{PATH}/{TOKEN}?{query}", credentials=both())
     assert (answer.status_code, answer.content) == (200, b"")
@@ -308,7 +306,7 @@ def test_form_is_a_callback_200() -> None:
 
 
 @pytest.mark.parametrize("first", ["", "a=1&"])
-def test_verification_by_meta_400_with_what_to_do_and_nothing_produced(first: str) -> None:
+def test_verification_by_meta_400_with_advice_nothing_produced(first: str) -> None:
     sink = MemorySink()
     path = f"{PATH}/{TOKEN}?{first}hub.mode=subscribe&hub.challenge=5&hub.verify_token=x"
     answer = post(sink, b"", method="GET", path=path, credentials=both())
@@ -318,12 +316,12 @@ def test_verification_by_meta_400_with_what_to_do_and_nothing_produced(first: st
     assert sink.sends == 0
 
 
-def test_verification_by_a_stranger_401_without_a_word() -> None:
+def test_unauthenticated_verification_401_with_an_empty_body() -> None:
     answer = post(MemorySink(), b"", method="GET", path=f"{PATH}?hub.mode=subscribe", credentials=both())
     assert (answer.status_code, answer.content) == (401, b"")
 
 
-def test_callback_of_metas_own_200_once_its_dead_letter_is_acknowledged() -> None:
+def test_callback_from_meta_200_once_dead_letter_is_acknowledged() -> None:
     sink = MemorySink()
     body = b'{"object": "whatsapp_business_account", "entry": []}'
     assert post(sink, body).status_code == 200
@@ -355,7 +353,7 @@ def test_refused_by_kafka_for_good_becomes_a_dead_letter_then_200() -> None:
     assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.dead-letters") == 1
 
 
-def test_dead_letter_of_the_refused_record_carries_what_replays_it_alone() -> None:
+def test_dead_letter_of_a_refused_record_replays_that_record_alone() -> None:
     sink = MemorySink(refuse=lambda record: record.topic.endswith("documents"))
     post(sink, envelope([message(id="wamid.1"), message(message_type="document", id="wamid.2")], [contact()]))
     (letter,) = on("dead-letters", sink.messages)
@@ -431,7 +429,7 @@ def test_shutting_down_or_not_warmed_up_503_with_retry_after(body: bytes) -> Non
     assert is_later(asyncio.run(run()))
 
 
-def test_too_many_callbacks_in_flight_503_and_those_in_flight_are_answered() -> None:
+def test_too_many_callbacks_in_flight_503_and_earlier_ones_200() -> None:
     async def run() -> None:
         sink = SlowSink()
         async with client(sink, http=Http(max_callbacks_in_flight=2)) as http:
@@ -446,7 +444,7 @@ def test_too_many_callbacks_in_flight_503_and_those_in_flight_are_answered() -> 
     asyncio.run(run())
 
 
-def test_defect_of_the_sink_503_without_a_word() -> None:
+def test_internal_error_of_the_sink_503_with_an_empty_body() -> None:
     class Broken(MemorySink):
         async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
             raise RuntimeError(f"invented: {len(messages)}")
@@ -454,7 +452,7 @@ def test_defect_of_the_sink_503_without_a_word() -> None:
     assert is_later(post(Broken(), envelope([message()])))
 
 
-def test_sender_that_hangs_up_in_the_middle_of_its_body_changes_nothing() -> None:
+def test_sender_that_disconnects_within_its_body_has_no_effect() -> None:
     sink = MemorySink()
     parts = iter([{"type": "http.request", "body": b'{"meta', "more_body": True}, {"type": "http.disconnect"}])
 
@@ -498,7 +496,7 @@ def post(
     http: Http | None = None,
     of: Catalogue | None = None,
 ) -> httpx.Response:
-    """Send one callback to an application of its own."""
+    """Send one callback to its own application."""
     app = application(sink, credentials=credentials, metrics=metrics, http=http, of=of)
 
     async def run() -> httpx.Response:
@@ -509,7 +507,7 @@ def post(
 
 
 class in_chunks:  # noqa: N801 - reads as a function
-    """A body whose length is not told."""
+    """A body without a Content-Length."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -532,9 +530,9 @@ async def call(app: ASGIApp, path: str, receive: Callable[[], Awaitable[Any]]) -
 
 
 async def never() -> Any:
-    raise AssertionError("the body of a stranger was read")
+    raise AssertionError("an unauthenticated body was read")
 
 
 def is_later(answer: httpx.Response) -> bool:
-    """Tell whether an answer is 503 with Retry-After, and no more."""
+    """Return whether an answer is 503 with Retry-After, and no more."""
     return (answer.status_code, answer.content, int(answer.headers["retry-after"]) > 0) == (503, b"", True)

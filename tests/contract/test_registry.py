@@ -1,7 +1,7 @@
 """One suite for the registry of `connector dev` and for the real Apicurio Registry.
 
-What the two do differently stands in `DIFFERENCES`, each with both answers: a test asks there what to expect of the
-registry it runs against. Every test has subjects and record names of its own, as Apicurio is shared.
+`DIFFERENCES` lists where the two differ, each with both answers: a test looks up there what to expect of the registry
+under test. Every test has its own subjects and record names, as Apicurio is shared.
 """
 
 import json
@@ -54,9 +54,9 @@ DIFFERENCES = {
     ),
     "empty text as a schema": Difference((422, 42201), (200, None), "Apicurio registers an empty version"),
     "body without a schema": Difference((422, 42201), (500, 0), "Apicurio fails on the missing text"),
-    "schema type nobody knows": Difference((422, 42201), (500, 0), "Apicurio fails on the unknown type"),
+    "unknown schema type": Difference((422, 42201), (500, 0), "Apicurio fails on the unknown type"),
     "registering in read-only mode": Difference((422, 42205), (200, None), "Apicurio keeps the mode and heeds it not"),
-    "mode nobody knows": Difference(42204, 42201, "Apicurio has one code for all that is invalid"),
+    "unknown mode": Difference(42204, 42201, "Apicurio has one code for all that is invalid"),
     "mode of a subject without its own": Difference((404, 40409), (200, "READWRITE"), "Apicurio clears what is not set"),
     "types of schemas": Difference(["AVRO"], ["AVRO", "JSON", "PROTOBUF"], "the embedded registry keeps Avro alone"),
     "names by prefix": Difference(True, False, "Apicurio reads over subjectPrefix"),
@@ -206,7 +206,7 @@ def test_changed_doc(registry: Registry, subject: str, schema: dict[str, Any]) -
     assert kept == (documented if makes_version else schema)
 
 
-def test_changed_attribute_nobody_knows_is_a_new_version(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+def test_changed_unknown_attribute_is_a_new_version(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     assert registry.register(subject, schema) != registry.register(subject, schema | {"source": "order"})
     assert registry.http.get(f"/subjects/{subject}/versions").json() == [1, 2]
 
@@ -244,8 +244,8 @@ def test_concurrent_versions_have_a_number_and_an_id_each(registry: Registry, su
     assert len(set(ids)) == 6
     numbers = registry.http.get(f"/subjects/{subject}/versions").json()
     assert numbers == list(range(1, 8))
-    stands = {registry.http.get(f"/subjects/{subject}/versions/{number}").json()["id"] for number in numbers[1:]}
-    assert stands == set(ids)
+    listed = {registry.http.get(f"/subjects/{subject}/versions/{number}").json()["id"] for number in numbers[1:]}
+    assert listed == set(ids)
 
 
 def test_schema_of_an_id_alone(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
@@ -265,7 +265,7 @@ def test_types_of_schemas(registry: Registry) -> None:
     assert sorted(registry.http.get("/schemas/types").json()) == registry.expected("types of schemas")
 
 
-# What is not there
+# Missing subjects, versions and ids
 
 
 @pytest.mark.parametrize("path", ["/subjects/{}/versions", "/subjects/{}/versions/latest", "/subjects/{}/versions/1"])
@@ -302,7 +302,7 @@ def test_client_raises_with_the_error_code(client: SchemaRegistryClient, subject
     assert (raised.value.http_status_code, raised.value.error_code) == (404, 40401)
 
 
-# What is no schema
+# Invalid schemas
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_text_that_is_no_avro_schema_is_42201(registry: Registry, subject: str, 
     assert refusal(registry.http.get(f"/subjects/{subject}/versions")) == (404, 40401)
 
 
-def test_logical_type_nobody_knows_is_let_through(registry: Registry, subject: str) -> None:
+def test_unknown_logical_type_is_accepted(registry: Registry, subject: str) -> None:
     odd = record({"name": "at", "type": {"type": "long", "logicalType": "fortnight"}})
     schema_id = registry.register(subject, odd)
     assert json.loads(registry.http.get(f"/schemas/ids/{schema_id}").json()["schema"]) == odd
@@ -353,7 +353,7 @@ def test_body_that_is_no_json_is_400(registry: Registry, subject: str) -> None:
     [
         ("empty text as a schema", {"schema": ""}),
         ("body without a schema", {}),
-        ("schema type nobody knows", {"schema": '"string"', "schemaType": "YAML"}),
+        ("unknown schema type", {"schema": '"string"', "schemaType": "YAML"}),
     ],
 )
 def test_body_the_registries_take_differently(registry: Registry, subject: str, difference: str, sent: dict[str, str]) -> None:
@@ -398,7 +398,7 @@ def test_added_nullable_field_is_compatible(registry: Registry, subject: str, sc
     assert registry.http.get(f"/subjects/{subject}/versions").json() == [1, 2]
 
 
-def test_everything_goes_under_none(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+def test_level_none_accepts_everything(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     registry.set_level(subject, "NONE")
     registry.register(subject, schema)
     assert registry.register(subject, retyped(schema))
@@ -455,7 +455,7 @@ def test_compatibility_check(registry: Registry, subject: str, schema: dict[str,
     assert registry.http.get(f"/subjects/{subject}/versions").json() == [1]
 
 
-def test_compatibility_check_against_what_is_not_there(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+def test_compatibility_check_against_a_missing_version(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     path = f"/compatibility/subjects/{subject}/versions"
     assert registry.http.post(f"{path}/latest", json=body(schema)).json()["is_compatible"] is True
     assert refusal(registry.http.post(f"{path}/1", json=body(schema))) == (404, 40402)
@@ -464,7 +464,7 @@ def test_compatibility_check_against_what_is_not_there(registry: Registry, subje
     assert answer == registry.expected("check of all versions of an unknown subject")
 
 
-def test_compatibility_check_of_what_is_no_schema(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+def test_compatibility_check_of_an_invalid_schema(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     registry.register(subject, schema)
     answer = registry.http.post(f"/compatibility/subjects/{subject}/versions/latest", json={"schema": "{"})
     assert refusal(answer) == (422, 42201)
@@ -477,7 +477,7 @@ def test_global_level_of_a_new_registry_is_none(registry: Registry) -> None:
     assert registry.http.get("/config").json() == {"compatibilityLevel": "NONE"}
 
 
-def test_global_level_is_put_back(registry: Registry) -> None:
+def test_global_level_is_restored(registry: Registry) -> None:
     before = registry.http.get("/config").json()["compatibilityLevel"]
     # The level it has already: another would hold for the other tests of a shared registry.
     answer = registry.http.put("/config", json={"compatibility": before})
@@ -519,7 +519,7 @@ def test_unknown_subject_without_a_level(registry: Registry, subject: str) -> No
     assert level_or_code(by_default) == registry.expected("global level for an unknown subject")
 
 
-def test_level_nobody_knows_is_42203(registry: Registry, subject: str) -> None:
+def test_unknown_level_is_42203(registry: Registry, subject: str) -> None:
     answer = registry.http.put(f"/config/{subject}", json={"compatibility": "SOMETIMES"})
     assert refusal(answer) == (422, 42203)
 
@@ -537,7 +537,7 @@ def test_mode_is_set_and_cleared_per_subject(registry: Registry, subject: str, s
     assert registry.http.get("/mode").json() == {"mode": "READWRITE"}
     later = registry.http.post(f"/subjects/{subject}/versions", json=body(with_field(schema, "later")))
     assert (later.status_code, later.json().get("error_code")) == registry.expected("registering in read-only mode")
-    assert registry.register(subject, schema), "what is there already is told all the same"
+    assert registry.register(subject, schema), "a registered schema is still returned"
     assert registry.http.delete(path).json() == {"mode": "READONLY"}
     assert registry.http.get(path).json() == {"mode": "READWRITE"}
     assert registry.register(subject, with_field(schema, "later"))
@@ -556,11 +556,11 @@ def test_global_mode_holds_for_subjects_without_their_own(registry: Registry, su
 def test_mode_that_is_not_set_or_not_known(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     registry.register(subject, schema)
     cleared = registry.http.delete(f"/mode/{subject}")
-    told = cleared.json()
-    answer = (cleared.status_code, told.get("mode", told.get("error_code")))
+    report = cleared.json()
+    answer = (cleared.status_code, report.get("mode", report.get("error_code")))
     assert answer == registry.expected("mode of a subject without its own")
     unknown = registry.http.put(f"/mode/{subject}", json={"mode": "SOMETIMES"})
-    assert refusal(unknown) == (422, registry.expected("mode nobody knows"))
+    assert refusal(unknown) == (422, registry.expected("unknown mode"))
 
 
 def test_cleared_global_level_is_none(registry: Registry) -> None:
@@ -586,7 +586,7 @@ def test_soft_deleted_subject_is_gone_and_its_id_stays(
     assert registry.http.get(f"/schemas/ids/{schema_id}/versions").json() == []
 
 
-def test_what_shows_of_a_soft_deleted_subject(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+def test_soft_deleted_subject_is_listed_only_on_request(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     registry.register(subject, schema)
     registry.http.delete(f"/subjects/{subject}")
     deleted = {"deleted": "true"}
@@ -598,7 +598,7 @@ def test_what_shows_of_a_soft_deleted_subject(registry: Registry, subject: str, 
     assert read.status_code == registry.expected("soft-deleted version by ?deleted=true")
 
 
-def test_schema_again_after_a_soft_delete_is_a_new_version_of_the_same_id(
+def test_schema_after_soft_delete_is_a_new_version_with_same_id(
     registry: Registry, subject: str, schema: dict[str, Any]
 ) -> None:
     schema_id = registry.register(subject, schema)
@@ -626,7 +626,7 @@ def test_client_deletes_softly_then_for_good(client: SchemaRegistryClient, subje
     assert subject not in client.get_subjects(deleted=True)
 
 
-def test_hard_delete_takes_the_level_and_the_id_along(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
+def test_hard_delete_removes_the_level_and_the_id(registry: Registry, subject: str, schema: dict[str, Any]) -> None:
     schema_id = registry.register(subject, schema)
     registry.set_level(subject, "FULL")
     registry.http.delete(f"/subjects/{subject}")

@@ -98,7 +98,7 @@ INPUT_AND_OUTPUT = frozenset(
 """What a pure room has no use for."""
 
 LONG_FOR_A_REASON = {
-    "settings/tables.py": "every setting with its rule stands in one place, as in config/connector.toml",
+    "settings/tables.py": "every setting with its rule is in one place, as in config/connector.toml",
 }
 NAMES_THAT_SAY_NOTHING = ("util", "helper", "manager", "common", "misc", "handler", "service")
 LONGEST_MODULE = 300
@@ -173,7 +173,7 @@ def test_rooms_form_no_cycle() -> None:
         raise AssertionError(f"rooms import each other: {' -> '.join(cycle.args[1])}") from None
 
 
-def test_table_of_rooms_is_in_order_and_allows_nothing_that_is_unused() -> None:
+def test_table_of_rooms_is_sorted_and_has_no_unused_entry() -> None:
     graph, seen = import_graph(), set[str]()
     libraries: dict[str, set[str]] = {}
     for module in MODULES:
@@ -217,7 +217,7 @@ def test_no_private_module_of_a_library_is_imported_for_http() -> None:
     assert not private
 
 
-def test_each_room_says_what_it_is_for() -> None:
+def test_each_room_has_a_docstring() -> None:
     folders = sorted({module.parent for module in MODULES})
     silent = [str(folder.relative_to(ROOT)) for folder in folders if not ast.get_docstring(tree_of(folder / "__init__.py"))]
     assert not silent
@@ -230,7 +230,7 @@ def test_data_folders_hold_no_python() -> None:
     assert not python
 
 
-def test_module_names_say_something() -> None:
+def test_module_names_are_specific() -> None:
     wrong = [
         name_of(module)
         for module in MODULES
@@ -246,11 +246,11 @@ def test_modules_are_short_or_have_a_reason() -> None:
     assert long.keys() == LONG_FOR_A_REASON.keys(), long
 
 
-def test_modules_say_what_they_are() -> None:
+def test_modules_have_a_docstring() -> None:
     assert not [name_of(module) for module in MODULES if not ast.get_docstring(tree_of(module))]
 
 
-def test_nothing_is_read_or_made_at_import() -> None:
+def test_import_has_no_side_effects() -> None:
     effects = ("open", "environ", "getenv", "read_text", "read_bytes", "basicConfig", "load", "load_settings", "load_catalogue")
     made = [
         f"{name_of(module)}: {call}"

@@ -1,4 +1,4 @@
-"""`connector schemas` against registries of every mood: one clear message each, the exit code, and what is registered."""
+"""`connector schemas` against a scripted registry: one clear message for each answer, the exit code, and what is registered."""
 
 import datetime as dt
 import ipaddress
@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from connector.catalogue import data_folder
 from tests.stack.ports import free_ports
 from tests.support.commands import Done, Runner, Settings
-from tests.support.scripted_registry import HANG, Mood, Moody, error, moody_registry
+from tests.support.scripted_registry import HANG, Script, ScriptedRegistry, error, scripted_registry
 
 RECORD_TYPES = 14
 SECRET = "an-invented-secret"
@@ -33,16 +33,16 @@ def run() -> Runner:
 
 
 @pytest.fixture
-def registry() -> Iterator[Moody]:
-    with moody_registry() as moody:
-        yield moody
+def registry() -> Iterator[ScriptedRegistry]:
+    with scripted_registry() as scripted:
+        yield scripted
 
 
 @pytest.fixture(scope="module")
-def grumpy() -> Iterator[Moody]:
+def shared_registry() -> Iterator[ScriptedRegistry]:
     """One for all tests in which it answers nothing of use: starting takes longer than asking."""
-    with moody_registry() as moody:
-        yield moody
+    with scripted_registry() as scripted:
+        yield scripted
 
 
 @pytest.fixture
@@ -53,15 +53,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "contract"
 
 
-def at(registry: Moody, **more: str) -> Settings:
+def at(registry: ScriptedRegistry, **more: str) -> Settings:
     return {"REGISTRY__URL": registry.url, **more}
 
 
-def always(answer: Response) -> Mood:
+def always(answer: Response) -> Script:
     return lambda _: answer
 
 
-def on(method: str, ending: str, answer: Response) -> Mood:
+def on(method: str, ending: str, answer: Response) -> Script:
     """Answer so where method and end of the path are these."""
     return lambda request: answer if request.method == method and request.url.path.endswith(ending) else None
 
@@ -86,9 +86,9 @@ def change(file: Path, edit: Callable[[dict[str, Any]], object]) -> None:
         (Response(status_code=401), ["rejects our credentials (401)", "basic.auth.user.info"]),
         (error(403, 40301), ["denies access to kaleyra.whatsapp.documents-value (403)", "permission"]),
         (Response(status_code=403), ["denies access to kaleyra.whatsapp.documents-value (403)"]),
-        (error(409, 409), ["refuses kaleyra.whatsapp.documents-value: 409 told by the registry"]),
-        (error(422, 42201), ["refuses kaleyra.whatsapp.documents-value: 42201 told by the registry"]),
-        (error(500, 50001), ["failed for kaleyra.whatsapp.documents-value: 50001 told by the registry"]),
+        (error(409, 409), ["refuses kaleyra.whatsapp.documents-value: 409 from the registry"]),
+        (error(422, 42201), ["refuses kaleyra.whatsapp.documents-value: 42201 from the registry"]),
+        (error(500, 50001), ["failed for kaleyra.whatsapp.documents-value: 50001 from the registry"]),
         (HTMLResponse("<html>Bad gateway</html>", 502), ["no schema registry answers", "HTTP 502", "registry.url"]),
         (HTMLResponse("<html>Log in</html>"), ["no schema registry answers", "registry.url", "/apis/ccompat/v7"]),
         (HTMLResponse("<html>Not found</html>", 404), ["no schema registry answers", "HTTP 404", "registry.url"]),
@@ -99,21 +99,21 @@ def change(file: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     ],
 )
 @pytest.mark.parametrize("command", [["list"], ["register"], ["check", "--registry"], ["diff"]])
-def test_answer_that_helps_nobody_is_1_in_words(
-    command: list[str], answer: Response, said: list[str], grumpy: Moody, run: Runner
+def test_useless_answer_is_exit_code_1_with_a_message(
+    command: list[str], answer: Response, said: list[str], shared_registry: ScriptedRegistry, run: Runner
 ) -> None:
-    grumpy.mood = always(answer)
-    done = run("schemas", *command, settings=at(grumpy))
+    shared_registry.script = always(answer)
+    done = run("schemas", *command, settings=at(shared_registry))
     assert done.exit_code == 1
     assert not done.stdout
     (problem,) = done.problems()
-    assert all(words in problem for words in (grumpy.url, *said))
+    assert all(words in problem for words in (shared_registry.url, *said))
     assert "<html>" not in problem
     assert ("nothing was registered or changed" in problem) == (command == ["register"])
 
 
-def test_registry_that_hangs_is_told_after_the_timeout_of_its_client(registry: Moody, run: Runner) -> None:
-    registry.mood = always(HANG)
+def test_hanging_registry_is_reported_after_the_client_timeout(registry: ScriptedRegistry, run: Runner) -> None:
+    registry.script = always(HANG)
     started = time.monotonic()
     done = run("schemas", "register", settings=at(registry, REGISTRY__CLIENT__TIMEOUT="0.5"))
     assert time.monotonic() - started < 3
@@ -124,7 +124,7 @@ def test_registry_that_hangs_is_told_after_the_timeout_of_its_client(registry: M
 
 
 @pytest.mark.parametrize("seconds", ["soon", "0", "-1", "true", "[]"])
-def test_timeout_that_is_no_time_is_2_in_words(seconds: str, run: Runner) -> None:
+def test_invalid_timeout_is_exit_code_2_with_a_message(seconds: str, run: Runner) -> None:
     done = run("schemas", "list", settings={"REGISTRY__CLIENT__TIMEOUT": seconds})
     assert done.exit_code == 2
     (problem,) = done.problems()
@@ -132,7 +132,7 @@ def test_timeout_that_is_no_time_is_2_in_words(seconds: str, run: Runner) -> Non
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "ftp://registry", "http://a,ftp://b", "http://a,", "http://a b"])
-def test_url_that_is_none_is_2_in_words(url: str, run: Runner) -> None:
+def test_invalid_url_is_exit_code_2_with_a_message(url: str, run: Runner) -> None:
     done = run("schemas", "list", settings={"REGISTRY__URL": url})
     assert done.exit_code == 2
     (problem,) = done.problems()
@@ -142,7 +142,7 @@ def test_url_that_is_none_is_2_in_words(url: str, run: Runner) -> None:
 # Registering
 
 
-def test_registering_sets_the_level_first_and_twice_changes_nothing(registry: Moody, run: Runner) -> None:
+def test_registering_sets_the_level_first_and_is_idempotent(registry: ScriptedRegistry, run: Runner) -> None:
     first = run("schemas", "register", "--json", settings=at(registry))
     assert first.exit_code == 0
     assert {row["level"] for row in first.json()} == {"set: none → FULL_TRANSITIVE"}
@@ -159,7 +159,7 @@ def test_registering_sets_the_level_first_and_twice_changes_nothing(registry: Mo
     assert not [method for method, path in registry.seen if method == "PUT" or path.endswith("/versions")]
 
 
-def test_dry_run_changes_nothing(registry: Moody, run: Runner) -> None:
+def test_dry_run_changes_nothing(registry: ScriptedRegistry, run: Runner) -> None:
     done = run("schemas", "register", "--dry-run", "--json", settings=at(registry))
     assert {(row["state"], row["level"]) for row in done.json()} == {
         ("would be registered", "would be set: none → FULL_TRANSITIVE")
@@ -170,8 +170,8 @@ def test_dry_run_changes_nothing(registry: Moody, run: Runner) -> None:
 
 
 @pytest.mark.parametrize("answer", [error(409, 409), error(422, 42205), error(403, 40301)])
-def test_one_refused_schema_keeps_the_others_from_nothing(answer: Response, registry: Moody, run: Runner) -> None:
-    registry.mood = on("POST", "kaleyra.whatsapp.orders-value/versions", answer)
+def test_refused_schema_does_not_stop_the_others(answer: Response, registry: ScriptedRegistry, run: Runner) -> None:
+    registry.script = on("POST", "kaleyra.whatsapp.orders-value/versions", answer)
     done = run("schemas", "register", "--json", settings=at(registry))
     assert done.exit_code == 1
     assert states(done)["order"] == "not registered"
@@ -181,8 +181,8 @@ def test_one_refused_schema_keeps_the_others_from_nothing(answer: Response, regi
     assert "registered: document, text" in done.stderr
 
 
-def test_level_that_may_not_be_set_leaves_the_schema_out(registry: Moody, run: Runner) -> None:
-    registry.mood = on("PUT", "/kaleyra.whatsapp.orders-value", error(403, 40301))
+def test_schema_is_skipped_if_its_level_cannot_be_set(registry: ScriptedRegistry, run: Runner) -> None:
+    registry.script = on("PUT", "/kaleyra.whatsapp.orders-value", error(403, 40301))
     done = run("schemas", "register", "--json", settings=at(registry))
     assert done.exit_code == 1
     (order,) = [row for row in done.json() if row["record_type"] == "order"]
@@ -190,8 +190,8 @@ def test_level_that_may_not_be_set_leaves_the_schema_out(registry: Moody, run: R
 
 
 @pytest.mark.parametrize("answer", [error(401, 40101), error(500, 50001), HTMLResponse("<html>", 502), HANG])
-def test_registry_that_fails_in_the_middle_is_asked_no_further(answer: Response, registry: Moody, run: Runner) -> None:
-    registry.mood = on("POST", "kaleyra.whatsapp.texts-value/versions", answer)
+def test_no_further_request_after_the_registry_fails(answer: Response, registry: ScriptedRegistry, run: Runner) -> None:
+    registry.script = on("POST", "kaleyra.whatsapp.texts-value/versions", answer)
     done = run("schemas", "register", "--json", settings=at(registry, REGISTRY__CLIENT__TIMEOUT="0.5"))
     assert done.exit_code == 1
     assert list(states(done).values())[:2] == ["registered", "registered"]
@@ -200,7 +200,7 @@ def test_registry_that_fails_in_the_middle_is_asked_no_further(answer: Response,
     assert "registered: document, order; " in done.stderr
 
 
-def test_schema_that_was_registered_although_the_answer_was_lost_is_told_so(registry: Moody, run: Runner) -> None:
+def test_schema_registered_despite_a_lost_answer_is_reported(registry: ScriptedRegistry, run: Runner) -> None:
     run("schemas", "register", settings=at(registry))
     subject = "/subjects/kaleyra.whatsapp.texts-value"
     look_ups = iter([error(404, 40403)])
@@ -213,13 +213,13 @@ def test_schema_that_was_registered_although_the_answer_was_lost_is_told_so(regi
                 return error(500, 50001)
         return None
 
-    registry.mood = first_look_up_finds_nothing
+    registry.script = first_look_up_finds_nothing
     done = run("schemas", "register", "--json")
     assert done.exit_code == 1
     assert states(done)["text"] == "registered"
 
 
-def test_broken_rule_registers_nothing(registry: Moody, folder: Path, run: Runner) -> None:
+def test_broken_rule_registers_nothing(registry: ScriptedRegistry, folder: Path, run: Runner) -> None:
     change(folder / "avro" / "order.avsc", lambda schema: schema["fields"][-1].pop("doc"))
     done = run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
     assert done.exit_code == 2
@@ -228,7 +228,7 @@ def test_broken_rule_registers_nothing(registry: Moody, folder: Path, run: Runne
     assert registry.seen == []
 
 
-def test_change_that_the_registry_would_take_is_refused_by_our_rules(registry: Moody, folder: Path, run: Runner) -> None:
+def test_our_rules_refuse_a_change_that_the_registry_accepts(registry: ScriptedRegistry, folder: Path, run: Runner) -> None:
     run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
 
     def finer(schema: dict[str, Any]) -> None:
@@ -248,17 +248,17 @@ def test_change_that_the_registry_would_take_is_refused_by_our_rules(registry: M
     assert not [path for method, path in registry.seen if method == "POST" and path.endswith("/versions")]
 
 
-def test_what_is_registered_and_no_avro_is_told(registry: Moody, folder: Path, run: Runner) -> None:
+def test_registered_schema_that_is_no_avro_is_reported(registry: ScriptedRegistry, folder: Path, run: Runner) -> None:
     run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
     answer = JSONResponse({"subject": "s", "version": 1, "id": 1, "schema": "syntax = proto3;", "schemaType": "PROTOBUF"})
-    registry.mood = on("GET", "orders-value/versions/1", answer)
+    registry.script = on("GET", "orders-value/versions/1", answer)
     done = run("schemas", "check", "--registry")
     assert done.exit_code == 2
     assert "the two cannot be compared" in done.problems()[0]
 
 
 @pytest.mark.parametrize("name", ["avro/order.avsc", "config/messages.toml"])
-def test_broken_file_registers_nothing(name: str, registry: Moody, folder: Path, run: Runner) -> None:
+def test_broken_file_registers_nothing(name: str, registry: ScriptedRegistry, folder: Path, run: Runner) -> None:
     (folder / name).write_text("{", encoding="utf-8")
     for command in ("register", "check", "list", "diff", "release 1.0.0"):
         done = run("schemas", *command.split(), settings=at(registry, CATALOGUE__FOLDER=str(folder)))
@@ -268,7 +268,7 @@ def test_broken_file_registers_nothing(name: str, registry: Moody, folder: Path,
     assert registry.seen == []
 
 
-def test_violations_are_told_to_scripts(folder: Path, run: Runner) -> None:
+def test_violations_are_printed_as_json(folder: Path, run: Runner) -> None:
     change(folder / "avro" / "order.avsc", lambda schema: schema["fields"][-1].pop("doc"))
     done = run("schemas", "check", "--json", settings={"CATALOGUE__FOLDER": str(folder)})
     assert done.exit_code == 2
@@ -296,7 +296,7 @@ def add_later_field(folder: Path) -> dict[str, Any]:
     return added
 
 
-def test_list_tells_our_version_and_another_one(registry: Moody, folder: Path, run: Runner) -> None:
+def test_list_shows_our_version_and_another_one(registry: ScriptedRegistry, folder: Path, run: Runner) -> None:
     run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
     add_later_field(folder)
     by_name = {row["record_type"]: row for row in run("schemas", "list", "--json").json()}
@@ -308,9 +308,9 @@ def test_list_tells_our_version_and_another_one(registry: Moody, folder: Path, r
     assert (order["version"], order["latest_version"], order["state"]) == (2, 2, "registered")
 
 
-def test_diff_tells_fields_and_takes_versions(registry: Moody, folder: Path, run: Runner) -> None:
+def test_diff_shows_fields_and_takes_versions(registry: ScriptedRegistry, folder: Path, run: Runner) -> None:
     unregistered = run("schemas", "diff", "order", "--json", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
-    assert [told["state"] for told in unregistered.json()] == ["missing"]
+    assert [row["state"] for row in unregistered.json()] == ["missing"]
     run("schemas", "register")
     add_later_field(folder)
     change(folder / "avro" / "text.avsc", lambda schema: schema.update(doc="Another text."))
@@ -330,8 +330,8 @@ def test_diff_tells_fields_and_takes_versions(registry: Moody, folder: Path, run
     assert "order has no version 9" in run("schemas", "diff", "order", "--version", "9").stdout
 
 
-def test_export_holds_every_version_with_id_fingerprint_and_release(
-    registry: Moody, folder: Path, run: Runner, tmp_path: Path
+def test_export_has_id_fingerprint_and_release_of_every_version(
+    registry: ScriptedRegistry, folder: Path, run: Runner, tmp_path: Path
 ) -> None:
     run("schemas", "register", settings=at(registry, CATALOGUE__FOLDER=str(folder)))
     assert run("schemas", "release", "1.0.0").exit_code == 0
@@ -350,7 +350,7 @@ def test_export_holds_every_version_with_id_fingerprint_and_release(
     assert "is not empty" in again.problems()[0]
 
 
-def test_export_of_what_was_released_needs_no_registry(folder: Path, run: Runner, tmp_path: Path) -> None:
+def test_export_of_released_schemas_needs_no_registry(folder: Path, run: Runner, tmp_path: Path) -> None:
     settings = {"CATALOGUE__FOLDER": str(folder), "REGISTRY__URL": "http://127.0.0.1:1"}
     assert run("schemas", "export", str(tmp_path / "none"), "--released", "--json", settings=settings).json() == []
     run("schemas", "release", "1.0.0")
@@ -359,22 +359,22 @@ def test_export_of_what_was_released_needs_no_registry(folder: Path, run: Runner
     assert len(list((tmp_path / "out").rglob("1.0.0.avsc"))) == RECORD_TYPES + 1, "raw, too"
 
 
-def test_export_that_fails_half_way_writes_nothing(registry: Moody, run: Runner, tmp_path: Path) -> None:
+def test_export_that_fails_half_way_writes_nothing(registry: ScriptedRegistry, run: Runner, tmp_path: Path) -> None:
     run("schemas", "register", settings=at(registry))
-    registry.mood = on("GET", "texts-value/versions/1", error(500, 50001))
+    registry.script = on("GET", "texts-value/versions/1", error(500, 50001))
     assert run("schemas", "export", str(tmp_path / "out")).exit_code == 1
     assert not (tmp_path / "out").exists()
 
 
-# Who we are, and several registries
+# Credentials, and several registries
 
 
-def asks_for(header: str) -> Mood:
+def asks_for(header: str) -> Script:
     return lambda request: None if request.headers.get("authorization") == header else error(401, 40101)
 
 
-def test_user_and_password_are_sent_and_never_shown(registry: Moody, run: Runner) -> None:
-    registry.mood = asks_for(f"Basic {b64encode(f'connector:{SECRET}'.encode()).decode()}")
+def test_user_and_password_are_sent_and_never_shown(registry: ScriptedRegistry, run: Runner) -> None:
+    registry.script = asks_for(f"Basic {b64encode(f'connector:{SECRET}'.encode()).decode()}")
     settings = at(registry, REGISTRY__CLIENT__BASIC_AUTH_USER_INFO=f"connector:{SECRET}")
     assert run("schemas", "register", settings=settings).exit_code == 0
     wrong = run("schemas", "list", settings={"REGISTRY__CLIENT__BASIC_AUTH_USER_INFO": f"other:{SECRET}"})
@@ -385,8 +385,8 @@ def test_user_and_password_are_sent_and_never_shown(registry: Moody, run: Runner
     assert SECRET not in half.stderr
 
 
-def test_bearer_token_is_sent(registry: Moody, run: Runner, tmp_path: Path) -> None:
-    registry.mood = asks_for(f"Bearer {SECRET}")
+def test_bearer_token_is_sent(registry: ScriptedRegistry, run: Runner, tmp_path: Path) -> None:
+    registry.script = asks_for(f"Bearer {SECRET}")
     (tmp_path / "token").write_text(f"{SECRET}\n", encoding="utf-8")
     settings = at(
         registry,
@@ -397,7 +397,7 @@ def test_bearer_token_is_sent(registry: Moody, run: Runner, tmp_path: Path) -> N
     assert run("schemas", "register", settings=settings).exit_code == 0
 
 
-def test_bearer_without_its_token_is_2_in_words(registry: Moody, run: Runner) -> None:
+def test_bearer_without_a_token_is_exit_code_2_with_a_message(registry: ScriptedRegistry, run: Runner) -> None:
     settings = at(registry, REGISTRY__CLIENT__BEARER_AUTH_CREDENTIALS_SOURCE="STATIC_TOKEN")
     done = run("schemas", "list", settings=settings)
     assert done.exit_code == 2
@@ -405,9 +405,11 @@ def test_bearer_without_its_token_is_2_in_words(registry: Moody, run: Runner) ->
 
 
 @pytest.mark.parametrize("answer", [None, error(503, 50301), HANG])
-def test_second_registry_is_asked_when_the_first_is_away(answer: Response | None, registry: Moody, run: Runner) -> None:
-    with moody_registry() as first:
-        first.mood = always(answer or HANG)
+def test_second_registry_is_asked_when_the_first_is_away(
+    answer: Response | None, registry: ScriptedRegistry, run: Runner
+) -> None:
+    with scripted_registry() as first:
+        first.script = always(answer or HANG)
         url = first.url if answer else f"http://127.0.0.1:{free_ports(1)[0]}"
         settings = {"REGISTRY__URL": f"{url}, {registry.url}", "REGISTRY__CLIENT__TIMEOUT": "0.1"}
         done = run("schemas", "check", "--registry", "--json", settings=settings)
@@ -424,7 +426,7 @@ def test_all_registries_that_are_away_are_named(run: Runner) -> None:
 
 def test_registry_behind_tls_is_known_by_its_certificate(run: Runner, tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
-    with moody_registry((certificate, key)) as registry:
+    with scripted_registry((certificate, key)) as registry:
         stranger = run("schemas", "list", settings=at(registry))
         assert stranger.exit_code == 1
         assert "ssl.ca.location" in stranger.problems()[0]
@@ -432,7 +434,7 @@ def test_registry_behind_tls_is_known_by_its_certificate(run: Runner, tmp_path: 
         assert done.exit_code == 0
 
 
-def test_certificate_that_is_not_there_is_2_in_words(run: Runner) -> None:
+def test_missing_certificate_is_exit_code_2_with_a_message(run: Runner) -> None:
     done = run("schemas", "list", settings={"REGISTRY__CLIENT__SSL_CA_LOCATION": "no/such/file"})
     assert done.exit_code == 2
     assert done.problems()[0].startswith("registry: ")

@@ -239,7 +239,7 @@ def test_serve_names_the_address_that_it_cannot_bind(tmp_path: Path) -> None:
     done = done_as_process(ANYBODY, "serve", "--config", str(file))
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1].startswith("connector: 192.0.2.1:1 cannot be listened on")
-    assert "http.host" in done.stderr, "the port is not what is wrong"
+    assert "http.host" in done.stderr, "the port is not the problem"
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "192.0.2.1"])

@@ -38,7 +38,7 @@ class SinkSuite(ABC):
 
     @abstractmethod
     def use(self, test: Callable[[Sink, str], Awaitable[Result]], *, away: bool = False) -> tuple[Result, Place]:
-        """Run a test with a sink and a topic; return its result and what then stands in the topic, in order of offset.
+        """Run a test with a sink and a topic; return its result and the records then in the topic, in order of offset.
 
         The sink has room for `ROOM` records and refuses those of more than `LARGE_BYTES`; `away`: nothing is confirmed.
         """
@@ -74,7 +74,7 @@ class SinkSuite(ABC):
         _, there = self.use(send)
         assert [value.decode() for _, _, value in there] == [f"{index}.{part}" for index in range(15) for part in range(3)]
 
-    def test_refused_for_good_is_told_and_its_siblings_go_through(self) -> None:
+    def test_permanent_refusal_is_reported_and_siblings_go_through(self) -> None:
         sent = [record("first"), record("x" * LARGE_BYTES), record("last")]
         outcome, there = self.use(lambda sink, topic: sink.send(on(topic, sent)))
         (refused,) = outcome.refused
@@ -82,13 +82,13 @@ class SinkSuite(ABC):
         assert not outcome.unconfirmed
         assert sorted(value for _, _, value in there) == [b"first", b"last"]
 
-    def test_all_refused_for_good_are_told(self) -> None:
+    def test_all_permanent_refusals_are_reported(self) -> None:
         sent = [record("x" * LARGE_BYTES), record("y" * LARGE_BYTES)]
         outcome, there = self.use(lambda sink, topic: sink.send(on(topic, sent)))
         assert sorted(failure.message.value for failure in outcome.refused) == [one.value for one in sent]
         assert not there
 
-    def test_refused_twins_are_told_twice(self) -> None:
+    def test_refused_twins_are_reported_twice(self) -> None:
         sent = [record("x" * LARGE_BYTES)] * 2
         outcome, _ = self.use(lambda sink, topic: sink.send(on(topic, sent)))
         assert len(outcome.refused) == 2
@@ -102,7 +102,7 @@ class SinkSuite(ABC):
         assert (len(bad.refused), good) == (1, Outcome([], []))
         assert [value for _, _, value in there] == [b"good"]
 
-    def test_not_confirmed_is_told(self) -> None:
+    def test_unconfirmed_record_is_reported(self) -> None:
         sent = [record("one"), record("two", key="other")]
         outcome, _ = self.use(lambda sink, topic: sink.send(on(topic, sent)), away=True)
         assert not outcome.refused
@@ -143,7 +143,7 @@ class TestKafkaSink(SinkSuite):
 
         return asyncio.run(run()), read(self.kafka, topic)
 
-    def test_more_than_there_is_room_for_is_not_taken_at_all(self) -> None:
+    def test_too_many_records_for_the_room_are_refused_as_a_whole(self) -> None:
         async def send(sink: Sink, topic: str) -> Outcome:
             with pytest.raises(NoRoom):
                 await sink.send(on(topic, [record(f"{index}") for index in range(ROOM + 1)]))
@@ -153,7 +153,7 @@ class TestKafkaSink(SinkSuite):
         assert outcome == Outcome([], [])
         assert [value for _, _, value in there] == [b"after"]
 
-    def test_more_bytes_than_there_is_room_for_are_not_taken_at_all(self) -> None:
+    def test_too_many_bytes_for_the_room_are_refused_as_a_whole(self) -> None:
         async def send(sink: Sink, topic: str) -> None:
             with pytest.raises(NoRoom):
                 await sink.send(on(topic, [record("x" * 10_000) for _ in range(ROOM)]))
@@ -173,7 +173,7 @@ class TestKafkaSink(SinkSuite):
         assert isinstance(third, NoRoom)
         assert {value[:1] for _, _, value in there} == {b"0", b"1"}
 
-    def test_room_of_a_request_that_is_cancelled_comes_back_when_its_records_have_arrived(self) -> None:
+    def test_room_of_a_cancelled_request_is_freed_after_delivery(self) -> None:
         async def send(sink: Sink, topic: str) -> None:
             assert isinstance(sink, KafkaSink)
             sending = asyncio.create_task(sink.send(on(topic, [record(f"{part}") for part in range(ROOM)])))
@@ -183,7 +183,7 @@ class TestKafkaSink(SinkSuite):
             assert sink.outstanding_records == ROOM
             with pytest.raises(NoRoom):
                 await sink.send(on(topic, [record("one more")]))
-            while sink.outstanding_records:  # noqa: ASYNC110 - the sink tells nobody
+            while sink.outstanding_records:  # noqa: ASYNC110 - the sink has no event for it
                 await asyncio.sleep(0.01)
 
         _, there = self.use(send)
@@ -197,7 +197,7 @@ class TestKafkaSink(SinkSuite):
         _, there = self.use(send)
         assert len(there) == 5 * ROOM
 
-    def test_timestamp_in_the_future_is_refused_and_its_batch_goes_through(self) -> None:
+    def test_record_with_a_future_timestamp_is_refused_alone(self) -> None:
         # Brokers refuse what lies more than an hour ahead, and with it all that travels in the same batch.
         ahead = replace(record("ahead"), timestamp_ms=9_999_999_999_999)
         sent = [record("first"), ahead, record("last")]
@@ -206,7 +206,7 @@ class TestKafkaSink(SinkSuite):
         assert not outcome.unconfirmed
         assert sorted(value for _, _, value in there) == [b"first", b"last"]
 
-    def test_record_larger_than_the_producer_takes_is_told(self) -> None:
+    def test_record_over_the_producer_limit_is_reported(self) -> None:
         sent = [record("one"), record("x" * 4_400_000)]
 
         async def run() -> Outcome:
@@ -241,7 +241,7 @@ class TestKafkaSink(SinkSuite):
         assert asyncio.run(run()) == (0, Outcome([], []))
         assert len(read(self.kafka, topic)) == 1
 
-    def test_close_tells_how_many_records_were_left(self) -> None:
+    def test_close_returns_the_number_of_unacknowledged_records(self) -> None:
         async def run() -> int:
             sink = KafkaSink(properties(self.kafka))
             sink.start()
@@ -322,7 +322,7 @@ def make_topic(kafka: KafkaBroker) -> str:
 
 
 def read(kafka: KafkaBroker, topic: str) -> Place:
-    """Return all that stands in a topic of one partition."""
+    """Return all records of a topic with one partition."""
     client = {"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0, "group.id": topic}
     consumer = Consumer({**client, "enable.auto.commit": False, "fetch.wait.max.ms": 20})
     try:

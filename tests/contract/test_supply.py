@@ -80,12 +80,12 @@ UNKNOWN = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
     ("packages", "exit_code", "line"),
     [
         ([SOUND], 0, "nothing is known against 1 packages"),
-        ([SOUND, SICK, UNKNOWN], 1, "b 2: PYSEC-1, mended in 3"),
+        ([SOUND, SICK, UNKNOWN], 1, "b 2: PYSEC-1, fixed in 3"),
         ([SOUND, UNKNOWN], 2, "1 of 2 packages could not be looked up"),
         ([], 2, "0 of 0 packages could not be looked up"),
     ],
 )
-def test_package_that_is_not_looked_up_is_not_called_safe(packages: list[dict[str, Any]], exit_code: int, line: str) -> None:
+def test_package_without_a_lookup_is_not_called_safe(packages: list[dict[str, Any]], exit_code: int, line: str) -> None:
     assert judge({"dependencies": packages}) == (exit_code, (line,))
 
 

@@ -1,4 +1,4 @@
-"""`connector topics` against the real Kafka: every deviation is made, found with all others, and mended by what is printed."""
+"""`connector topics` against the real Kafka: every deviation is made, found, and fixed by the printed commands."""
 
 import shlex
 import shutil
@@ -32,7 +32,7 @@ WRONG: Final = {
     "contacts": {"cleanup.policy": "delete"},
     "orders": {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "compact,delete"},
 }
-"""Topics, and settings that deviate: all that can be told of a topic with one copy."""
+"""Topics, and settings that deviate: every deviation that a topic with one copy can have."""
 
 
 class Topics:
@@ -54,13 +54,13 @@ class Topics:
 
     def check(self) -> dict[str, Any]:
         """Return what `check` says of each topic, by the name without the prefix."""
-        told = self.connector("check", "--json").json()
-        return {one["topic"].removeprefix(self._prefix): one for one in told}
+        report = self.connector("check", "--json").json()
+        return {one["topic"].removeprefix(self._prefix): one for one in report}
 
     def rules(self) -> dict[str, list[str]]:
-        """Return the rules that topics deviate from; those that are well are left out."""
-        told = {name: [deviation["rule"] for deviation in one["deviations"]] for name, one in self.check().items()}
-        return {name: rules for name, rules in told.items() if rules}
+        """Return the rules that topics deviate from; those without deviations are omitted."""
+        report = {name: [deviation["rule"] for deviation in one["deviations"]] for name, one in self.check().items()}
+        return {name: rules for name, rules in report.items() if rules}
 
     def advice(self) -> list[str]:
         """Return all that is to be done."""
@@ -121,7 +121,7 @@ def made(empty: Topics) -> Topics:
     return empty
 
 
-def test_topics_are_missing_then_made_then_left_alone(empty: Topics) -> None:
+def test_missing_topics_are_created_once(empty: Topics) -> None:
     done = empty.connector("check", "--json")
     assert done.exit_code == 1
     assert {one["state"] for one in done.json()} == {"missing"}
@@ -133,13 +133,13 @@ def test_topics_are_missing_then_made_then_left_alone(empty: Topics) -> None:
     assert empty.connector("check").exit_code == 0
 
 
-def test_list_shows_what_is_wanted_beside_what_is_there(made: Topics) -> None:
+def test_list_shows_wanted_and_actual_values(made: Topics) -> None:
     made.delete("orders")
     done = made.connector("list", "--json", TOPICS__REPLAY_WINDOW_DAYS="30")
     assert done.exit_code == 0
-    told = {one["topic"]: one for one in done.json()}
-    assert told[made.topic("orders")]["found"] is None
-    letters = told[made.topic("dead-letters")]
+    report = {one["topic"]: one for one in done.json()}
+    assert report[made.topic("orders")]["found"] is None
+    letters = report[made.topic("dead-letters")]
     assert letters["record_type"] == "dead_letter"
     assert (letters["wanted"]["partitions"], letters["found"]["partitions"]) == (6, 6)
     assert letters["wanted"]["config"]["retention.ms"] == "2592000000"
@@ -148,7 +148,7 @@ def test_list_shows_what_is_wanted_beside_what_is_there(made: Topics) -> None:
     assert all(one["topic"] in table for one in done.json())
 
 
-def test_every_deviation_is_found_and_altered_only_when_asked(made: Topics) -> None:
+def test_every_deviation_is_found_and_altered_only_on_request(made: Topics) -> None:
     made.set("dead-letters", {"segment.bytes": "1048576"})
     for name, config in WRONG.items():
         made.set(name, config)
@@ -175,7 +175,7 @@ def test_every_deviation_is_found_and_altered_only_when_asked(made: Topics) -> N
     assert {one["state"] for one in made.connector("create", "--alter", "--json").json()} == {"unchanged"}
 
 
-def test_printed_command_of_kafka_mends_a_setting(made: Topics) -> None:
+def test_printed_kafka_command_fixes_a_setting(made: Topics) -> None:
     made.set("contacts", {"cleanup.policy": "delete"})
     made.set("others", {"max.message.bytes": "1048588"})
     for advice in made.advice():
@@ -185,11 +185,11 @@ def test_printed_command_of_kafka_mends_a_setting(made: Topics) -> None:
 
 def test_partition_counts_are_never_changed_by_create(made: Topics) -> None:
     made.raise_partitions("orders", 7)
-    told = made.check()
-    assert told["orders"]["state"] == "ok"
-    (deviation,) = told["documents"]["deviations"]
+    report = made.check()
+    assert report["orders"]["state"] == "ok"
+    (deviation,) = report["documents"]["deviations"]
     assert (deviation["state"], deviation["rule"], deviation["config"]) == ("warning", "partitions", {})
-    # A warning stops nothing.
+    # A warning does not change the exit code.
     assert made.connector("check").exit_code == 0
     steps = {one["topic"]: one for one in made.connector("create", "--alter", "--json").json()}
     assert steps[made.topic("documents")]["state"] == "unchanged"
@@ -212,7 +212,7 @@ def test_new_topic_has_as_many_partitions_as_its_join_partners(made: Topics) -> 
     assert made.rules() == {}
 
 
-def test_more_copies_than_brokers_are_told_for_each_topic(empty: Topics) -> None:
+def test_more_copies_than_brokers_are_reported_for_each_topic(empty: Topics) -> None:
     done = empty.connector("create", "--json", TOPICS__REPLICATION_FACTOR="3")
     assert done.exit_code == 1
     assert {one["state"] for one in done.json()} == {"error"}
@@ -221,12 +221,12 @@ def test_more_copies_than_brokers_are_told_for_each_topic(empty: Topics) -> None
     assert "only 1 broker(s)" in problems[0]
     assert empty.connector("create").exit_code == 0
     empty.wait_until_well()
-    told = empty.connector("check", "--json", TOPICS__REPLICATION_FACTOR="3")
-    assert told.exit_code == 0
-    assert {deviation["rule"] for one in told.json() for deviation in one["deviations"]} == {"replication_factor"}
+    report = empty.connector("check", "--json", TOPICS__REPLICATION_FACTOR="3")
+    assert report.exit_code == 0
+    assert {deviation["rule"] for one in report.json() for deviation in one["deviations"]} == {"replication_factor"}
 
 
-def test_setting_that_kafka_does_not_know_is_told(empty: Topics, tmp_path: Path) -> None:
+def test_setting_that_kafka_does_not_know_is_reported(empty: Topics, tmp_path: Path) -> None:
     for name in ("avro", "config"):
         shutil.copytree(data_folder() / name, tmp_path / name)
     file = tmp_path / "config" / "messages.toml"

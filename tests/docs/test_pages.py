@@ -36,7 +36,7 @@ TO_AVOID = re.compile(
 )
 """Words that readers stumble over: say logs, again, the client that, parked, fix, its own, for that long, admit."""
 PLACEHOLDER = re.compile(r"[<>\[\]{}…]|\.\.\.|^N$")
-"""What stands for a value in a command line."""
+"""A placeholder for a value in a command line."""
 SUFFIXES = {"md", "py", "toml", "json", "sqlite", "avsc", "svg", "yml"}
 
 HISTORY = ROOT / "CHANGELOG.md"
@@ -161,7 +161,7 @@ def test_examples_of_privacy_work(page: Path, tmp_path: Path) -> None:
             file = tmp_path / "connector.toml"
             file.write_text(text, encoding="utf-8")
             secrets = {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true", "CONNECTOR_PRIVACY__HASH_KEY": "k" * 32}
-            assert load_catalogue(load_settings(file, secrets))
+            assert list(load_catalogue(load_settings(file, secrets)))
 
 
 @current_page
@@ -190,7 +190,7 @@ def test_log_events_exist(page: Path) -> None:
 
 
 @every_page
-def test_links_lead_somewhere(page: Path) -> None:
+def test_link_targets_exist(page: Path) -> None:
     for target, _ in links(page):
         path, _, anchor = target.partition("#")
         file = (page.parent / path).resolve() if path else page
@@ -227,5 +227,5 @@ def test_english_is_plain(page: Path) -> None:
 
 
 @every_page
-def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+def test_pages_have_no_unfilled_placeholders(page: Path) -> None:
     assert not re.search(r"TODO|FIXME|XXX(?!X)|TBD", text_of(page))

@@ -111,7 +111,7 @@ def found(events: int, event_ids: int | None, dead_letters: int = 0) -> Found:
     return Found(events, 0, 0, dead_letters, event_ids, 0, 0)
 
 
-def test_what_is_answered_and_not_there_is_a_fault() -> None:
+def test_answered_but_missing_callback_is_an_error() -> None:
     assert not faults(seen(100), found(100, 100), connections=1)
     assert faults(seen(100), found(99, 99), connections=1)
     assert faults(seen(100), found(100, 99), connections=1), "one twice, one not at all"
@@ -127,8 +127,8 @@ def test_ratios_are_of_medians_and_of_pairs() -> None:
     bridge, usual = ([Run(rate, 1, 1, 1, 1, 1) for rate in rates] for rates in ((20, 30, 40), (10, 10, 20)))
 
     assert ratio(bridge, usual) == {"of_medians": 3, "least": 2, "most": 3}
-    told = summary(bridge)
-    assert [told[key]["callbacks_per_second"] for key in ("median", "least", "most")] == [30, 20, 40]
+    result = summary(bridge)
+    assert [result[key]["callbacks_per_second"] for key in ("median", "least", "most")] == [30, 20, 40]
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_sample_belongs_to_the_library_that_ran(line: str, group: str) -> None:
 
 def test_plots_data_name_the_machine() -> None:
     for file in FOLDER.glob("*.json"):
-        told = json.loads(file.read_text(encoding="utf-8"))
-        assert {"date", "processor", "cores", "python", "kafka", "commit"} <= set(told["machine"]), file.name
+        result = json.loads(file.read_text(encoding="utf-8"))
+        assert {"date", "processor", "cores", "python", "kafka", "commit"} <= set(result["machine"]), file.name
         assert os.uname().nodename not in file.read_text(encoding="utf-8")
 
 

@@ -20,11 +20,11 @@ TEXTS = {name: (FOLDER / name).read_text(encoding="utf-8") for name in PAGES}
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_page_is_what_the_code_makes(name: str) -> None:
+def test_page_equals_the_generated_one(name: str) -> None:
     assert PAGES[name]() == TEXTS[name], "make docs"
 
 
-def test_every_page_is_generated_or_has_a_test_of_its_own() -> None:
+def test_every_page_is_generated_or_has_its_own_test() -> None:
     written = {path.name for path in FOLDER.glob("*.md")} - set(PAGES)
     assert written == {"headers.md"}, "test_reference_headers.py"
 

@@ -137,7 +137,7 @@ ALL_IDS: dict[str, list[tuple[Source, bytes]]] = {
 
 
 @pytest.mark.parametrize("kind", ALL_IDS)
-def test_key_is_the_first_id_of_the_page_that_the_callback_has(kind: str) -> None:
+def test_key_is_the_first_id_of_the_page_in_the_callback(kind: str) -> None:
     sources = [items_of(body)[Place(source, 0)].key["source"] for source, body in ALL_IDS[kind]]
     assert sources == re.findall(r"`([a-z_]+)`", rows("Key")[kind])[: len(sources)]
 

@@ -45,7 +45,7 @@ def test_link_out_of_the_docs_leads_to_the_repository() -> None:
     )
 
 
-def test_link_out_of_the_docs_is_its_text_where_no_repository_is_named() -> None:
+def test_link_out_of_the_docs_is_plain_text_without_a_repository() -> None:
     assert (
         rewritten('[test](../../tests/conftest.py "name"), [w](https://example.org)', None) == "test, [w](https://example.org)"
     )

@@ -46,7 +46,7 @@ class Load:
 def load(callback_url: str, first: int = 0) -> Iterator[Load]:
     """Send from several senders at once until the end of the block; all answers are in by then.
 
-    Each sender numbers its messages from `first` on, for one person of its own, and waits for each answer.
+    Each sender numbers its messages from `first` on, for its own person, and waits for each answer.
     """
     running = Load()
     with ThreadPoolExecutor(SENDERS) as threads:
@@ -60,7 +60,7 @@ def load(callback_url: str, first: int = 0) -> Iterator[Load]:
 
 
 def message_ids(addresses: Addresses) -> set[str]:
-    """Return the ids of the messages that stand in the topic of the load's texts."""
+    """Return the ids of the messages in the topic of the load's texts."""
     reader = TopicsReader(addresses, [f"{addresses.prefix}texts"])
     try:
         return {record.value["message_id"] for record in reader.rest()}

@@ -1,4 +1,4 @@
-"""A Kafka that asks who we are and what we may: what is missing is told and answered 503, and given is taken up at once.
+"""A Kafka with authentication and ACLs: a missing right is reported and answered 503; a granted one is used at once.
 
 The broker has ACLs. Its administrator makes the topics, grants and withdraws; the bridge is a user without further rights.
 No callback becomes a dead letter for it.
@@ -25,7 +25,7 @@ from tests.support.servers import TopicsReader, eventually, metric, post
 
 DELIVERY_SECONDS: Final = 3.0
 HEALED_SECONDS: Final = 10.0
-"""The bridge takes up what it was given at most so long after it."""
+"""The bridge uses a granted right at most this long after it was granted."""
 
 DOCUMENT: Final = envelope([message(message_type="document", id="wamid.document")])
 ORDER: Final = envelope([order({"product_retailer_id": "1", "quantity": 1, "item_price": "9.90"}, id="wamid.order")])
@@ -40,7 +40,7 @@ def guarded(guarded_kafka: KafkaBroker, apicurio: ApicurioRegistry) -> Iterator[
     found.forget(found.topics())
 
 
-def test_not_authorised_for_one_topic_fails_its_callbacks_alone_until_it_is_given(guarded: Guarded, tmp_path: Path) -> None:
+def test_unauthorised_topic_fails_only_its_callbacks_until_allowed(guarded: Guarded, tmp_path: Path) -> None:
     orders = guarded.topic("orders")
     guarded.allow(AclOperation.WRITE, guarded.topics() - {orders})
     guarded.allow(AclOperation.DESCRIBE, [orders])
@@ -60,7 +60,7 @@ def test_not_authorised_for_one_topic_fails_its_callbacks_alone_until_it_is_give
         assert server.stop().exit_code == 0
 
 
-def test_authorisation_withdrawn_while_running_is_taken_up_when_it_is_given_back(guarded: Guarded, tmp_path: Path) -> None:
+def test_withdrawn_authorisation_is_used_again_once_restored(guarded: Guarded, tmp_path: Path) -> None:
     texts = [guarded.topic("texts")]
     ways: tuple[Callable[[], None], ...] = (
         lambda: guarded.deny(AclOperation.WRITE, texts),
@@ -75,7 +75,7 @@ def test_authorisation_withdrawn_while_running_is_taken_up_when_it_is_given_back
             for withdraw in ways:
                 withdrawn = time.monotonic()
                 withdraw()
-                eventually(partial(has_answers, running, 503, withdrawn), told=server.log)
+                eventually(partial(has_answers, running, 503, withdrawn), explain=server.log)
                 # A right that is missing must not take every replica out of the load balancer.
                 assert server.readiness().status == 200
                 given_back = time.monotonic()
@@ -85,16 +85,14 @@ def test_authorisation_withdrawn_while_running_is_taken_up_when_it_is_given_back
         later = [answer for answer in running.answers if answer.status != 200]
         assert {answer.status for answer in later} == {503}
         assert all(answer.has_retry_after for answer in later)
-        # What the broker refused was not written: there stands what was answered 200, each once.
+        # What the broker refused was not written: the topics hold what was answered 200, each once.
         assert message_ids(server, credentials("admin")) == {"texts": sorted(running.ids(200))}
         assert server.stop().exit_code == 0
 
 
-def test_missing_rights_are_told_one_after_the_other_until_writing_to_the_topics_is_allowed(
-    guarded: Guarded, tmp_path: Path
-) -> None:
+def test_missing_rights_are_reported_in_turn_until_writing_is_allowed(guarded: Guarded, tmp_path: Path) -> None:
     with servers.served(guarded.settings(credentials("bridge")), tmp_path) as server:
-        # To whom a topic is hidden it looks missing: making it would not help.
+        # A topic that we cannot describe looks missing: creating it would not help.
         reason = server.wait_for_reason("not authorised for topics")
         assert all(topic in reason for topic in guarded.topics())
         assert "topics create" not in reason
@@ -111,7 +109,7 @@ def test_missing_rights_are_told_one_after_the_other_until_writing_to_the_topics
         assert server.stop().exit_code == 0
 
 
-def test_wrong_password_is_told_in_words_and_never_shown(guarded: Guarded, tmp_path: Path) -> None:
+def test_wrong_password_is_reported_and_never_shown(guarded: Guarded, tmp_path: Path) -> None:
     guarded.allow(AclOperation.WRITE, guarded.topics())
     settings = guarded.settings(credentials("bridge", WRONG_PASSWORD), LOGS__LEVEL="debug")
     with servers.served(settings, tmp_path) as server:
@@ -128,7 +126,7 @@ def test_wrong_password_is_told_in_words_and_never_shown(guarded: Guarded, tmp_p
         assert secret not in shown
 
 
-def test_topic_deleted_under_the_bridge_fails_its_callbacks_alone_until_it_is_made_again(
+def test_deleted_topic_fails_only_its_callbacks_until_recreated(
     own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:
     # Kafka's default: the broker makes what a client asks for. That would be a topic with other settings.
@@ -153,12 +151,12 @@ def test_topic_deleted_under_the_bridge_fails_its_callbacks_alone_until_it_is_ma
 
 
 def is_later(answer: httpx.Response) -> bool:
-    """Tell whether an answer is 503 with all that belongs to it."""
+    """Return whether an answer is 503 with all that belongs to it."""
     return (answer.status_code, answer.content, answer.headers.get("retry-after")) == (503, b"", "5")
 
 
 def has_answers(running: Load, status: int, since: float) -> bool:
-    """Tell whether many a callback that began after `since` had this answer."""
+    """Return whether many callbacks that began after `since` had this answer."""
     return running.count(status, since) > 20
 
 

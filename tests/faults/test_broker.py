@@ -1,4 +1,4 @@
-"""Kafka away, gone and frozen: 503 in time, healed afterwards, and every 200 stands in the topics."""
+"""Kafka away, gone and frozen: 503 in time, recovery afterwards, and every 200 is in the topics."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +15,14 @@ from tests.support.servers import eventually, metric, post
 
 DELIVERY_SECONDS = 3.0
 AFTER_DELIVERY_SECONDS = 1.5
-"""The answer comes at most so long after the delivery timeout."""
+"""The answer comes at most this long after the delivery timeout."""
 BUSY_SECONDS = 1.0
 """What a busy machine may add, sender included."""
 
 
-def test_broker_away_at_start_is_told_until_it_comes(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
+def test_unreachable_broker_at_start_is_reported_until_it_answers(
+    own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
     broker = own_kafka()
     settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=DELIVERY_SECONDS)
     servers.prepare(settings)
@@ -38,12 +40,12 @@ def test_broker_away_at_start_is_told_until_it_comes(own_kafka: OwnKafka, apicur
 
 
 @pytest.mark.parametrize("fault", ["stopped", "killed", "frozen"])
-def test_broker_in_the_middle(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path, fault: str) -> None:
+def test_broker_fault_under_load(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path, fault: str) -> None:
     # The controller takes a killed broker for alive, and its successor for an impostor, until its session is over.
     broker = own_kafka(**{"broker.session.timeout.ms": 2000})
     settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=DELIVERY_SECONDS)
     servers.prepare(settings)
-    hurt, heal = {
+    inject, recover = {
         "stopped": (broker.stop, broker.start),
         "killed": (broker.kill, broker.start),
         "frozen": (broker.freeze, broker.resume),
@@ -52,12 +54,12 @@ def test_broker_in_the_middle(own_kafka: OwnKafka, apicurio: ApicurioRegistry, t
         server.wait_until_ready()
         with load(server.addresses.callback_url) as running:
             eventually(lambda: running.count(200) > 20)
-            hurt()
+            inject()
             began = time.monotonic()
             eventually(lambda: running.count(503, began) >= 8, 30)
             # An outage of Kafka must not take every replica out of the load balancer.
             assert server.readiness().status == 200
-            heal()
+            recover()
             healed = time.monotonic()
             eventually(lambda: running.count(200, healed) > 20, 60, server.log)
         later = [answer for answer in running.answers if answer.status != 200]

@@ -1,4 +1,4 @@
-"""The network between us and a Kafka that is well: frozen, cut, or without answers. 503 in time, and healed by itself."""
+"""The network between us and a healthy Kafka: frozen, cut, or without answers. 503 in time, and recovery without a restart."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Fault = Callable[[Proxy], None]
 
 
 @pytest.mark.parametrize("fault", [Proxy.freeze, Proxy.lose_answers, Proxy.cut], ids=["frozen", "answers_lost", "cut"])
-def test_network_that_fails_is_answered_503_in_time_and_heals_by_itself(
+def test_network_failure_is_503_in_time_and_recovers(
     own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path, fault: Fault
 ) -> None:
     with Proxy() as network:
@@ -48,7 +48,7 @@ def test_network_that_fails_is_answered_503_in_time_and_heals_by_itself(
             written = records(server)
             there = {record.value["message_id"]: record.header("ce_id") for record in written}
             assert running.ids(200) <= set(there)
-            # What is there twice can be told by its id.
+            # Duplicates have the same id.
             assert all(record.header("ce_id") == there[record.value["message_id"]] for record in written)
             assert server.stop().exit_code == 0
 

@@ -31,7 +31,7 @@ def test_sigterm_under_load_ends_with_every_200_in_the_topics(
     assert running.ids(200) <= message_ids(server.addresses)
 
 
-def test_killed_worker_is_started_anew(kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
+def test_killed_worker_is_restarted(kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
     settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
     servers.prepare(settings)
     with servers.served(settings, tmp_path) as server:
@@ -45,7 +45,7 @@ def test_killed_worker_is_started_anew(kafka: KafkaBroker, apicurio: ApicurioReg
         assert server.stop().exit_code == 0
 
 
-def test_killed_worker_among_two_loses_nothing_that_was_answered_and_no_caller_is_refused(
+def test_killed_worker_of_two_loses_nothing_and_causes_no_503(
     kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:
     settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
@@ -59,16 +59,14 @@ def test_killed_worker_among_two_loses_nothing_that_was_answered_and_no_caller_i
                 os.kill(server.children()[0], signal.SIGKILL)
                 eventually(lambda: len(server.events("worker_died")) == times)  # noqa: B023
                 server.wait_until_ready(workers=2)
-        # Cut off with their connections, which the sender knows of; nobody meets one that is not ready.
+        # Cut off with their connections, which the sender notices; no callback reaches a worker that is not ready.
         assert {answer.status for answer in running.answers} <= {200, 0}
         assert running.count(0) <= 2 * SENDERS
         assert running.ids(200) <= message_ids(server.addresses)
         assert server.stop().exit_code == 0
 
 
-def test_callback_that_comes_while_the_only_worker_is_started_anew_waits_for_it(
-    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
-) -> None:
+def test_callback_waits_while_the_only_worker_restarts(kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) -> None:
     settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
     servers.prepare(settings)
     with servers.served(settings, tmp_path) as server:
@@ -77,11 +75,11 @@ def test_callback_that_comes_while_the_only_worker_is_started_anew_waits_for_it(
             os.kill(server.children()[0], signal.SIGKILL)
             eventually(lambda: len(server.events("worker_died")) == times)  # noqa: B023 - evaluated within the turn
             assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
-        told = [(line["in_a_row"], line["restart_in_seconds"]) for line in server.events("worker_died")]
-        assert told == [(1, 0.25), (2, 0.5), (3, 1.0)]
+        restarts = [(line["in_a_row"], line["restart_in_seconds"]) for line in server.events("worker_died")]
+        assert restarts == [(1, 0.25), (2, 0.5), (3, 1.0)]
 
 
-def test_worker_started_anew_that_does_not_get_ready_answers_503(
+def test_restarted_worker_that_is_not_ready_answers_503(
     own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:
     broker = own_kafka()
@@ -96,7 +94,7 @@ def test_worker_started_anew_that_does_not_get_ready_answers_503(
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
-def test_sigterm_is_red_at_once_and_takes_callbacks_until_the_delay_is_over(
+def test_after_sigterm_not_ready_but_serving_until_the_delay_ends(
     kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:
     delay_seconds = 3.0
@@ -119,7 +117,7 @@ def test_sigterm_is_red_at_once_and_takes_callbacks_until_the_delay_is_over(
         late = [answer for answer in running.answers if began + 0.5 < answer.began < began + delay_seconds]
         assert len(late) > 50
         assert {answer.status for answer in late} == {200}
-        # Afterwards nobody is let in and then left without an answer: a connection is refused, or each callback answered.
+        # Afterwards no callback is accepted and left without an answer: a connection is refused, or each callback answered.
         assert {answer.status for answer in running.answers} <= {200, 0}
         assert running.ids(200) == message_ids(server.addresses)
 
@@ -139,7 +137,7 @@ def test_second_signal_cuts_the_delay_short(
         assert server.wait(10).exit_code == 0
 
 
-def test_records_that_kafka_does_not_acknowledge_in_time_are_counted_and_the_exit_code_is_1(
+def test_unacknowledged_records_are_counted_and_exit_code_is_1(
     own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:
     broker = own_kafka()
@@ -156,7 +154,7 @@ def test_records_that_kafka_does_not_acknowledge_in_time_are_counted_and_the_exi
         assert ended.exit_code == 1
         (left,) = server.events("records_unacknowledged")
         assert (left["records"], left["callbacks_cut_off"]) == (1, 1)
-        # Not known, and not told to be safe.
+        # The outcome is unknown, so it is not acknowledged.
         answer = under_way.result()
         assert (answer.status_code, answer.content, answer.headers["retry-after"]) == (503, b"", "5")
         broker.resume()

@@ -1,4 +1,4 @@
-"""A producer that fails for good is replaced: what was in it is told, and what comes after goes through.
+"""A producer that fails for good is replaced: its records are reported as unconfirmed, and later ones go through.
 
 The fault is librdkafka's own: its test functions are called in the library that confluent-kafka brings.
 """
@@ -30,7 +30,7 @@ RTT_MS = 1000
 NOW_MS = 1_763_721_000_000
 
 
-def test_fatal_error_of_an_idle_producer_brings_a_new_one() -> None:
+def test_fatal_error_of_an_idle_producer_replaces_it() -> None:
     async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
         assert sink.producers.main is not None
         fail_for_good(sink.producers.main)
@@ -40,7 +40,7 @@ def test_fatal_error_of_an_idle_producer_brings_a_new_one() -> None:
     run(test)
 
 
-def test_fatal_error_tells_what_is_under_way_and_what_comes_meanwhile() -> None:
+def test_fatal_error_fails_pending_and_concurrent_records() -> None:
     async def test(sink: KafkaSink, broker: EmbeddedBroker) -> None:
         set_round_trip(broker, RTT_MS)
         under_way = asyncio.create_task(sink.send([record("one"), record("two")]))
@@ -62,7 +62,7 @@ def test_fatal_error_tells_what_is_under_way_and_what_comes_meanwhile() -> None:
     run(test)
 
 
-def test_fatal_error_of_the_producer_for_single_records_brings_a_new_one() -> None:
+def test_fatal_error_of_the_single_record_producer_replaces_it() -> None:
     async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
         alone, main = sink.producers.single_record(), sink.producers.main
         fail_for_good(alone)
@@ -86,7 +86,7 @@ def test_fatal_errors_one_after_the_other(times: int) -> None:
     run(test)
 
 
-def test_fatal_errors_under_load_on_a_real_broker_lose_nothing_that_was_acknowledged(kafka: KafkaBroker) -> None:
+def test_fatal_errors_under_load_lose_no_acknowledged_record(kafka: KafkaBroker) -> None:
     topic = f"fatal-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, "log_level": 0})
     admin.create_topics([NewTopic(topic, 3)])[topic].result(timeout=10)
@@ -159,7 +159,7 @@ def properties(bootstrap_servers: str) -> dict[str, Any]:
 
 async def replaced(sink: KafkaSink, times: int = 1) -> None:
     async with asyncio.timeout(5):
-        while sink.producers.replaced < times:  # noqa: ASYNC110 - the sink tells nobody
+        while sink.producers.replaced < times:  # noqa: ASYNC110 - the sink has no event for it
             await asyncio.sleep(0.01)
 
 
@@ -189,7 +189,7 @@ def library() -> ctypes.CDLL:
     package = Path(confluent_kafka.__file__).parent
     found = list((package.parent / "confluent_kafka.libs").glob("librdkafka-*.so*"))
     if not found:
-        pytest.skip("this confluent-kafka brings no librdkafka of its own")
+        pytest.skip("this confluent-kafka has no bundled librdkafka")
     loaded = ctypes.CDLL(str(found[0]))
     pointer, number = ctypes.c_void_p, ctypes.c_int
     loaded.rd_kafka_test_fatal_error.argtypes = [pointer, number, ctypes.c_char_p]

@@ -1,4 +1,4 @@
-"""The registry away, started anew and beside us in the middle of it all; broker and registry are the embedded ones."""
+"""The registry unreachable, restarted, and with other schema ids while the bridge runs; broker and registry are embedded."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def logged(server: Served, name: str) -> list[dict[str, Any]]:
 
 
 def ids_of_texts(server: Served) -> Counter[int]:
-    """How many records stand in the topic of texts by their schema id, read as bytes: the ids may stand for anything."""
+    """Count the records of the topic of texts by schema id, read as bytes: the ids may belong to any schema."""
     consumer = Consumer({"bootstrap.servers": server.addresses.bootstrap_servers, "group.id": "bytes", "log_level": 0})
     places = [
         TopicPartition(TEXTS, number, OFFSET_BEGINNING) for number in consumer.list_topics(TEXTS).topics[TEXTS].partitions
@@ -92,12 +92,12 @@ def ids_of_texts(server: Served) -> Counter[int]:
 
 
 def wait_until_stopped(server: Served, text: str) -> str:
-    """Wait until a bridge that was ready says why it is not any more."""
+    """Wait until a bridge that was ready reports why it no longer is."""
     eventually(lambda: server.readiness().status == 503)
     return server.wait_for_reason(text)
 
 
-def test_no_callback_asks_the_registry_and_nothing_is_ever_registered(serve: Serve, registry: EmbeddedRegistry) -> None:
+def test_callbacks_send_no_request_to_the_registry(serve: Serve, registry: EmbeddedRegistry) -> None:
     with serve(REGISTRY__VERIFY_INTERVAL_SECONDS="600") as server:
         server.wait_until_ready()
         assert len(registry.requests) == len(TYPES)
@@ -106,7 +106,7 @@ def test_no_callback_asks_the_registry_and_nothing_is_ever_registered(serve: Ser
     assert not [path for _, path in registry.requests if path.endswith("/versions")]
 
 
-def test_start_while_the_registry_is_away_is_ready_and_says_so_until_it_answers(
+def test_start_without_the_registry_is_ready_and_logs_a_warning(
     serve: Serve, registry: EmbeddedRegistry, tmp_path: Path
 ) -> None:
     with serve() as server:
@@ -115,12 +115,12 @@ def test_start_while_the_registry_is_away_is_ready_and_says_so_until_it_answers(
     with serve() as server:
         server.wait_until_ready()
         assert send(server) == 200
-        (told,) = schema_ids(server)
-        assert told["source"] == "cache"
-        assert registry.url in told["registry"]
+        (ids,) = schema_ids(server)
+        assert ids["source"] == "cache"
+        assert registry.url in ids["registry"]
         assert figure(server, "connector_schema_ids_from_cache") == 1
         (line,) = logged(server, "schema_ids_from_cache")
-        assert (line["level"], line["confirmed_at"]) == ("warning", told["confirmed_at"])
+        assert (line["level"], line["confirmed_at"]) == ("warning", ids["confirmed_at"])
         registry.start()
         eventually(lambda: schema_ids(server)[0]["source"] == "registry")
         eventually(lambda: figure(server, "connector_schema_ids_from_cache") == 0)
@@ -140,7 +140,7 @@ def test_first_start_while_the_registry_is_away_is_not_ready(serve: Serve, regis
 
 
 @pytest.mark.parametrize("content", ["", "{}", "damaged"])
-def test_damaged_cache_is_told_and_waits_for_the_registry(
+def test_damaged_cache_is_reported_and_waits_for_the_registry(
     serve: Serve, registry: EmbeddedRegistry, tmp_path: Path, content: str
 ) -> None:
     with serve() as server:
@@ -155,7 +155,7 @@ def test_damaged_cache_is_told_and_waits_for_the_registry(
         server.wait_until_ready()
 
 
-def test_cache_that_cannot_be_written_is_told_and_stops_nothing(serve: Serve, tmp_path: Path) -> None:
+def test_unwritable_cache_is_reported_and_stops_nothing(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with serve(REGISTRY__CACHE_FOLDER=str(tmp_path / "file" / "cache")) as server:
         server.wait_until_ready()
@@ -177,9 +177,7 @@ def test_registry_away_while_running_changes_nothing(serve: Serve, registry: Emb
         assert send(server) == 200
 
 
-def test_killed_worker_is_started_anew_while_the_registry_is_away_without_any_setting(
-    serve: Serve, registry: EmbeddedRegistry
-) -> None:
+def test_killed_worker_restarts_without_registry_or_cache_setting(serve: Serve, registry: EmbeddedRegistry) -> None:
     with serve(REGISTRY__CACHE_FOLDER="") as server:
         server.wait_until_ready()
         registry.stop()
@@ -199,13 +197,11 @@ def test_workers_share_the_cache(serve: Serve, registry: EmbeddedRegistry, tmp_p
     registry.stop()
     with serve(3) as server:
         server.wait_until_ready(workers=3)
-        assert [told["source"] for told in schema_ids(server)] == ["cache"] * 3
+        assert [ids["source"] for ids in schema_ids(server)] == ["cache"] * 3
         assert figure(server, "connector_schema_ids_from_cache") == 3
 
 
-def test_registry_started_anew_with_other_ids_stops_producing_until_they_are_as_before(
-    serve: Serve, registry: EmbeddedRegistry
-) -> None:
+def test_changed_schema_ids_stop_producing_until_they_are_restored(serve: Serve, registry: EmbeddedRegistry) -> None:
     with serve(2) as server:
         server.wait_until_ready(workers=2)
         before = ids_of_texts(server)
@@ -226,7 +222,7 @@ def test_registry_started_anew_with_other_ids_stops_producing_until_they_are_as_
         assert ids_of_texts(server) - before == {ID_OF_TEXT: 2}
 
 
-def test_ids_that_a_registry_gives_anew_are_taken_by_a_start_alone(serve: Serve, registry: EmbeddedRegistry) -> None:
+def test_new_schema_ids_of_a_registry_need_a_restart(serve: Serve, registry: EmbeddedRegistry) -> None:
     with serve() as server:
         server.wait_until_ready()
         lose_data(registry, list(reversed(TYPES)))
@@ -238,7 +234,7 @@ def test_ids_that_a_registry_gives_anew_are_taken_by_a_start_alone(serve: Serve,
         assert ids_of_texts(server) - before == {len(TYPES) + 1 - ID_OF_TEXT: 1}
 
 
-def test_ids_that_were_wrong_are_not_produced_with_after_a_start_either(serve: Serve, registry: EmbeddedRegistry) -> None:
+def test_wrong_schema_ids_are_not_used_after_a_restart(serve: Serve, registry: EmbeddedRegistry) -> None:
     with serve() as server:
         server.wait_until_ready()
         lose_data(registry, [])
@@ -260,7 +256,7 @@ def test_bridge_that_stops_does_not_take_callbacks_again(serve: Serve, registry:
 
 
 def lose_data(registry: EmbeddedRegistry, types: Sequence[Any]) -> None:
-    """Start the registry anew, with these schemas registered one after the other, at one stroke."""
+    """Restart the registry with these schemas registered one after the other, in one step."""
     with EmbeddedRegistry() as other:
         other.register(types)
         registry.take_data(other)

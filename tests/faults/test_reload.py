@@ -1,4 +1,4 @@
-"""SIGHUP: settings, secrets and certificates are read anew, and the workers replaced one by one; no caller notices."""
+"""SIGHUP: settings, secrets and certificates are reloaded, and the workers replaced one by one; no caller notices."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def status(server: Served, token: str = servers.TOKEN) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_no_callback_is_refused_or_cut_off_while_workers_are_replaced(
+def test_worker_replacement_refuses_and_aborts_no_callback(
     settings: Environment, config: Path, tmp_path: Path, workers: int
 ) -> None:
     with servers.served(settings, tmp_path, workers, config) as server:
@@ -76,11 +76,11 @@ def test_no_callback_is_refused_or_cut_off_while_workers_are_replaced(
         assert server.stop().exit_code == 0
 
 
-def test_workers_are_replaced_while_kafka_is_away_and_callbacks_wait_in_the_spool(
+def test_workers_are_replaced_while_the_spool_holds_callbacks(
     own_kafka: OwnKafka, apicurio: ApicurioRegistry, config: Path, tmp_path: Path
 ) -> None:
     broker = own_kafka(**{"broker.session.timeout.ms": 2000})
-    # One partition a topic: a killed broker looks through all of them at its start.
+    # One partition a topic: a killed broker checks all of them at its start.
     spool = {"SPOOL__FOLDER": str(tmp_path / "spool"), "TOPICS__PARTITIONS": "1"}
     settings = servers.environment(broker.bootstrap_servers, apicurio.url, delivery_timeout_seconds=3, **spool)
     servers.prepare(settings)
@@ -101,7 +101,7 @@ def test_workers_are_replaced_while_kafka_is_away_and_callbacks_wait_in_the_spoo
         assert server.stop().exit_code == 0
 
 
-def test_secret_is_read_from_its_file_anew(settings: Environment, config: Path, tmp_path: Path) -> None:
+def test_secret_is_reloaded_from_its_file(settings: Environment, config: Path, tmp_path: Path) -> None:
     token = written(tmp_path / "token", servers.TOKEN)
     del settings["CONNECTOR_AUTHENTICATION__URL_TOKEN"]
     settings["CONNECTOR_AUTHENTICATION__URL_TOKEN_FILE"] = str(token)
@@ -109,7 +109,7 @@ def test_secret_is_read_from_its_file_anew(settings: Environment, config: Path, 
         server.wait_until_ready()
         assert (status(server), status(server, OTHER_TOKEN)) == (200, 401)
         written(token, OTHER_TOKEN)
-        # Nothing but the signal makes it count: not a worker that is started anew either.
+        # Only the signal applies it: a restarted worker does not.
         os.kill(server.children()[0], signal.SIGKILL)
         eventually(lambda: bool(server.events("worker_died")))
         assert (status(server), status(server, OTHER_TOKEN)) == (200, 401)
@@ -118,7 +118,7 @@ def test_secret_is_read_from_its_file_anew(settings: Environment, config: Path, 
         assert OTHER_TOKEN not in server.log()
 
 
-def test_wrong_settings_are_all_told_and_change_nothing(settings: Environment, config: Path, tmp_path: Path) -> None:
+def test_all_wrong_settings_are_reported_and_change_nothing(settings: Environment, config: Path, tmp_path: Path) -> None:
     with servers.served(settings, tmp_path, 1, config) as server:
         server.wait_until_ready()
         workers = server.children()
@@ -133,20 +133,18 @@ def test_wrong_settings_are_all_told_and_change_nothing(settings: Environment, c
         assert server.readiness().status == status(server) == 200
 
 
-def test_worker_that_does_not_get_ready_does_not_replace_the_one_that_is(
-    settings: Environment, config: Path, tmp_path: Path
-) -> None:
+def test_worker_that_is_not_ready_replaces_no_other(settings: Environment, config: Path, tmp_path: Path) -> None:
     with servers.served(settings, tmp_path, 2, config) as server:
         server.wait_until_ready(workers=2)
         workers = server.children()
         # The broker speaks no TLS.
         written(config, '[kafka.client]\n"security.protocol" = "ssl"\n')
         with load(server.addresses.callback_url) as running:
-            told = reload(server, "worker_not_replaced")
-        assert "security.protocol" in told["reasons"]["topics_and_producer"]
+            logged = reload(server, "worker_not_replaced")
+        assert "security.protocol" in logged["reasons"]["topics_and_producer"]
         assert {answer.status for answer in running.answers} == {200}
         assert server.children() == workers
-        # Who is started anew later has the settings that work.
+        # A worker restarted later has the settings that work.
         os.kill(workers[0], signal.SIGKILL)
         eventually(lambda: bool(server.events("worker_died")))
         server.wait_until_ready(workers=2)
@@ -155,20 +153,18 @@ def test_worker_that_does_not_get_ready_does_not_replace_the_one_that_is(
         assert server.stop().exit_code == 0
 
 
-def test_what_an_instance_has_taken_hold_of_is_told_to_need_a_restart(
-    settings: Environment, config: Path, tmp_path: Path
-) -> None:
+def test_settings_that_need_a_restart_are_reported(settings: Environment, config: Path, tmp_path: Path) -> None:
     with servers.served(settings, tmp_path, 1, config) as server:
         server.wait_until_ready()
         written(config, f'[spool]\nfolder = "{tmp_path}/spool"\nmax_bytes = 2000000\n')
         reload(server, "workers_replaced")
-        (told,) = server.events("settings_need_a_restart")
-        assert told["settings"] == ["spool.folder"]
+        (logged,) = server.events("settings_need_a_restart")
+        assert logged["settings"] == ["spool.folder"]
         assert not (tmp_path / "spool").exists()
         assert status(server) == 200
 
 
-def test_hang_up_of_a_terminal_that_was_closed_ends_it() -> None:
+def test_sighup_of_a_closed_terminal_ends_the_process() -> None:
     settings = servers.environment("127.0.0.1:1", "http://127.0.0.1:1")
     data, management = free_ports(2)
     ports = {"CONNECTOR_HTTP__PORT": str(data), "CONNECTOR_MANAGEMENT__PORT": str(management)}

@@ -1,4 +1,4 @@
-"""A replay that is killed, or not let in: nothing is lost, the next one goes on, and it is told in words."""
+"""A replay that is killed or not authorised: nothing is lost, the next one continues, and the error is clear."""
 
 import json
 import signal
@@ -24,7 +24,7 @@ def own_keys(number: int) -> bytes:
     return body_of({"sender": f"39333555{number % 50:04}", "type": "text", "words": "Ciao", "id": f"wamid.{number}"})
 
 
-def test_replay_killed_in_the_middle_goes_on_where_it_was_safe(
+def test_killed_replay_continues_at_the_last_safe_position(
     kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:
     settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
@@ -34,48 +34,46 @@ def test_replay_killed_in_the_middle_goes_on_where_it_was_safe(
         url = server.addresses.callback_url
         answers = threads.map(lambda number: post(url, own_keys(number)).status_code, range(CALLBACKS))
         assert set(answers) == {200}
-    mended = {**settings, "CONNECTOR_CALLBACKS__RENAMED_KEYS": json.dumps({"sender": "from", "words": "body"})}
+    fixed = {**settings, "CONNECTOR_CALLBACKS__RENAMED_KEYS": json.dumps({"sender": "from", "words": "body"})}
     command = ("replay", "dead-letters", "--json")
     texts = TopicsReader(server.addresses, [f"{server.addresses.prefix}texts"])
     for part in (1, 2):
-        killed = Process([*command, "--rate", str(RATE)], mended, tmp_path / f"killed-{part}.log")
+        killed = Process([*command, "--rate", str(RATE)], fixed, tmp_path / f"killed-{part}.log")
         reached = texts.count() + RATE * 3 // 2
         eventually(lambda least=reached: texts.count() >= least, 20, killed.log)  # type: ignore[misc]
         killed.send_signal(signal.SIGKILL)
         assert killed.wait().exit_code == -signal.SIGKILL
 
-    done = json.loads(servers.run(mended, *command))
+    done = json.loads(servers.run(fixed, *command))
 
     records = texts.rest()
     texts.close()
     ids = Counter(record.value["message_id"] for record in records)
     assert set(ids) == {f"wamid.{number}" for number in range(CALLBACKS)}
-    assert done["read"] == done["replayed"] < CALLBACKS, "it began anew"
+    assert done["read"] == done["replayed"] < CALLBACKS, "it started from the beginning"
     # What a killed one had under way, about a second of it, is there twice, and equal.
     assert len(records) - CALLBACKS <= 2 * RATE
     assert len({(record.value["message_id"], record.header("ce_id")) for record in records}) == CALLBACKS
-    assert json.loads(servers.run(mended, *command))["read"] == 0
+    assert json.loads(servers.run(fixed, *command))["read"] == 0
 
 
-def test_right_to_read_and_to_be_a_group_are_told_when_they_are_lacking(
-    guarded_kafka: KafkaBroker, apicurio: ApicurioRegistry
-) -> None:
+def test_missing_read_and_group_rights_are_reported(guarded_kafka: KafkaBroker, apicurio: ApicurioRegistry) -> None:
     guarded = Guarded(guarded_kafka, apicurio.url)
     settings = guarded.settings(credentials("bridge"))
 
-    def told(text: str) -> bool:
+    def reports(text: str) -> bool:
         done = servers.done(settings, "replay", "dead-letters")
         assert (done.exit_code, done.stdout) == (1, "")
         return text in done.stderr
 
     letters = guarded.topic("dead-letters")
-    assert told(f"not authorised for topics: {letters}; allow READ on them")
+    assert reports(f"not authorised for topics: {letters}; allow READ on them")
     guarded.allow(AclOperation.READ, [letters])
-    eventually(lambda: told("not authorised for the consumer group connector-replay-dead-letters; allow READ on it"), 30)
+    eventually(lambda: reports("not authorised for the consumer group connector-replay-dead-letters; allow READ on it"), 30)
     guarded.forget([letters])
 
 
-def test_kafka_that_goes_away_in_the_middle_ends_it_in_words(tmp_path: Path) -> None:
+def test_kafka_outage_ends_a_replay_with_a_clear_message(tmp_path: Path) -> None:
     settings = servers.environment("unused:1", "http://unused")
     with servers.developing(settings, tmp_path) as (dev, addresses):
         assert {post(addresses.callback_url, b"no JSON %d" % number).status_code for number in range(CALLBACKS // 10)} == {200}
@@ -93,5 +91,5 @@ def test_kafka_that_goes_away_in_the_middle_ends_it_in_words(tmp_path: Path) -> 
     assert ended.exit_code == 1
     assert "Traceback" not in ended.stderr
     assert ended.stderr.splitlines()[-1].startswith("connector: Kafka does not answer")
-    (told,) = [json.loads(line) for line in ended.stderr.splitlines() if '"replayed"' in line]
-    assert 0 < told["replayed"] <= told["read"] < CALLBACKS // 10
+    (line,) = [json.loads(text) for text in ended.stderr.splitlines() if '"replayed"' in text]
+    assert 0 < line["replayed"] <= line["read"] < CALLBACKS // 10

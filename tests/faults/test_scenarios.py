@@ -20,7 +20,7 @@ def outages(kafka_cluster: KafkaCluster, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in SHORT], ids=lambda fault: fault.name)
-def test_what_was_answered_200_is_in_the_topics(outages: Suite, fault: Fault) -> None:
+def test_every_callback_answered_200_is_in_the_topics(outages: Suite, fault: Fault) -> None:
     row = outages.run(fault)
     assert row.problems == (), f"see {row.folder}"
     assert row.verdict.answered_200 > 50

@@ -18,21 +18,21 @@ DELIVERY_SECONDS = 3.0
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-def test_outage_is_not_the_callers(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path, fault: str) -> None:
+def test_outage_is_hidden_from_callers(own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path, fault: str) -> None:
     broker, settings = spooling(own_kafka, apicurio, tmp_path)
-    hurt, heal = {"killed": (broker.kill, broker.start), "frozen": (broker.freeze, broker.resume)}[fault]
+    inject, recover = {"killed": (broker.kill, broker.start), "frozen": (broker.freeze, broker.resume)}[fault]
     with servers.served(settings, tmp_path, workers=2) as server:
         server.wait_until_ready(workers=2)
         with load(server.addresses.callback_url) as running:
             eventually(lambda: running.count(200) > 20)
-            hurt()
+            inject()
             began = time.monotonic()
-            # Known to be away: then nobody waits for Kafka any more.
+            # Once the outage is known, no callback waits for Kafka.
             eventually(lambda: waiting(server) > 50, 30, server.log)
             assert server.readiness().status == 200
             known = time.monotonic()
             eventually(lambda: running.count(200, known) > 100, 30, server.log)
-            heal()
+            recover()
             healed = time.monotonic()
             eventually(
                 lambda: (
@@ -83,7 +83,7 @@ def test_bridge_killed_in_an_outage_loses_nothing(own_kafka: OwnKafka, apicurio:
         eventually(lambda: all(map(has_ended, workers)))
     assert {answer.status for answer in running.answers} <= {200, 0}
     with servers.served(settings, tmp_path) as again:
-        # Kafka is still away, and so it is taken in all the same.
+        # Kafka is still unreachable; the callback is accepted nevertheless.
         again.wait_until_ready()
         assert again.readiness().state["workers"][0]["kafka"]["away"]
         with load(again.addresses.callback_url, first=1_000_000) as more:
@@ -133,7 +133,7 @@ def spooling(own_kafka: OwnKafka, apicurio: ApicurioRegistry, folder: Path) -> t
 
 
 def all_in_order(addresses: Addresses, *loads: Load) -> None:
-    """Hold that each callback answered 200 is there, each key's in the order of its answers, and copies have their id."""
+    """Check that each callback answered 200 is there, each key's in the order of its answers, and copies have their id."""
     reader = TopicsReader(addresses, [f"{addresses.prefix}texts"])
     try:
         records = reader.rest()

@@ -1,4 +1,4 @@
-"""What is not there at start: the bridge is not ready, says which command or setting helps, and takes no callback."""
+"""What is missing at start: the bridge is not ready, says which command or setting helps, and takes no callback."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.callbacks import envelope, message
 from tests.support.servers import post
 
 
-def test_registry_away_is_told_with_its_address(tmp_path: Path) -> None:
+def test_unreachable_registry_is_reported_with_its_address(tmp_path: Path) -> None:
     ports = free_ports(2)
     nowhere = f"http://127.0.0.1:{ports[0]}"
     settings = servers.environment(f"127.0.0.1:{ports[1]}", nowhere)
@@ -20,7 +20,7 @@ def test_registry_away_is_told_with_its_address(tmp_path: Path) -> None:
     assert "registry.url" in reason
 
 
-def test_schemas_not_registered_are_told_and_taken_once_they_are(
+def test_missing_schemas_are_reported_and_used_once_registered(
     kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:
     settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
@@ -34,7 +34,7 @@ def test_schemas_not_registered_are_told_and_taken_once_they_are(
         assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
 
 
-def test_missing_topics_are_told_and_taken_once_they_are_made(
+def test_missing_topics_are_reported_and_used_once_created(
     kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
 ) -> None:
     settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
@@ -48,7 +48,7 @@ def test_missing_topics_are_told_and_taken_once_they_are_made(
         assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
 
 
-def test_port_in_use_is_told_in_one_line(tmp_path: Path) -> None:
+def test_serve_reports_a_port_in_use_in_one_line(tmp_path: Path) -> None:
     settings = servers.environment("127.0.0.1:1", "http://127.0.0.1:1")
     with servers.served(settings, tmp_path) as first:
         first.wait_for_reason("the registry at")

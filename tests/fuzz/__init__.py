@@ -1,4 +1,4 @@
-"""Callbacks that nobody would send, made of those that somebody does: mutated, carried all the way, and accounted for.
+"""Mutations of the callbacks that clients send, processed in full, and accounted for.
 
     python -m tests.fuzz [--seconds 60] [--seed N]     make fuzz FUZZ_SECONDS=600
     python -m tests.fuzz --seed N --case M             one of them again

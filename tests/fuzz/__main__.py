@@ -21,7 +21,7 @@ def _until(seconds: float) -> Iterator[int]:
 
 def main() -> None:
     """Fuzz for a while, and print the account."""
-    arguments = argparse.ArgumentParser(description="Callbacks that nobody would send, all accounted for.")
+    arguments = argparse.ArgumentParser(description="Mutated callbacks, all accounted for.")
     arguments.add_argument("--seconds", type=float, default=60.0)
     arguments.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     arguments.add_argument("--case", type=int)

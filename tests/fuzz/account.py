@@ -120,11 +120,11 @@ def _fields(one: RawCallback, **changes: Any) -> dict[str, Any]:
 
 
 def _check_counts(one: RawCallback, callback: Callback) -> None:
-    """Count an envelope with a parser of its own: decode must not lose or invent an entry."""
+    """Count an envelope with its own parser: decode must not lose or invent an entry."""
     try:
         root = json.loads(one.body)
         value = root["meta_object"]["value"]
-        # What stands beside the envelope counts too.
+        # Items beside the envelope count too.
         lists = {name: _count(value.get(name)) + _count(root.get(name)) for name in ("messages", "statuses", "contacts")}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return
@@ -162,5 +162,5 @@ async def run(seed: int, cases: Iterable[int], account: Account) -> None:
         try:
             await account.carry(one)
         except Exception as fault:
-            told = f"python -m tests.fuzz --seed {seed} --case {case}\n{one.method} ?{one.query[:500]} {one.content_type}\n"
-            raise AssertionError(f"{fault}\n{told}{one.body[:3000]!r}") from fault
+            command = f"python -m tests.fuzz --seed {seed} --case {case}\n{one.method} ?{one.query[:500]} {one.content_type}\n"
+            raise AssertionError(f"{fault}\n{command}{one.body[:3000]!r}") from fault

@@ -34,8 +34,8 @@ def environment(settings: dict[str, str] | None = None) -> dict[str, str]:
 
 
 def started(arguments: Iterable[str], stdout: IO[bytes], stderr: IO[bytes], settings: dict[str, str] | None = None) -> Any:
-    """Start a command in a process group of its own, which a test may signal as a terminal does."""
-    # Who runs the tests in the background ignores Ctrl-C, and so would all that they start.
+    """Start a command in its own process group, which a test can signal as a terminal does."""
+    # Tests that run in the background ignore Ctrl-C, and so would all that they start.
     command = ["env", "--default-signal=INT", sys.executable, "-m", "connector", *arguments]
     return subprocess.Popen(
         command,
@@ -153,7 +153,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     running.end()
 
 
-def test_ready_file_says_where_everything_is(dev: Dev) -> None:
+def test_ready_file_has_every_address(dev: Dev) -> None:
     assert list(dev.addresses) == KEYS
     assert dev.documents()[0] == dev.addresses, "the same is printed first"
     for name in ("callback_url", "registry_url", "management_url"):
@@ -193,8 +193,8 @@ def test_bridge_reports_that_it_is_ready(dev: Dev) -> None:
 def test_send_sends_every_type(dev: Dev) -> None:
     done = dev.run("send", "--all", "--url", dev.addresses["callback_url"], "--json")
     assert done.exit_code == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["sent"], told["answers"]) == (len(TYPES), {"200": len(TYPES)})
+    sent = json.loads(done.stdout)
+    assert (sent["sent"], sent["answers"]) == (len(TYPES), {"200": len(TYPES)})
     assert dev.run("send", "text", "--count", "20", "--rate", "100", "--url", dev.addresses["callback_url"]).exit_code == 0
 
 
@@ -253,7 +253,7 @@ def test_topics_are_created(dev: Dev) -> None:
 
 def test_doctor_finds_no_error(dev: Dev) -> None:
     done = dev.run("doctor", "--json")
-    # Nothing says who may call: that is for `serve`. What the embedded broker does not tell is not called well.
+    # No authentication is configured: only `serve` needs it. What the embedded broker does not report is unknown.
     assert done.exit_code == 2, done.stderr
     findings = json.loads(done.stdout)
     assert {finding["what"] for finding in findings if finding["state"] == "error"} == {"configuration"}

@@ -218,7 +218,7 @@ def test_metrics_count_callbacks_and_records(bridge: Bridge) -> None:
             metric(url, "connector_records_total", topic=topic),
         )
 
-    # Metrics are told once a second: those of the tests before have come by now.
+    # Metrics are flushed once a second: those of the tests before are included by now.
     time.sleep(1.5)
     callbacks, records = counted()
     bridge.carry(envelope([message(id="wamid.1"), message(id="wamid.2")]))

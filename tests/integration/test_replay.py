@@ -1,4 +1,4 @@
-"""`connector replay` against a broker and a registry: what is replayed stands in the topics, once, and is remembered.
+"""`connector replay` against a broker and a registry: records are replayed once, and the position is stored.
 
 The same tests run against `connector serve` with a real Kafka and registry, and against `connector dev`.
 """
@@ -34,15 +34,15 @@ class Bridge:
         """Send callbacks that are all answered 200."""
         assert {post(self.addresses.callback_url, body).status_code for body in bodies} == {200}
 
-    def replay(self, *arguments: str, mended: bool = False) -> dict[str, Any]:
-        """Run `connector replay … --json` to its good end; `mended` knows our own keys."""
-        done = self.done(*arguments, mended=mended)
+    def replay(self, *arguments: str, with_fix: bool = False) -> dict[str, Any]:
+        """Run `connector replay … --json`, which must succeed; `with_fix` sets the renamed keys."""
+        done = self.done(*arguments, with_fix=with_fix)
         assert done.exit_code == 0, done.stderr
-        told: dict[str, Any] = done.json()
-        return told
+        report: dict[str, Any] = done.json()
+        return report
 
-    def done(self, *arguments: str, mended: bool = False) -> Done:
-        more = {"CALLBACKS__RENAMED_KEYS": json.dumps(OWN_KEYS)} if mended else {}
+    def done(self, *arguments: str, with_fix: bool = False) -> Done:
+        more = {"CALLBACKS__RENAMED_KEYS": json.dumps(OWN_KEYS)} if with_fix else {}
         environment = servers.environment(
             self.addresses.bootstrap_servers,
             self.addresses.registry_url,
@@ -54,14 +54,14 @@ class Bridge:
         return run_here(environment, "replay", *arguments, "--json")
 
     def records(self, *topics: str) -> list[ReadRecord]:
-        """Return all that stands in topics, named without the prefix."""
+        """Return all records of topics, named without the prefix."""
         reader = TopicsReader(self.addresses, [f"{self.addresses.prefix}{topic}" for topic in topics])
         found = reader.rest()
         reader.close()
         return found
 
     def topics(self, counts: Iterable[tuple[str, int]]) -> dict[str, int]:
-        """Return counts by topic as a replay tells them."""
+        """Return counts by topic as a replay reports them."""
         return {f"{self.addresses.prefix}{topic}": count for topic, count in counts}
 
 
@@ -86,8 +86,8 @@ def test_fixed_dead_letters_are_replayed_once(bridge: Bridge) -> None:
     bridge.send(*map(own_keys, range(20)), b"no JSON")
     received = {record.header("ce_id"): record.value["received_at"] for record in bridge.records("dead-letters")}
 
-    dry = bridge.replay("dead-letters", "--dry-run", "--reason", "unknown_shape", mended=True)
-    done = bridge.replay("dead-letters", "--reason", "unknown_shape", mended=True)
+    dry = bridge.replay("dead-letters", "--dry-run", "--reason", "unknown_shape", with_fix=True)
+    done = bridge.replay("dead-letters", "--reason", "unknown_shape", with_fix=True)
 
     assert {**dry, "dry_run": False} == done
     assert (done["read"], done["replayed"], done["skipped"]) == (21, 20, {"other_reason": 1})
@@ -96,13 +96,13 @@ def test_fixed_dead_letters_are_replayed_once(bridge: Bridge) -> None:
     assert sorted(one.value["message_id"] for one in texts) == sorted(f"wamid.{number}" for number in range(20))
     assert all(one.header("replayed_at") for one in texts)
     assert {one.value["received_at"] for one in texts} <= set(received.values())
-    # It is remembered, by this selection alone.
-    assert bridge.replay("dead-letters", "--reason", "unknown_shape", mended=True)["read"] == 0
+    # The position is stored for this selection alone.
+    assert bridge.replay("dead-letters", "--reason", "unknown_shape", with_fix=True)["read"] == 0
     again = ("--from-beginning", "--dry-run")
-    assert bridge.replay("dead-letters", *again, "--reason", "unknown_shape", mended=True)["replayed"] == 20
-    assert bridge.replay("dead-letters", "--group", "another", "--dry-run", mended=True)["replayed"] == 21
+    assert bridge.replay("dead-letters", *again, "--reason", "unknown_shape", with_fix=True)["replayed"] == 20
+    assert bridge.replay("dead-letters", "--group", "another", "--dry-run", with_fix=True)["replayed"] == 21
     bridge.send(own_keys(20))
-    assert bridge.replay("dead-letters", "--reason", "unknown_shape", mended=True)["replayed"] == 1
+    assert bridge.replay("dead-letters", "--reason", "unknown_shape", with_fix=True)["replayed"] == 1
 
 
 def test_dead_letters_of_a_replay_are_replayed_up_to_a_limit(bridge: Bridge) -> None:

@@ -46,7 +46,7 @@ AFTER_FIRST: Totals = {
 LATE = ordered(5, AT_TEN + 1, line(5.05), line(None), line(1, None), line(1, 1, None), person=3)
 WITHOUT_TIME = ordered(6, ABSENT, line(30, 2), person=4)
 FROM_THE_FUTURE = ordered(7, 4_070_908_800, line(1, 1), person=5)
-"""Of 1 January 2099. What comes after it still counts where it belongs."""
+"""Of 1 January 2099. Later orders still count in their own hour."""
 LATER_STILL = ordered(8, AT_TEN + 2, line("0.07"), person=6)
 """Sent to a job that has lost its state."""
 
@@ -59,7 +59,7 @@ def job(kafka: KafkaBroker, apicurio: ApicurioRegistry, revenue_venv: Path) -> J
     return Job(settings, revenue_venv, f"revenue-{uuid.uuid4().hex[:8]}")
 
 
-def test_sums_are_exact_and_every_order_counts_once_in_the_hour_it_was_sent(job: Job, tmp_path: Path) -> None:
+def test_sums_are_exact_and_every_order_counts_once_in_its_hour(job: Job, tmp_path: Path) -> None:
     with servers.served(job.environment, tmp_path) as server:
         server.wait_until_ready()
         with job.running(tmp_path / "state", tmp_path / "revenue.log"):
@@ -81,7 +81,7 @@ def test_sums_are_exact_and_every_order_counts_once_in_the_hour_it_was_sent(job:
     assert job.totals() == finally_
 
 
-def test_without_a_topic_of_orders_the_job_says_what_makes_it(job: Job, tmp_path: Path) -> None:
+def test_job_says_how_to_create_a_missing_topic(job: Job, tmp_path: Path) -> None:
     missing = Job({**job.environment, "CONNECTOR_TOPICS__PREFIX": "nowhere."}, job.venv, job.name)
     with pytest.raises(AssertionError, match=r"no topic nowhere\.orders: `connector topics create` makes it"):
         missing.run_until_idle(tmp_path, IDLE_SECONDS)
@@ -100,7 +100,7 @@ def hour_of_receipt(addresses: Addresses) -> str:
 
 
 def table_of(printed: str) -> Totals:
-    """Read the table that stands at the end of what was printed."""
+    """Read the table at the end of the output."""
     rows = printed.rpartition("orders\n")[2]
     cells = re.findall(r"^(\S+) +(\S+) +(\S+) +(\d+)$", rows, re.MULTILINE)
     return {(currency, hour): Total(revenue, int(count)) for hour, currency, revenue, count in cells}

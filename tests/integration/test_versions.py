@@ -78,14 +78,14 @@ def test_reader_of_the_next_version_reads_the_records_of_today(
 
 
 @pytest.mark.parametrize("file", RELEASED, ids=lambda file: f"{file.parent.name}-{file.stem}")
-def test_reader_with_a_released_version_reads_the_records_of_today_and_the_other_way_round(
+def test_released_and_current_versions_read_each_others_records(
     file: Path, written: dict[str, list[tuple[KafkaMessage, KafkaMessage]]]
 ) -> None:
     name, released = file.parent.name, file.read_text(encoding="utf-8")
     today = catalogue().record_types[name].published_text
     for record, _ in written[name]:
         found = read_by(released, record, today)
-        # No encoder is left of a released version: what its reader found is written anew, and comes back by way of today.
+        # No encoder is left for a released version: what its reader found is encoded again, and read by today's version.
         by_today = read(today, write(released, found), released)
         assert read(released, write(today, by_today), today) == found
 
@@ -103,7 +103,7 @@ def rolled_out(
         old.wait_until_ready()
         post_order(old.addresses, "wamid.1")
         servers.run(later, "schemas", "register")
-        # The old one writes on when the registry's latest version is no longer its own, and is started anew below.
+        # The old one keeps writing when the registry's latest version is no longer its own, and is restarted below.
         post_order(old.addresses, "wamid.2")
         with servers.served(later, folder) as new:
             new.wait_until_ready()
@@ -114,7 +114,7 @@ def rolled_out(
     return old.addresses
 
 
-def test_both_versions_stand_in_the_topic_under_ids_of_their_own(rolled_out: Addresses) -> None:
+def test_both_versions_are_in_the_topic_under_separate_ids(rolled_out: Addresses) -> None:
     reader = TopicsReader(rolled_out, [f"{rolled_out.prefix}orders"])
     by_id = {record.value["message_id"]: record for record in reader.read(4)}
     reader.close()

@@ -66,7 +66,7 @@ class Bridge:
         return client
 
     def ask(self, content: bytes) -> Answer:
-        """Send bytes over a connection of their own; return the first answer."""
+        """Send bytes over their own connection; return the first answer."""
         return self.connect().send(content).answer()
 
     def is_well(self) -> bool:

@@ -1,4 +1,4 @@
-"""Who gets in: each kind of credential right, wrong, missing, twice, empty, over-long and with what is no ASCII."""
+"""Authentication: each kind of credential right, wrong, missing, twice, empty, over-long and with what is no ASCII."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from tests.security.conftest import AUTHENTIC, BODY, PATH, SECRETS, Bridge, post
 from tests.support.servers import eventually
 
 Case = tuple[str, list[str], str, str]
-"""What is tried: in words, headers, the segment behind the path, and the credential that lets it in (or nothing)."""
+"""What is tried: in words, headers, the segment behind the path, and the credential that admits it (empty for none)."""
 
 
 def basic(pair: str) -> str:
@@ -48,7 +48,7 @@ def cases() -> Iterator[Case]:
     yield ("basic that is no base64", ["Authorization: Basic \xff\xfe"], "", "")
     yield ("secret of one kind in another's place", [f"X-Kaleyra-Key: {SECRETS['bearer']}"], "", "")
     yield ("secret of a client as a token", [f"Authorization: Bearer {SECRETS['client']}"], "", "")
-    yield ("header in a network that is told by a proxy", ["X-Forwarded-For: 192.0.2.7"], "", "near")
+    yield ("header in a network that a proxy reports", ["X-Forwarded-For: 192.0.2.7"], "", "near")
     yield ("network that the caller claims", ["X-Forwarded-For: 192.0.2.7, 203.0.113.5"], "", "")
     yield ("network in another header", ["Forwarded: for=192.0.2.7", "X-Real-IP: 192.0.2.7"], "", "")
     yield ("second of two secrets", [AUTHENTIC], "", "header_new")
@@ -63,7 +63,7 @@ def test_credential(bridge: Bridge, headers: list[str], behind: str, name: str) 
     assert bridge.texts() == (1 if name else 0)
     if name:
         series = f'connector_callbacks_by_credential_total{{credential="{name}"}}'
-        eventually(lambda: bridge.metrics().get(series, 0) >= 1, told=bridge.metrics)
+        eventually(lambda: bridge.metrics().get(series, 0) >= 1, explain=bridge.metrics)
     else:
         assert answer.headers["www-authenticate"] == 'Bearer realm="callbacks"'
         assert client.is_closed()
@@ -76,7 +76,7 @@ def token(bridge: Bridge) -> str:
     return str(json.loads(answer.body)["access_token"])
 
 
-def test_token_of_the_endpoint_lets_in_and_a_changed_one_does_not(bridge: Bridge) -> None:
+def test_issued_token_is_accepted_and_a_changed_one_is_refused(bridge: Bridge) -> None:
     ours = token(bridge)
     head, claims, signature = ours.split(".")
     assert bridge.ask(post(BODY, f"Authorization: Bearer {ours}")).status == 200
@@ -100,14 +100,14 @@ def test_token_of_the_endpoint_lets_in_and_a_changed_one_does_not(bridge: Bridge
 @pytest.mark.parametrize(
     "asked", [b"", b"{", b"[]", b'{"client_id": "kaleyra"}', b"client_id=kaleyra&client_secret=x", b"\xff", b"{" * 8000]
 )
-def test_stranger_gets_no_token(bridge: Bridge, asked: bytes) -> None:
+def test_unauthenticated_client_gets_no_token(bridge: Bridge, asked: bytes) -> None:
     answer = bridge.ask(post(asked, path="/oauth/token"))
     assert answer.status in (400, 401)
     assert json.loads(answer.body) in ({"error": "invalid_request"}, {"error": "invalid_client"})
 
 
-def test_secret_that_is_tried_out_is_429_soon(bridge: Bridge) -> None:
-    # Told by the proxy that we trust, so that the others of this suite may go on asking.
+def test_guessing_a_secret_is_429_soon(bridge: Bridge) -> None:
+    # An address reported by the trusted proxy, so that the limit does not apply to the other tests.
     one = post(b"{}", "X-Forwarded-For: 203.0.113.77", path="/oauth/token")
     started = time.monotonic()
     statuses = [bridge.ask(one).status]
@@ -127,7 +127,7 @@ def test_credential_over_its_limit_is_429_and_the_others_are_not(bridge: Bridge)
     assert bridge.is_well()
 
 
-def test_compressed_body_is_415_for_who_is_authentic_and_401_for_strangers(bridge: Bridge) -> None:
+def test_compressed_body_is_415_or_401_if_unauthenticated(bridge: Bridge) -> None:
     assert bridge.ask(post(b"\x1f\x8b", AUTHENTIC, "Content-Encoding: gzip")).status == 415
     assert bridge.ask(post(b"\x1f\x8b", "Content-Encoding: gzip")).status == 401
     assert not bridge.texts()

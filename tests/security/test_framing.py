@@ -1,4 +1,4 @@
-"""Where one request ends and the next begins: nobody may see it otherwise than we do. Raw bytes on a real socket."""
+"""Where one request ends and the next begins: every server in front must see it as we do. Raw bytes on a real socket."""
 
 import random
 import socket
@@ -10,7 +10,7 @@ import pytest
 from tests.security.conftest import AUTHENTIC, BODY, PATH, Bridge, post
 
 SMUGGLED = post(BODY, AUTHENTIC)
-"""Lets itself in: whoever takes it for a request of its own produces a record."""
+"""An authentic request: a server that parses it as a separate request produces a record."""
 HEAD = f"POST {PATH} HTTP/1.1\r\nHost: bridge\r\n{AUTHENTIC}\r\n".encode()
 
 
@@ -110,7 +110,7 @@ def test_request_in_a_body_is_not_parsed_as_a_request(bridge: Bridge) -> None:
     assert bridge.texts() == 1, "the first is a dead letter"
 
 
-def test_what_follows_a_refused_request_is_not_read(bridge: Bridge) -> None:
+def test_bytes_after_a_refused_request_are_not_read(bridge: Bridge) -> None:
     for refused in (
         post(BODY),
         post(BODY, AUTHENTIC, "Connection: close", path="/nowhere"),

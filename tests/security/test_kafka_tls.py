@@ -1,4 +1,4 @@
-"""Kafka behind TLS that asks who we are (SASL_SSL, SCRAM, ACLs), and a registry behind TLS: all by names that pass through."""
+"""Kafka behind TLS with authentication (SASL_SSL, SCRAM, ACLs), and a registry behind TLS: all by names that pass through."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -61,7 +61,7 @@ def secured(tls_kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) 
         found.kafka.forget(found.kafka.topics())
 
 
-def test_callbacks_go_through_and_doctor_is_content(secured: Secured, tmp_path: Path) -> None:
+def test_callbacks_go_through_and_doctor_finds_no_error(secured: Secured, tmp_path: Path) -> None:
     secured.kafka.allow(AclOperation.WRITE, secured.kafka.topics())
     findings = servers.done(secured.settings(), "doctor", "--json").json()
     states = {one["what"]: one["state"] for one in findings}
@@ -87,7 +87,7 @@ def test_other_mechanisms_pass_through_by_their_names(secured: Secured, tmp_path
         assert server.stop().exit_code == 0
 
 
-def test_topic_that_may_not_be_written_is_found_by_doctor_and_at_start(secured: Secured, tmp_path: Path) -> None:
+def test_unwritable_topic_is_reported_by_doctor_and_at_start(secured: Secured, tmp_path: Path) -> None:
     orders = secured.kafka.topic("orders")
     secured.kafka.allow(AclOperation.WRITE, secured.kafka.topics() - {orders})
     done = servers.done(secured.settings(), "doctor", "--json")
@@ -110,7 +110,9 @@ def test_topic_that_may_not_be_written_is_found_by_doctor_and_at_start(secured: 
     ],
     ids=["wrong password", "authority that is not ours", "no TLS"],
 )
-def test_wrong_way_in_is_told_in_words(secured: Secured, password: str | None, more: dict[str, str], words: str) -> None:
+def test_wrong_connection_settings_are_reported_clearly(
+    secured: Secured, password: str | None, more: dict[str, str], words: str
+) -> None:
     settings = secured.settings(password)
     for name, value in more.items():
         # Without a value: the authorities of the machine.
@@ -124,7 +126,7 @@ def test_wrong_way_in_is_told_in_words(secured: Secured, password: str | None, m
     assert WRONG_PASSWORD not in done.stdout + done.stderr
 
 
-def test_registry_of_another_authority_is_not_believed(secured: Secured) -> None:
+def test_registry_with_an_untrusted_certificate_is_refused(secured: Secured) -> None:
     settings = secured.settings()
     settings.pop("CONNECTOR_REGISTRY__CLIENT__SSL_CA_LOCATION")
     done = servers.done(settings, "doctor", "--json")

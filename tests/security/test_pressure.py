@@ -1,4 +1,4 @@
-"""What strangers can use up: connections, time, memory, metric series. It is bounded, and callbacks go through meanwhile.
+"""What unauthenticated clients can use up (connections, time, memory, metric series) is bounded; callbacks go through.
 
 The bounds on memory are of the worker's resident set, in MiB, before and after.
 """
@@ -107,16 +107,16 @@ def test_unauthenticated_body_is_not_kept(bridge: Bridge) -> None:
 
 def test_incomplete_bodies_are_408_and_not_kept(bridge: Bridge) -> None:
     with memory_stays(bridge, 48):
-        begun = time.monotonic()
+        started = time.monotonic()
         slow = [bridge.connect().send(post(b"x" * MAX_BODY_BYTES, AUTHENTIC)[:-1]) for _ in range(200)]
         assert bridge.is_well()
         assert [client.answer().status for client in slow] == [408] * 200
-        assert time.monotonic() - begun < CUT_SECONDS
+        assert time.monotonic() - started < CUT_SECONDS
     assert bridge.texts() == 0
 
 
 def test_slow_headers_and_bodies_are_408(bridge: Bridge) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     clients = [
         bridge.connect().send(f"POST {PATH} HTTP/1.1\r\n".encode()),
         bridge.connect().send(post(BODY, AUTHENTIC)[: -len(BODY)]),
@@ -124,7 +124,7 @@ def test_slow_headers_and_bodies_are_408(bridge: Bridge) -> None:
     ]
     drops = (b"X: y\r\n", b" ", b"1\r\n \r\n")
     with suppress(OSError):
-        while time.monotonic() - begun < DEADLINE_SECONDS + 2.5:
+        while time.monotonic() - started < DEADLINE_SECONDS + 2.5:
             for client, drop in zip(clients, drops, strict=True):
                 client.send(drop)
             time.sleep(0.1)

@@ -50,9 +50,9 @@ class Senders:
 
     def new_token(self) -> None:
         """Ask for a token, and show it from now on."""
-        told = {"client_id": "kaleyra", "client_secret": SECRETS["client"]}
+        credentials = {"client_id": "kaleyra", "client_secret": SECRETS["client"]}
         token_url = f"{self._url.partition('/callbacks')[0]}/oauth/token"
-        answer = httpx.post(token_url, json=told, verify=self._context, trust_env=False)
+        answer = httpx.post(token_url, json=credentials, verify=self._context, trust_env=False)
         self.shown["token"] = {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     def more(self) -> None:
@@ -91,11 +91,11 @@ class Senders:
 
 def serial_of(url: str, context: ssl.SSLContext) -> int:
     with httpx.stream("GET", url, verify=context, trust_env=False) as answer:
-        told = answer.extensions["network_stream"].get_extra_info("ssl_object").getpeercert()
-    return int(told["serialNumber"], 16)
+        certificate = answer.extensions["network_stream"].get_extra_info("ssl_object").getpeercert()
+    return int(certificate["serialNumber"], 16)
 
 
-def test_secret_key_and_certificate_are_exchanged_under_load_and_no_callback_is_lost(tmp_path: Path) -> None:
+def test_secret_key_and_certificate_rotation_loses_no_callback(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     own = authority.sign("bridge")
     context = ssl.create_default_context(cafile=str(authority.path))
@@ -138,7 +138,7 @@ def test_secret_key_and_certificate_are_exchanged_under_load_and_no_callback_is_
 
 
 def taken_up(server: Served) -> None:
-    """Let the bridge read its settings and files anew, and wait until every worker has."""
+    """Let the bridge reload its settings and files, and wait until every worker has."""
     times = len(server.events("workers_replaced")) + 1
     server.send_signal(signal.SIGHUP)
     eventually(lambda: len(server.events("workers_replaced")) == times, 60, server.log)

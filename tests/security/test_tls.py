@@ -79,9 +79,9 @@ def ask(secured: Secured, context: ssl.SSLContext) -> tuple[bytes, int]:
         context.wrap_socket(plain, server_hostname="localhost") as connection,
     ):
         connection.sendall(REQUEST)
-        told = connection.getpeercert()
-        assert told
-        return connection.recv(1000).partition(b"\r\n")[0], int(str(told["serialNumber"]), 16)
+        peer = connection.getpeercert()
+        assert peer
+        return connection.recv(1000).partition(b"\r\n")[0], int(str(peer["serialNumber"]), 16)
 
 
 def test_callback_of_a_client_with_a_certificate_is_200(secured: Secured) -> None:
@@ -120,12 +120,12 @@ def test_plain_http_gets_no_answer(secured: Secured) -> None:
         assert b"HTTP" not in plain.recv(1000)
 
 
-@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01"])
-def test_missing_handshake_is_cut_off(secured: Secured, begun: bytes) -> None:
+@pytest.mark.parametrize("opening", [b"", b"\x16\x03\x01\x02\x00\x01"])
+def test_missing_handshake_is_cut_off(secured: Secured, opening: bytes) -> None:
     started = time.monotonic()
     left = [socket.create_connection(secured.address, timeout=10) for _ in range(200)]
     for one in left:
-        one.sendall(begun)
+        one.sendall(opening)
     assert ask(secured, trusting(secured, secured.client))[0] == b"HTTP/1.1 200 OK"
     for one in left:
         with closing(one):
@@ -181,7 +181,7 @@ def test_new_worker_uses_the_new_certificate(secured: Secured) -> None:
     secured.server.wait_until_ready()
 
 
-# What is wrong at start
+# Errors at start
 
 
 @pytest.fixture
@@ -200,9 +200,9 @@ def test_without_certificate_there_is_no_tls() -> None:
 
 
 def test_all_missing_files_are_reported(tmp_path: Path) -> None:
-    told = problems(certificate_path=tmp_path / "a", key_path=tmp_path / "b", client_ca_path=tmp_path / "c")
-    assert [problem.partition(":")[0] for problem in told] == ["tls.certificate_path", "tls.key_path", "tls.client_ca_path"]
-    assert all("cannot be read (No such file or directory)" in problem for problem in told)
+    found = problems(certificate_path=tmp_path / "a", key_path=tmp_path / "b", client_ca_path=tmp_path / "c")
+    assert [problem.partition(":")[0] for problem in found] == ["tls.certificate_path", "tls.key_path", "tls.client_ca_path"]
+    assert all("cannot be read (No such file or directory)" in problem for problem in found)
 
 
 def test_key_of_another_certificate_is_reported(files: Files, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A real broker with ACLs, a bridge's topics on it, and a user of the bridge that may nothing yet.
+"""A real broker with ACLs, a bridge's topics on it, and a user of the bridge without any rights yet.
 
 Its administrator makes the topics, grants and withdraws.
 """
@@ -20,7 +20,7 @@ from tests.support.certificates import Authority
 from tests.support.servers import Environment, eventually
 
 PASSWORDS: Final = {"admin": "invented-password-of-admin", "bridge": "invented-password-of-bridge"}
-WRONG_PASSWORD: Final = "invented-password-of-nobody"
+WRONG_PASSWORD: Final = "invented-wrong-password"
 
 _USERS: Final = " ".join(f'user_{name}="{password}"' for name, password in PASSWORDS.items())
 _JAAS: Final = "org.apache.kafka.common.security.plain.PlainLoginModule required"
@@ -84,7 +84,7 @@ def credentials_over_tls(user: str, authority: Path, password: str | None = None
 
 
 class Guarded:
-    """A broker with ACLs and a bridge's topics on it; the bridge's user may nothing yet. `admin` may everything."""
+    """A broker with ACLs and a bridge's topics on it; the bridge's user has no rights yet. `admin` has all."""
 
     def __init__(self, broker: KafkaBroker, registry_url: str, admin: Mapping[str, str] | None = None, **more: str) -> None:
         self._address = (broker.bootstrap_servers, registry_url)
@@ -116,7 +116,7 @@ class Guarded:
         self._rule(operation, AclPermissionType.DENY, topics)
 
     def forget(self, topics: Iterable[str]) -> None:
-        """Delete what was allowed and denied."""
+        """Delete all ACLs."""
         everything = AclOperation.ANY, AclPermissionType.ANY
         rules = [AclBindingFilter(*_subject(topic), *everything) for topic in topics]
         for done in self._admin.delete_acls(rules, request_timeout=10).values():

@@ -1,7 +1,7 @@
-"""Three real Kafka brokers, each a process of its own with its controller in it: what is acknowledged stands on two of them.
+"""Three real Kafka brokers, each in its own process that includes a controller: an acknowledged record is on two of them.
 
 `bootstrap_servers` leads to the brokers themselves, `slow_bootstrap_servers` to the same brokers behind `network`, which can
-be made slow and frozen. The last broker has a `disk` of its own, which can be filled. Times after which a broker counts as
+be made slow and frozen. The last broker has its own `disk`, which can be filled. Times after which a broker counts as
 gone are seconds, not the half minute of production.
 """
 

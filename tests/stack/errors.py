@@ -21,7 +21,7 @@ class JavaNotFound(StackUnavailable):
 
 
 class ServerFailed(StackError):
-    """A started server ended early, never answered, or did not end when told to."""
+    """A started server ended early, never answered, or did not end on request."""
 
 
 class PortTaken(ServerFailed):

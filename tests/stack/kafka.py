@@ -40,7 +40,7 @@ logger.settings.level=WARN
 class KafkaBroker(JavaServer):
     """A broker with its data and log in `folder`; `properties` are added to server.properties or replace its own.
 
-    `credentials` are a client's properties by which such a broker lets in whoever may see its topics; `scram_users` are
+    `credentials` are a client's properties that can see the topics of such a broker; `scram_users` are
     known to it from the beginning, with their passwords.
     """
 
@@ -132,7 +132,7 @@ class KafkaBroker(JavaServer):
             cluster = admin.list_topics(timeout=2)
         except KafkaException:
             return False
-        # The id tells it from another broker that has taken the port. A broker lists itself when it takes requests.
+        # The id distinguishes it from another broker that has taken the port. A broker lists itself when it takes requests.
         return str(cluster.cluster_id) == self._cluster_id and self.server_properties()["node.id"] in cluster.brokers
 
 

@@ -1,6 +1,6 @@
 """A network between clients and servers of this machine that can be made slow, or frozen with its connections open.
 
-The work is done by a process of its own, `tests.stack.carrier`: a test that is busy must not slow it.
+A separate process, `tests.stack.tcp_proxy_process`, does the work: a test that is busy must not slow it.
 """
 
 import os
@@ -55,18 +55,18 @@ class Network:
             self._process = None
 
     def slow_down(self, seconds: float) -> None:
-        """Let everything take so much longer there and back; 0 is as fast as it goes."""
-        self._tell(f"delay {seconds}")
+        """Add a delay to the round trip; 0 is none."""
+        self._send(f"delay {seconds}")
 
     def freeze(self) -> None:
-        """Carry nothing any more; connections stay open."""
-        self._tell("freeze")
+        """Forward nothing more; connections stay open."""
+        self._send("freeze")
 
     def thaw(self) -> None:
-        """Carry on, with what was under way."""
-        self._tell("thaw")
+        """Forward again, first what was held."""
+        self._send("thaw")
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process, "the network is not started"
         assert self._process.stdin
         self._process.stdin.write(f"{line}\n")

@@ -1,4 +1,4 @@
-"""Choose ports of 127.0.0.1 on which nothing listens now. They are not reserved: whoever binds first has them."""
+"""Choose ports of 127.0.0.1 on which nothing listens now. They are not reserved: the first process that binds one has it."""
 
 import random
 import socket

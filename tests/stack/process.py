@@ -110,10 +110,10 @@ class JavaServer(ABC):
         self.start()
 
     def freeze(self) -> None:
-        """Stop the process in its tracks (SIGSTOP): its connections stay open and nothing answers."""
+        """Stop the process (SIGSTOP): its connections stay open and nothing answers."""
         process = self._running_process()
         process.send_signal(signal.SIGSTOP)
-        # Returns when all threads stand still. WNOWAIT leaves the exit status, if it is that, to Popen.
+        # Returns when all threads are stopped. WNOWAIT leaves the exit status, if it is that, to Popen.
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:

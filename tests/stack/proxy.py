@@ -13,7 +13,7 @@ _CHUNK_BYTES = 65536
 
 
 class Proxy:
-    """A listener at `port` and its connections. As a context manager: begun, then cut off."""
+    """A listener at `port` and its connections. As a context manager: started, then cut off."""
 
     def __init__(self) -> None:
         self.target = 0

@@ -262,7 +262,7 @@ def schema_ids(of: Catalogue) -> dict[str, int]:
 
 
 def new_encoders(of: Catalogue | None = None, metrics: Metrics | None = None) -> dict[str, Encoder]:
-    """Return encoders; what they mend is counted in `metrics`."""
+    """Return encoders; what they repair is counted in `metrics`."""
     of = of or catalogue()
     return encoders(of, schema_ids(of), REGISTRY_URL, MAX_MESSAGE_BYTES, metrics or Metrics())
 
@@ -349,7 +349,7 @@ def decoded(record: KafkaMessage, of: Catalogue | None = None) -> Json:
 def header(record: KafkaMessage, name: str) -> str | None:
     """Return a header's text; None when it is not there, an error when it is there twice."""
     values = [value.decode() for key, value in record.headers if key == name]
-    assert len(values) <= 1, f"header {name} stands there {len(values)} times"
+    assert len(values) <= 1, f"header {name} occurs {len(values)} times"
     return values[0] if values else None
 
 

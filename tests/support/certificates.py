@@ -22,7 +22,7 @@ class Files(NamedTuple):
 
 
 class Authority:
-    """An authority of its own, with its certificate at `path`."""
+    """A new authority, with its certificate at `path`."""
 
     def __init__(self, folder: Path, name: str = "authority", valid_days: int = 1) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""The command line in this process, where an error that has no message of its own fails the test."""
+"""The command line in this process, where an unexpected exception fails the test."""
 
 import io
 import json

@@ -1,7 +1,7 @@
 """What a callback costs without a clock: bytecode instructions, calls into C, and the peak of memory, counted.
 
 The same on every machine, for one minor version of Python and the locked libraries. `python -m tests.cost` (`make
-guard-figures`) counts anew and writes data/cost.json, which tests/contract/test_cost.py holds the code to.
+guard-figures`) counts again and writes data/cost.json, which tests/contract/test_cost.py holds the code to.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ REQUEST: Final = "request"
 """A document over HTTP: protocol, router, endpoint and flow, with a transport and a sink that take everything at once."""
 _WARM_UPS: Final = 5
 _TOOL: Final = 4
-"""One of the ids of sys.monitoring that belong to nobody."""
+"""One of the unassigned ids of sys.monitoring."""
 _REPEATS: Final = 3
 
 
@@ -60,7 +60,7 @@ async def _counted() -> dict[str, Cost]:
         steps.translate(given)
 
     costs = {name: await _least(partial(translated, raw(body))) for name, body in BODIES.items()}
-    # A clock that stands still: how far the histogram of the answers' times is searched depends on what they took.
+    # A stopped clock: how far the histogram of the answers' times is searched depends on what they took.
     with patch.object(time, "perf_counter", float):
         return {**costs, REQUEST: await _least(_request_of_a_connection())}
 

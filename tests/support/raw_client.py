@@ -1,4 +1,4 @@
-"""A connection that sends bytes as they are: clients of libraries are too polite to ask what must be asked."""
+"""A connection that sends bytes as they are: client libraries do not send the malformed requests that tests need."""
 
 import socket
 import struct

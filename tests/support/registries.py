@@ -51,11 +51,11 @@ class EmbeddedRegistry:
             self._server = None
 
     def lose_data(self) -> None:
-        """Forget everything, as a registry in memory does when it is started anew."""
+        """Forget everything, as a registry in memory does when it restarts."""
         self._registry = create_registry()
 
     def take_data(self, other: Self) -> None:
-        """Know what another one knows, at one stroke."""
+        """Take over the data of another one, in one step."""
         self._registry = other._registry
 
     def register(self, record_types: Iterable[RecordType]) -> None:

@@ -1,6 +1,6 @@
-"""The registry of `connector dev` in a thread of the test, with a mood: what it answers in place of itself.
+"""The registry of `connector dev` in a thread of the test, with scripted answers in place of its own.
 
-In goes a function from a request to an answer, or to None where the registry itself may answer.
+In goes a function from a request to an answer, or to None where the registry itself answers.
 """
 
 import socket
@@ -19,17 +19,17 @@ from connector.http.listener import Listener
 from connector.settings.tables import Http
 from tests.support.threaded_listener import serving
 
-Mood = Callable[[Request], Response | None]
+Script = Callable[[Request], Response | None]
 HANG = Response()
 """The answer that does not come."""
 
 
-class Moody:
-    """A registry at `url`; `mood` may be changed at any time, `seen` are method and path of what it was asked."""
+class ScriptedRegistry:
+    """A registry at `url`; `script` can be changed at any time, `seen` are method and path of what it was asked."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.mood: Mood = lambda _: None
+        self.script: Script = lambda _: None
         self.seen: list[tuple[str, str]] = []
         self.released = threading.Event()
         self._registry: ASGIApp = create_registry()
@@ -37,7 +37,7 @@ class Moody:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         self.seen.append((request.method, request.url.path))
-        answer = self.mood(request)
+        answer = self.script(request)
         if answer is HANG:
             # Nothing else is asked of it meanwhile.
             self.released.wait(20)
@@ -46,24 +46,24 @@ class Moody:
         await app(scope, receive, send)
 
 
-def error(status: int, code: int, message: str = "told by the registry") -> Response:
+def error(status: int, code: int, message: str = "from the registry") -> Response:
     """Return an answer as registries give it."""
     return JSONResponse({"error_code": code, "message": message}, status)
 
 
 @contextmanager
-def moody_registry(certificate: tuple[Path, Path] | None = None) -> Iterator[Moody]:
+def scripted_registry(certificate: tuple[Path, Path] | None = None) -> Iterator[ScriptedRegistry]:
     """Run a registry, with TLS where a certificate and its key are given."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         scheme = "https" if certificate else "http"
-        moody = Moody(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}")
+        registry = ScriptedRegistry(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}")
         tls = None
         if certificate:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(*certificate)
-        listener = Listener(moody, Http(), drain_timeout_seconds=1, tls=tls, linger_seconds=0)
+        listener = Listener(registry, Http(), drain_timeout_seconds=1, tls=tls, linger_seconds=0)
         with serving(listener, listening):
             try:
-                yield moody
+                yield registry
             finally:
-                moody.released.set()
+                registry.released.set()

@@ -167,17 +167,17 @@ class Served(Process):
         eventually(is_ready, timeout_seconds, self.log)
 
     def wait_for_reason(self, text: str, timeout_seconds: float = READY_SECONDS) -> str:
-        """Return the reason of not being ready that holds `text`; an error when none does in time."""
+        """Return the reason for not being ready that contains `text`; an error when none does in time."""
         found: list[str] = []
 
-        def is_told() -> bool:
+        def is_reported() -> bool:
             assert self.is_running, f"ended by itself:\n{self.log()}"
             status, reasons, _ = self.readiness()
             assert status != 200, "it is ready"
             found[:] = [reason for reason in reasons.values() if text in reason]
             return bool(found)
 
-        eventually(is_told, timeout_seconds, lambda: f"{self.readiness()}\n{self.log()}")
+        eventually(is_reported, timeout_seconds, lambda: f"{self.readiness()}\n{self.log()}")
         return found[0]
 
 
@@ -194,7 +194,7 @@ class ReadRecord(NamedTuple):
     offset: int
 
     def header(self, name: str) -> str:
-        """Return the text of a header that stands there once."""
+        """Return the text of a header that occurs once."""
         (content,) = [content for key, content in self.headers if key == name]
         return content.decode()
 
@@ -230,11 +230,11 @@ class TopicsReader:
         return found
 
     def rest(self) -> list[ReadRecord]:
-        """Return all records that stand in the topics now and were not read yet."""
+        """Return all records of the topics that were not read yet."""
         return self.read(self.count() - self._seen)
 
     def count(self) -> int:
-        """Return how many records stand in the topics now."""
+        """Return how many records are in the topics now."""
         return sum(map(self._end, self._consumer.assignment()))
 
     def close(self) -> None:
@@ -277,7 +277,7 @@ class TopicsReader:
 def environment(
     bootstrap_servers: str, registry_url: str, *, prefix: str | None = None, delivery_timeout_seconds: float = 5, **more: str
 ) -> Environment:
-    """Return the settings of a bridge as variables, with topics of its own; `more` are further ones without `CONNECTOR_`."""
+    """Return the settings of a bridge as variables, with its own topics; `more` are further ones without `CONNECTOR_`."""
     return {
         "CONNECTOR_KAFKA__CLIENT__BOOTSTRAP_SERVERS": bootstrap_servers,
         "CONNECTOR_KAFKA__DELIVERY_TIMEOUT_SECONDS": str(delivery_timeout_seconds),
@@ -343,8 +343,8 @@ def developing(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[P
     try:
         eventually(lambda: ready_file.exists() or not process.is_running, READY_SECONDS, process.log)
         assert process.is_running, process.log()
-        told = json.loads(ready_file.read_text(encoding="utf-8"))
-        yield process, Addresses(**told, prefix=environment["CONNECTOR_TOPICS__PREFIX"])
+        ready = json.loads(ready_file.read_text(encoding="utf-8"))
+        yield process, Addresses(**ready, prefix=environment["CONNECTOR_TOPICS__PREFIX"])
     finally:
         if process.is_running:
             process.stop()
@@ -369,21 +369,21 @@ def metric(management_url: str, name: str, **labels: str) -> float:
 
 
 def post(callback_url: str, body: bytes, **more: Any) -> httpx.Response:
-    """Send one callback over a connection of its own."""
+    """Send one callback over its own connection."""
     headers = {"content-type": "application/json"}
     return httpx.post(callback_url, content=body, headers=headers, timeout=30, **_PLAIN, **more)
 
 
-def eventually(condition: Callable[[], bool], timeout_seconds: float = 10, told: Callable[[], object] = lambda: "") -> None:
-    """Wait for a condition; `told` explains when it does not come."""
+def eventually(condition: Callable[[], bool], timeout_seconds: float = 10, explain: Callable[[], object] = lambda: "") -> None:
+    """Wait for a condition; `explain` says what was found if it does not become true in time."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_seconds:g} s: {told()}"
+        assert time.monotonic() < deadline, f"not within {timeout_seconds:g} s: {explain()}"
         time.sleep(0.05)
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process that may be no child of ours is gone; a zombie only waits for its parent."""
+    """Return whether a process, which need not be our child, is gone; a zombie only waits for its parent."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A small disk, so that it can be full: a file system of its own where that may be mounted, else a limit on each file."""
+"""A small disk, so that it can be full: a separate file system if it can be mounted, else a limit on each file."""
 
 import resource
 import subprocess
@@ -11,7 +11,7 @@ _BLOCK_BYTES = 64 * 1024
 
 
 class SmallDisk:
-    """A folder with so little room. `limit` and `fill` must be told the processes that write there."""
+    """A folder with so little room. `limit` and `fill` need the processes that write there."""
 
     def __init__(self, folder: Path, size_bytes: int, *, is_mounted: bool) -> None:
         self._filler = folder / "filler"
@@ -19,7 +19,7 @@ class SmallDisk:
         self._is_mounted = is_mounted
 
     def limit(self, processes: Iterable[int]) -> None:
-        """Let processes, and those that they start, write no file larger than the disk, where that is what stands in for it."""
+        """Without a mounted disk, let processes and their children write no file larger than the disk."""
         if not self._is_mounted:
             _limit_files(processes, self._size_bytes)
 
@@ -33,7 +33,7 @@ class SmallDisk:
                 filler.write(bytes(_BLOCK_BYTES))
 
     def make_room(self) -> None:
-        """Take back what `fill` did, for processes that start from now on."""
+        """Undo `fill`, for processes that start from now on."""
         self._filler.unlink(missing_ok=True)
 
 
@@ -46,7 +46,7 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[SmallDisk]:
         yield SmallDisk(folder, size_bytes, is_mounted=is_mounted)
     finally:
         if is_mounted:
-            # Lazily: whoever still has a file open there, keeps it.
+            # Lazily: a process that has a file open there keeps it.
             _run("umount", "--lazy", str(folder))
 
 

@@ -145,7 +145,7 @@ def test_only_what_every_event_has_is_required() -> None:
             if not isinstance(field["type"], list) and field["type"] != "array" and "default" not in field
         }
         allowed = REQUIRED_OF_DEAD_LETTER if record_type.source == "dead_letters" else REQUIRED
-        # A message whose content has no fields of its own has its JSON there.
+        # A message whose content has no separate fields has its JSON there.
         if excess := required - {"payload"} - allowed:
             offenders[record_type.name] = excess
 

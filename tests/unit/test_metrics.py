@@ -12,7 +12,7 @@ from connector.metrics import Durations, Metrics, exposition, table
 BOUNDS = (0.002, 0.01, 1.0)
 
 
-def test_each_row_has_a_name_with_prefix_a_sentence_and_bounded_labels() -> None:
+def test_each_metric_has_prefix_help_text_and_bounded_labels() -> None:
     rows = table().values()
 
     assert len({row.name for row in rows}) == len(rows)

@@ -137,7 +137,7 @@ def test_records_are_not_sealed() -> None:
 # explain
 
 
-def test_explain_opens_what_tail_prints(tmp_path: Path) -> None:
+def test_explain_reads_the_output_of_tail(tmp_path: Path) -> None:
     body = envelope([message()])
     file = tmp_path / "sealed"
     file.write_text(printable(seals(OLD).seal(body)) or "")

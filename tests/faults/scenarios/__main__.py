@@ -43,7 +43,7 @@ def main() -> int:
     else:
         _print(rows)
     if any(row.problems for row in rows):
-        # The folder is kept: whoever has to find out what went wrong needs the logs.
+        # The folder is kept: its logs are needed to find the cause.
         return 1
     shutil.rmtree(folder, ignore_errors=True)
     return 0
@@ -63,10 +63,10 @@ def _arguments() -> argparse.Namespace:
 
 def _run_all(faults: Sequence[Fault], folder: Path, rate: float, seconds: float) -> list[Row]:
     rows = []
-    told = Console(stderr=True, soft_wrap=True, highlight=False)
-    told.print(f"logs: {folder}")
+    err = Console(stderr=True, soft_wrap=True, highlight=False)
+    err.print(f"logs: {folder}")
     with (
-        told.status("starting three brokers (the first time fetches 43 MB)") as status,
+        err.status("starting three brokers (the first time fetches 43 MB)") as status,
         KafkaCluster(folder) as cluster,
         suite(cluster, folder, rate, seconds) as running,
     ):
@@ -76,7 +76,7 @@ def _run_all(faults: Sequence[Fault], folder: Path, rate: float, seconds: float)
             row = running.run(fault)
             rows.append(row)
             outcome = "; ".join(row.problems) or "nothing missing"
-            told.print(f"{number} of {len(faults)}: {fault.name}: {outcome} ({time.monotonic() - began:.0f} s)", markup=False)
+            err.print(f"{number} of {len(faults)}: {fault.name}: {outcome} ({time.monotonic() - began:.0f} s)", markup=False)
     return rows
 
 
@@ -98,7 +98,7 @@ def _print(rows: Sequence[Row]) -> None:
             f"{verdict.longest_wait_seconds:.1f}",
         )
         table.add_row(row.fault, *map(str, cells), style="red" if row.problems else None)
-    # Where nobody looks, the columns need not be narrow.
+    # Output to a file has no narrow columns.
     (show.out if show.out.is_terminal else Console(width=_WIDTH)).print(table)
     for row in rows:
         for problem in row.problems:

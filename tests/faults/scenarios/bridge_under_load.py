@@ -94,7 +94,7 @@ class Scene:
         eventually(lambda: self.waiting() > 0, _READY_SECONDS, lambda: "nothing waits in the spool")
 
     def waiting(self) -> float:
-        """Return how many callbacks wait in the spool, as the metrics tell."""
+        """Return how many callbacks wait in the spool, by the metrics."""
         return metric(self.bridge.addresses.management_url, "connector_spool_waiting_callbacks")
 
     def wait_until_spool_is_empty(self) -> None:

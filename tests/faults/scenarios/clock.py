@@ -1,4 +1,4 @@
-"""A clock that can be set, for the workers of a served bridge: how far it is off stands in a file that all of them read.
+"""A clock that can be set, for the workers of a served bridge: its offset is in a file that all of them read.
 
 The file's path is the environment's `OUTAGES_CLOCK`.
 """
@@ -13,7 +13,7 @@ VARIABLE: Final = "OUTAGES_CLOCK"
 
 def set_off(file: Path, seconds: float) -> None:
     """Set the clock so many seconds ahead, or back."""
-    # In one step: nobody reads half a number.
+    # In one step: no worker reads half a number.
     new = file.with_suffix(".new")
     new.write_text(str(int(seconds * 1e9)), encoding="ascii")
     new.replace(file)

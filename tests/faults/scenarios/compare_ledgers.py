@@ -1,8 +1,8 @@
-"""Compares the ledgers: pure, so that its own tests can show what it sees.
+"""Compares the ledgers: pure, so that its own tests can show what it detects.
 
-Held is: what was answered 200 stands on every topic where it belongs; per key and topic it stands in the order of the
-answers; a record that is there twice has one `ce_id` and one content, and no other record has that id. Of what was never
-answered 200 nothing is held but that.
+Checked is: a callback answered 200 is on every topic where it belongs; per key and topic the records are in the order of
+the answers; duplicates have one `ce_id` and one content, and no other record has that id. For callbacks never answered 200
+only the ids and contents are checked.
 """
 
 from collections import Counter, defaultdict
@@ -29,12 +29,12 @@ class Verdict:
     missing: tuple[str, ...]
     out_of_order: tuple[str, ...]
     wrong_copies: tuple[str, ...]
-    strangers: tuple[str, ...]
+    unknown_records: tuple[str, ...]
 
     def breaches(self) -> dict[str, tuple[str, ...]]:
         """Return what must not be, by its name; empty when the promise was held."""
         named = asdict(self)
-        return {name: named[name] for name in ("missing", "out_of_order", "wrong_copies", "strangers") if named[name]}
+        return {name: named[name] for name in ("missing", "out_of_order", "wrong_copies", "unknown_records") if named[name]}
 
 
 def judge(sent: Sequence[Sent], found: Iterable[Found]) -> Verdict:
@@ -55,7 +55,7 @@ def judge(sent: Sequence[Sent], found: Iterable[Found]) -> Verdict:
         missing=tuple(_missing(sent, copies)),
         out_of_order=tuple(_out_of_order(sent, copies)),
         wrong_copies=tuple(_wrong_copies(sent, copies)),
-        strangers=tuple(_strangers(sent, copies)),
+        unknown_records=tuple(_unknown_records(sent, copies)),
     )
 
 
@@ -76,14 +76,14 @@ def _missing(sent: Iterable[Sent], copies: Mapping[_Place, object]) -> Iterable[
 
 
 def _out_of_order(sent: Iterable[Sent], copies: Mapping[_Place, Sequence[Found]]) -> Iterable[str]:
-    """Yield what stands before something of its key and topic that was accepted earlier, or on another partition."""
+    """Yield records that precede an earlier accepted one of their key and topic, or are on another partition."""
     accepted = [(at, one) for one in sent if (at := one.accepted_at()) is not None]
     accepted.sort(key=lambda pair: pair[0])
     last: dict[_Place, Found] = {}
     for _, one in accepted:
         for topic in sorted(one.topics):
             for first in copies.get((topic, one.mark), ())[:1]:
-                # A whole callback that could not be read is nobody's.
+                # A whole callback that could not be read has no person's key.
                 if first.key is None:
                     continue
                 before = last.get((topic, first.key), first)
@@ -106,6 +106,6 @@ def _wrong_copies(sent: Iterable[Sent], copies: Mapping[_Place, Sequence[Found]]
                 yield f"{mark} on {topic}: has the id of {place_of[topic, record.ce_id][1]}"
 
 
-def _strangers(sent: Iterable[Sent], copies: Iterable[_Place]) -> Iterable[str]:
+def _unknown_records(sent: Iterable[Sent], copies: Iterable[_Place]) -> Iterable[str]:
     belong = {(topic, one.mark) for one in sent for topic in one.topics}
     yield from (f"{mark} on {topic}" for topic, mark in copies if (topic, mark) not in belong)

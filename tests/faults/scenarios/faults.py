@@ -1,4 +1,4 @@
-"""What breaks, and how it is mended: a function breaks something, lets it last, and has mended it when it returns."""
+"""What breaks, and how it is repaired: a function breaks something, lets it last, and repairs it before it returns."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ SMALLEST_SPOOL_BYTES: Final = 1024 * 1024
 SMALL_DISK_BYTES: Final = 2 * 1024 * 1024
 _SLOW_SECONDS: Final = 0.2
 _SILENT: Final = 2.5
-"""So much longer lasts what gives no sign: first each caller waits until the delivery is given up."""
+"""Factor for faults without an error: they last longer, as each caller first waits for the delivery timeout."""
 _FULL_SECONDS: Final = 90.0
 _HALF_AN_HOUR: Final = 1800.0
 
@@ -87,7 +87,7 @@ def brokers_restarted_in_turn(scene: Scene) -> None:
 
 
 def registry_gone(scene: Scene) -> None:
-    """A worker that is started anew meanwhile has nobody to ask for its schemas' ids."""
+    """A worker restarted meanwhile cannot ask the registry for its schemas' ids."""
     scene.registry.stop()
     try:
         scene.last(0.5)

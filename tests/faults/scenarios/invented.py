@@ -1,4 +1,4 @@
-"""The callbacks of a fault: of every kind that takes a way of its own, each with a mark that stands in all its records."""
+"""The callbacks of a fault: of every kind that the pipeline treats differently, each with a mark in all its records."""
 
 import random
 import re
@@ -24,7 +24,7 @@ class Invented(NamedTuple):
 
 
 class Person:
-    """Somebody whose callbacks come one after the other. `fault` and `number` make the key, and the same dice."""
+    """A person whose callbacks come one after the other. `fault` and `number` determine the key and the random seed."""
 
     def __init__(self, fault: int, number: int) -> None:
         self._prefix = f"mark-{fault}-{number}"

@@ -1,4 +1,4 @@
-"""The two ledgers: what the senders sent and were answered, and what stands in the topics."""
+"""The two ledgers: what the senders sent and were answered, and what is in the topics."""
 
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -17,7 +17,7 @@ class Answer(NamedTuple):
 
 @dataclass(slots=True)
 class Sent:
-    """A callback: its `mark` stands in each of its records, `topics` are where those belong, `key` is the person."""
+    """A callback: its `mark` is in each of its records, `topics` are where those belong, `key` is the person."""
 
     mark: str
     key: str
@@ -30,7 +30,7 @@ class Sent:
 
 
 class Found(NamedTuple):
-    """A record. `content` is its value without the time of receipt, in milliseconds, which stands apart."""
+    """A record. `content` is its value without the time of receipt, in milliseconds, which is a separate field."""
 
     topic: str
     partition: int

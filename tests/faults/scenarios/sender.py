@@ -16,7 +16,7 @@ from tests.support.servers import eventually
 
 SENDERS: Final = 24
 ANSWER_SECONDS: Final = 40.0
-"""So long a sender waits for an answer."""
+"""How long a sender waits for an answer."""
 _AGAIN_SECONDS: Final = 0.25
 """A patient sender's pause; Retry-After asks for more, but not all heed it."""
 _STOP_SECONDS: Final = 60.0
@@ -64,7 +64,7 @@ class Load:
     async def _run(self) -> None:
         try:
             await asyncio.gather(*(self._send_all(number) for number in range(SENDERS)))
-        except BaseException as defect:  # told where the load is stopped
+        except BaseException as defect:  # raised again where the load is stopped
             self._defects.append(defect)
             raise
 

@@ -1,6 +1,6 @@
 """The cluster, the registry and the reader for all faults, and the way of one fault: bridge, load, fault, account.
 
-What a fault leaves behind lies in a folder of its own: the bridge's log, and its spool.
+Each fault has its own folder with the bridge's log and its spool.
 """
 
 import re
@@ -90,11 +90,11 @@ class Suite:
                 scene.wait_until_spool_is_empty()
                 scene.stop_bridge()
                 problems += [f"{count} left in the spool's {table}" for table, count in scene.left_in_spool().items()]
-            self._mend()
+            self._restore()
         return load
 
-    def _mend(self) -> None:
-        """Have all as it was, also after a fault that was not mended."""
+    def _restore(self) -> None:
+        """Restore the initial state, also after a fault that did not repair what it broke."""
         self._cluster.disk.make_room()
         self._cluster.network.slow_down(0)
         self._cluster.network.thaw()
@@ -131,11 +131,11 @@ def suite(cluster: KafkaCluster, folder: Path, rate: float, seconds: float) -> I
 
 @contextmanager
 def _noted(problems: list[str], scene: Scene) -> Iterator[None]:
-    """Note what does not come in time or ends badly: the ledgers are compared all the same."""
+    """Note timeouts and failures: the ledgers are compared nevertheless."""
     try:
         yield
     except (AssertionError, StackError, OSError) as wrong:
-        # The whole log, which may be told with it, stands in its file.
+        # The first line only: the whole log, which the error may include, is in its file.
         problems.append((str(wrong) or type(wrong).__name__).splitlines()[0])
         if scene.load:
             scene.load.stop()

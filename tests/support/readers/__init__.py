@@ -1,1 +1,1 @@
-"""Readers of the topics that are not ours, in programs of their own: what they need is fetched once, outside the tree."""
+"""Third-party readers of the topics, as separate programs: their dependencies are fetched once, outside the tree."""

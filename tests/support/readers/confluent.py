@@ -1,6 +1,6 @@
 """confluent-kafka's own reader: DeserializingConsumer and AvroDeserializer, which know nothing but the registry.
 
-In go topics; out come all records that stand in them.
+In go topics; out come all their records.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""kafkajs and its registry client: fetched by npm as package-lock.json says, then run as a process of their own.
+"""kafkajs and its registry client: fetched by npm as package-lock.json says, then run as a separate process.
 
 In go topics and how many records they hold; out come those records as `read.js` found them.
 """
@@ -77,16 +77,16 @@ def read(
     return [_record(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def _record(told: Any) -> NodeRecord:
+def _record(fields: Any) -> NodeRecord:
     return NodeRecord(
-        told["topic"],
-        told["partition"],
-        told["offset"],
-        None if told["key"] is None else bytes.fromhex(told["key"]),
-        told["timestamp"],
-        told["schemaId"],
-        [(name, bytes.fromhex(content)) for name, content in told["headers"]],
-        told["value"],
+        fields["topic"],
+        fields["partition"],
+        fields["offset"],
+        None if fields["key"] is None else bytes.fromhex(fields["key"]),
+        fields["timestamp"],
+        fields["schemaId"],
+        [(name, bytes.fromhex(content)) for name, content in fields["headers"]],
+        fields["value"],
     )
 
 

@@ -39,7 +39,7 @@ Totals = dict[tuple[str, str], Total]
 
 
 class Job(NamedTuple):
-    """A job of its own on the servers of a bridge: its options, and where its virtual environment is."""
+    """A separate job on the servers of a bridge: its options, and where its virtual environment is."""
 
     environment: Environment
     venv: Path

@@ -29,7 +29,7 @@ class Answer(Protocol):
 
 @pytest.fixture
 def registry() -> Iterator[TestClient]:
-    # The client raises what an endpoint lets through, so a traceback fails the test.
+    # The client raises an endpoint's unhandled exceptions, so a traceback fails the test.
     with TestClient(create_registry()) as client:
         yield client
 

@@ -321,7 +321,7 @@ def test_waiting_and_parked_callbacks_are_reported(tmp_path: Path) -> None:
     ("why", "advice"),
     [("refused_by_kafka", "topics check"), ("undecryptable", "privacy.seal_keys"), ("damaged", "keep the file")],
 )
-def test_parked_callbacks_are_reported_with_what_unparks_them(tmp_path: Path, why: Why, advice: str) -> None:
+def test_parked_callbacks_are_reported_with_how_to_unpark_them(tmp_path: Path, why: Why, advice: str) -> None:
     disk = Disk(tmp_path)
     store(disk, raw(b"{}"))
     with closing(disk.file()) as file:

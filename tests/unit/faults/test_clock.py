@@ -29,7 +29,7 @@ def test_time_of_receipt_is_that_of_the_clock() -> None:
     assert received == [1_763_721_000.0, 1_763_700_000.0]
 
 
-def test_clock_of_the_outages_is_off_by_what_its_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fake_clock_has_the_offset_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time_ns", lambda: 5_000_000_000)
     monkeypatch.setenv(clock.VARIABLE, str(tmp_path / "clock"))
     for seconds, shown in ((0.0, 5_000_000_000), (3600.0, 3605_000_000_000), (-1.5, 3_500_000_000)):

@@ -1,4 +1,4 @@
-"""The judge of the outages: invented ledgers that breach the promise, each in one way, and what it says of them."""
+"""The comparison of ledgers: invented ledgers that breach the promise, each in one way, and the reported breach."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def test_promise_that_was_held_has_no_breach() -> None:
         missing=(),
         out_of_order=(),
         wrong_copies=(),
-        strangers=(),
+        unknown_records=(),
     )
 
 
@@ -61,20 +61,20 @@ def test_one_of_two_records_of_a_callback_is_missing() -> None:
 def test_record_on_another_topic_is_missing_and_strange() -> None:
     assert breaches([sent(0, 200)], [found(0, 0, "dead-letters")]) == {
         "missing": ("m0 on texts",),
-        "strangers": ("m0 on dead-letters",),
+        "unknown_records": ("m0 on dead-letters",),
     }
 
 
-def test_what_was_not_answered_200_may_be_there_or_not() -> None:
+def test_callback_not_answered_200_can_be_missing() -> None:
     assert breaches(SENT, [*FOUND, found(3, 3), found(4, 4)]) == {}
 
 
-def test_record_before_one_that_was_accepted_earlier_is_out_of_order() -> None:
+def test_record_before_an_earlier_accepted_one_is_out_of_order() -> None:
     swapped = [found(0, 0), found(1, 2), found(2, 1)]
     assert breaches(SENT, swapped) == {"out_of_order": ("m2 on texts, against m1",)}
 
 
-def test_order_is_that_of_the_answers_and_not_of_the_first_attempts() -> None:
+def test_order_is_that_of_answers_instead_of_first_attempts() -> None:
     late = [sent(0, 503, *[503] * 90, 200), sent(1, 200)]
     assert late[0].answers[-1].ended > late[1].answers[-1].ended
     assert breaches(late, [found(1, 0), found(0, 1)]) == {}
@@ -91,7 +91,7 @@ def test_keys_and_topics_have_an_order_each() -> None:
     assert breaches(others, records) == {}
 
 
-def test_second_copy_counts_as_duplicate_and_may_stand_anywhere() -> None:
+def test_second_copy_counts_as_duplicate_at_any_position() -> None:
     verdict = judge(SENT, [*FOUND, found(1, 3), found(0, 4)])
     assert (verdict.breaches(), verdict.duplicates, verdict.records) == ({}, 2, 5)
 
@@ -106,20 +106,20 @@ def test_copy_that_is_not_the_same_is_wrong(more: dict[str, str]) -> None:
     assert breaches(SENT, [*FOUND, found(1, 3, **more)])["wrong_copies"] == ("m1 on texts: not the same",)
 
 
-def test_copy_received_at_another_time_is_right_only_if_it_was_sent_again() -> None:
+def test_copy_with_another_time_is_valid_only_after_a_retry() -> None:
     twice = [found(2, 3, received_at=9), *FOUND]
     assert breaches(SENT, twice) == {}
     once = [found(1, 3, received_at=9), *FOUND]
     assert breaches(SENT, once) == {"wrong_copies": ("m1 on texts: received twice, sent once",)}
 
 
-def test_two_records_with_one_id_are_wrong_since_a_consumer_would_drop_one() -> None:
+def test_two_records_with_one_id_are_an_error() -> None:
     records = [found(0, 0), found(1, 1, ce_id="ce-0"), found(2, 2)]
     assert breaches(SENT, records) == {"wrong_copies": ("m1 on texts: has the id of m0",)}
 
 
-def test_record_that_nobody_sent_is_strange() -> None:
-    assert breaches(SENT, [*FOUND, found(9, 9)]) == {"strangers": ("m9 on texts",)}
+def test_record_without_a_sender_is_reported() -> None:
+    assert breaches(SENT, [*FOUND, found(9, 9)]) == {"unknown_records": ("m9 on texts",)}
 
 
 def test_longest_wait_is_that_of_any_answer() -> None:
@@ -127,7 +127,7 @@ def test_longest_wait_is_that_of_any_answer() -> None:
     assert judge([*SENT, slow], FOUND).longest_wait_seconds == 12.5
 
 
-def test_callback_of_a_person_becomes_the_records_that_its_ledger_expects() -> None:
+def test_callback_becomes_the_records_that_its_ledger_expects() -> None:
     person = Person(7, 2)
     for callback in [person.next() for _ in range(100)]:
         records = messages_of(callback.body)
@@ -135,7 +135,7 @@ def test_callback_of_a_person_becomes_the_records_that_its_ledger_expects() -> N
         assert {record.key for record in records} <= {callback.key.encode(), None}
 
 
-def test_callbacks_of_a_person_have_marks_of_their_own_and_take_every_way() -> None:
+def test_callbacks_of_a_person_have_unique_marks_and_every_kind() -> None:
     person = Person(7, 1)
     callbacks = [person.next() for _ in range(300)]
     assert len({callback.mark for callback in callbacks}) == 300

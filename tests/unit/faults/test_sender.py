@@ -1,4 +1,4 @@
-"""The senders of the outages, against a server that does what it is told: the ledger has every callback and every answer."""
+"""The senders of the outages, against a scripted server: the ledger has every callback and every answer."""
 
 import asyncio
 import threading
@@ -84,7 +84,7 @@ def test_ledger_has_every_callback_and_its_answer() -> None:
     assert len({sent.key for sent in load.ledger}) == SENDERS
 
 
-def test_every_second_sender_sends_again_what_was_not_answered_200() -> None:
+def test_every_second_sender_retries_until_200() -> None:
     def answer(_mark: str, time: int) -> int:
         return {1: 503, 2: CUT}.get(time, 200)
 

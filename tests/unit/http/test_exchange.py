@@ -1,4 +1,4 @@
-"""What an application may answer, and what becomes of one that fails: the answer is 500, and no content is logged."""
+"""What an application can answer; one that fails is answered 500, and no content is logged."""
 
 import asyncio
 from collections.abc import Mapping
@@ -119,7 +119,7 @@ def test_answer_that_cannot_be_framed_is_500(app: ASGIApp, events: list[str]) ->
     assert "set-cookie" not in "".join(events)
 
 
-def test_application_that_fails_is_500_and_its_message_is_not_logged(events: list[str]) -> None:
+def test_failing_application_is_500_and_its_message_is_not_logged(events: list[str]) -> None:
     async def failing(_scope: Scope, _receive: Receive, _send: Send) -> None:
         raise ValueError(SECRET)
 

@@ -1,4 +1,4 @@
-"""The token endpoint: who gets a token, what the others are told, and how often one may ask."""
+"""The token endpoint: who gets a token, the errors for others, and the rate limit."""
 
 import asyncio
 import base64
@@ -97,9 +97,13 @@ def test_right_secret_gets_a_token_that_lets_callbacks_in(bridge: Bridge, conten
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
-    told = answer.json()
-    assert (told["token_type"], told["expires_in"], set(told)) == ("Bearer", 3600, {"access_token", "token_type", "expires_in"})
-    shown = {"authorization": f"Bearer {told['access_token']}"}
+    issued = answer.json()
+    assert (issued["token_type"], issued["expires_in"], set(issued)) == (
+        "Bearer",
+        3600,
+        {"access_token", "token_type", "expires_in"},
+    )
+    shown = {"authorization": f"Bearer {issued['access_token']}"}
     assert bridge.ask(envelope([message()]), shown, path="/callbacks/kaleyra").status_code == 200
     assert counted(bridge.metrics, "connector_callbacks_by_credential", credential="new") == 1
     assert bridge.counted("issued") == 1
@@ -133,7 +137,7 @@ def test_old_secret_is_believed_beside_the_new(bridge: Bridge) -> None:
         ("x" * 8192, FORM),
     ],
 )
-def test_wrong_secret_is_401_and_one_word(bridge: Bridge, content: str, headers: dict[str, str]) -> None:
+def test_wrong_secret_is_401_with_a_short_error(bridge: Bridge, content: str, headers: dict[str, str]) -> None:
     answer = bridge.ask(content, {name: value.encode("latin-1") for name, value in headers.items()})  # type: ignore[misc]
     assert (answer.status_code, answer.json()) == (401, {"error": "invalid_client"})
     assert answer.headers["www-authenticate"] == 'Basic realm="tokens"'
@@ -152,7 +156,7 @@ def test_wrong_secret_is_401_and_one_word(bridge: Bridge, content: str, headers:
         (json.dumps({**RIGHT, "grant_type": ["client_credentials"]}), "unsupported_grant_type"),
     ],
 )
-def test_what_is_no_request_is_400(bridge: Bridge, content: bytes, error: str) -> None:
+def test_invalid_token_request_is_400(bridge: Bridge, content: bytes, error: str) -> None:
     answer = bridge.ask(content)
     assert (answer.status_code, answer.json()) == (400, {"error": error})
 
@@ -177,7 +181,7 @@ def test_networks_of_a_client_count_for_its_tokens_too() -> None:
     assert behind.ask(content, {"x-forwarded-for": "192.0.2.4, 203.0.113.1"}).status_code == 401
 
 
-def test_who_asks_too_often_is_429_and_nobody_else() -> None:
+def test_only_the_client_that_asks_too_often_gets_429() -> None:
     bridge = Bridge(per_minute=3)
     assert [bridge.ask("{}").status_code for _ in range(3)] == [401] * 3
     answer = bridge.ask(json.dumps(RIGHT))

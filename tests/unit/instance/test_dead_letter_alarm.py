@@ -23,7 +23,7 @@ def test_few_dead_letters_are_no_alarm_whatever_their_share() -> None:
     assert watched.read(0, 10)
 
 
-def test_goes_off_when_the_last_minute_is_clean() -> None:
+def test_alarm_clears_after_a_clean_minute() -> None:
     watched = alarm()
     watched.read(0, 50)
     changes = [watched.read(second * 10, 50) for second in range(1, 62)]
@@ -32,7 +32,7 @@ def test_goes_off_when_the_last_minute_is_clean() -> None:
     assert (watched.is_on, watched.share) == (False, 0.0)
 
 
-def test_nothing_at_all_is_no_alarm() -> None:
+def test_no_callbacks_raise_no_alarm() -> None:
     watched = alarm(share=0)
     assert not watched.read(0, 0)
     assert watched.share == 0
@@ -55,7 +55,7 @@ def test_does_not_flap_while_the_share_swings_around_its_bound() -> None:
     assert (changes, watched.is_on) == (1, True)
 
 
-def test_goes_off_below_half_of_the_share() -> None:
+def test_alarm_clears_below_half_of_the_threshold() -> None:
     watched = alarm()
     assert watched.read(80, 20)
     assert not watched.read(380, 20), "exactly half"
@@ -63,7 +63,7 @@ def test_goes_off_below_half_of_the_share() -> None:
     assert not watched.is_on
 
 
-def test_few_dead_letters_keep_on_what_is_on() -> None:
+def test_few_dead_letters_keep_a_raised_alarm() -> None:
     watched = alarm()
     watched.read(0, 50)
     for _ in range(58):

@@ -38,7 +38,7 @@ def test_starting_worker_takes_no_callbacks_and_says_why() -> None:
     assert readiness.reasons == {"starting": STARTING}
 
 
-def test_reason_is_replaced_by_the_next_and_removed_by_an_empty_text() -> None:
+def test_next_text_replaces_a_reason_and_empty_text_removes_it() -> None:
     readiness = Readiness({"starting": STARTING})
 
     readiness.update({"starting": "", "topics_and_producer": AWAY})

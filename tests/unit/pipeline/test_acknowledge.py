@@ -22,7 +22,7 @@ UNCONFIRMED = Failure(RECORD, "_MSG_TIMED_OUT", for_good=False)
         (Outcome([REFUSED], [UNCONFIRMED]), 503),
     ],
 )
-def test_only_a_callback_whose_every_record_is_safe_is_acknowledged(outcome: Outcome, status: int) -> None:
+def test_callback_is_acknowledged_only_if_every_record_is_safe(outcome: Outcome, status: int) -> None:
     assert acknowledge(outcome).status == status
 
 
@@ -44,11 +44,11 @@ def test_answer_has_its_status_and_the_header_that_belongs_to_it(answer: Answer,
     assert (header in dict(answer.headers)) if header else not answer.headers
 
 
-def test_only_metas_verification_is_answered_with_words() -> None:
+def test_only_verification_by_meta_gets_an_answer_with_text() -> None:
     given = [answer for answer in vars(answers).values() if isinstance(answer, Answer)]
 
     assert [answer for answer in given if answer.body] == [answers.NOT_FOR_META]
 
 
-def test_answer_to_a_stranger_closes_the_connection() -> None:
+def test_unauthenticated_answer_closes_the_connection() -> None:
     assert dict(answers.NOT_AUTHENTIC.headers)[b"connection"] == b"close"

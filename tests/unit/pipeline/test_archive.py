@@ -1,4 +1,4 @@
-"""Callbacks kept as received: one copy each, beside what it became, whatever that was."""
+"""Callbacks kept as received: one copy each, beside their records or dead letters."""
 
 from datetime import UTC, datetime
 

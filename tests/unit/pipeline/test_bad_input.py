@@ -220,17 +220,17 @@ def outcome_of(body: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize(("body", "expected"), cases(WHOLE))
-def test_what_is_no_callback_is_one_dead_letter(body: bytes, expected: list[str]) -> None:
+def test_body_that_is_no_callback_is_one_dead_letter(body: bytes, expected: list[str]) -> None:
     assert outcome_of(body) == expected
 
 
 @pytest.mark.parametrize(("body", "expected"), cases(READ_ALL_THE_SAME))
-def test_what_is_odd_but_means_something_is_read(body: bytes, expected: list[str]) -> None:
+def test_unusual_but_valid_callback_is_read(body: bytes, expected: list[str]) -> None:
     assert outcome_of(body) == expected
 
 
 @pytest.mark.parametrize(("body", "expected"), cases(MISSING))
-def test_missing_key_costs_its_record_only_where_the_schema_requires_it(body: bytes, expected: list[str]) -> None:
+def test_missing_key_drops_its_record_only_if_required(body: bytes, expected: list[str]) -> None:
     assert outcome_of(body) == expected
 
 
@@ -245,7 +245,7 @@ def test_empty_list_where_an_object_is_meant_is_a_missing_object(body: bytes, ex
 
 
 @pytest.mark.parametrize(("body", "expected"), cases(WRONG_KIND))
-def test_value_of_another_kind_is_converted_or_rejected_never_guessed(body: bytes, expected: list[str]) -> None:
+def test_value_of_another_type_is_converted_or_rejected(body: bytes, expected: list[str]) -> None:
     assert outcome_of(body) == expected
 
 

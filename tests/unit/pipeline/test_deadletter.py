@@ -1,4 +1,4 @@
-"""What could not go its way, kept with the bytes to try it again."""
+"""Dead letters: what could not be processed, with the bytes to replay it."""
 
 import json
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ def value_of(body: bytes) -> Json:
     return value
 
 
-def test_dead_letter_of_a_callback_keeps_its_bytes_and_what_is_known_of_the_request() -> None:
+def test_dead_letter_of_a_callback_keeps_body_and_request_facts() -> None:
     body = b"\xff no JSON"
     (letter,) = letters_of(body, method="GET", query="from=1", content_type="text/plain")
 
@@ -101,7 +101,7 @@ def test_dead_letter_of_an_item_is_keyed_by_the_business_number() -> None:
 
 
 @pytest.mark.parametrize("wrong", [[], True, {}, "", None, "7" * 100_000])
-def test_what_is_no_id_is_left_out_of_a_dead_letter(wrong: Any) -> None:
+def test_invalid_id_is_omitted_from_a_dead_letter(wrong: Any) -> None:
     body = envelope(["text"], metadata={"phone_number_id": wrong}, extra={"waba_id": wrong, "trace_id": wrong})
 
     (letter,) = letters_of(body)
@@ -112,7 +112,7 @@ def test_what_is_no_id_is_left_out_of_a_dead_letter(wrong: Any) -> None:
     assert letter.key is None
 
 
-def test_dead_letter_of_one_of_several_holds_just_that_item_and_its_contact() -> None:
+def test_dead_letter_of_one_item_has_only_it_and_its_contact() -> None:
     body = envelope([message(id="wamid.A"), BAD_ORDER, message("1", id="wamid.C")], [GIULIA, MARCO], [status("2")])
 
     (letter,) = on("dead-letters", messages_of(body))
@@ -141,7 +141,7 @@ def test_dead_letter_of_one_of_several_holds_just_that_item_and_its_contact() ->
             {"metadata": METADATA, "messages": [message(ABSENT, "system")]},
         ),
     ],
-    ids=["an entry that is no object", "a contact", "a status", "a message and a contact of somebody else"],
+    ids=["an entry that is no object", "a contact", "a status", "a message and a contact of another person"],
 )
 def test_dead_letter_holds_nothing_of_its_siblings(body: bytes, held: Json) -> None:
     (letter,) = on("dead-letters", messages_of(body))
@@ -183,7 +183,7 @@ def test_replay_of_a_dead_letter_ends_in_the_same_single_fault(body: bytes) -> N
     assert second["detail"].replace("[0]", "[1]") == letter["detail"].replace("[0]", "[1]").replace("[2]", "[1]")
 
 
-def test_dead_letter_of_a_status_keeps_the_id_that_stands_beside_the_envelope() -> None:
+def test_dead_letter_of_a_status_keeps_the_id_beside_the_envelope() -> None:
     given = status(id=ABSENT, errors=[{"code": "x"}])
     beside = {"message_id": "wamid.A", "status": "failed"}
 
@@ -193,7 +193,7 @@ def test_dead_letter_of_a_status_keeps_the_id_that_stands_beside_the_envelope() 
     assert outcome(messages_of(letter["body"]))[0] == "dead-letters/does_not_fit"
 
 
-def test_dead_letter_of_one_of_several_statuses_has_no_id_that_stands_beside_the_envelope() -> None:
+def test_dead_letter_of_one_of_several_statuses_has_no_outer_id() -> None:
     body = envelope(statuses=[status(), status(errors=[{"code": "x"}])], message_id="wamid.A", status="failed", trace="kept")
 
     (letter,) = on("dead-letters", messages_of(body))
@@ -204,12 +204,12 @@ def test_dead_letter_of_one_of_several_statuses_has_no_id_that_stands_beside_the
 @pytest.mark.parametrize("path", REJECTED, ids=sample_name)
 def test_detail_and_headers_never_hold_content(path: Any) -> None:
     for letter in letters_of(read(path)):
-        told = [decoded(letter)["detail"], *(value.decode() for _, value in letter.headers)]
+        texts = [decoded(letter)["detail"], *(value.decode() for _, value in letter.headers)]
         for content in ("Giulia", "Ciao", "sette", NUMBER, "wamid"):
-            assert not any(content in text for text in told)
+            assert not any(content in text for text in texts)
 
 
-def test_each_of_several_dead_letters_has_its_own_id_and_a_second_delivery_the_same() -> None:
+def test_dead_letters_have_distinct_ids_that_redelivery_repeats() -> None:
     body = envelope([BAD_ORDER, BAD_ORDER, 5], [{**MARCO, "user_id": {}}])
     first = [header(letter, "ce_id") for letter in letters_of(body)]
 
@@ -240,7 +240,7 @@ def test_dead_letter_of_a_record_that_kafka_refuses_says_so() -> None:
     assert value_of(value["body"])["messages"] == [message()]
 
 
-def test_item_nested_too_deep_to_be_written_again_keeps_the_whole_body() -> None:
+def test_dead_letter_of_a_too_deeply_nested_item_has_the_whole_body() -> None:
     received = raw(envelope([message(), message()]))
     callback = decode(received)
     nested: list[Any] = []
@@ -257,7 +257,7 @@ def test_item_nested_too_deep_to_be_written_again_keeps_the_whole_body() -> None
 @pytest.mark.parametrize(
     "padding", [b'"' + b"x" * 4_000_000 + b'"', b"[" + b"1e5," * 1_000_000 + b"1]"], ids=["text", "numbers"]
 )
-def test_dead_letter_of_a_body_that_is_not_too_large_is_not_too_large(padding: bytes) -> None:
+def test_dead_letter_of_an_accepted_body_fits_the_size_limit(padding: bytes) -> None:
     whole = envelope([message(), order({"item_price": "sette"}, padding="HERE")], [GIULIA])
 
     records = messages_of(whole.replace(b'"HERE"', padding))

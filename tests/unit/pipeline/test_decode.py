@@ -92,7 +92,7 @@ def test_callback_is_read_into_its_parts() -> None:
     ],
     ids=lambda part: f"{part[:40]!r}" if isinstance(part, bytes) else None,
 )
-def test_what_is_no_callback_is_refused_with_its_reason(body: bytes, reason: str) -> None:
+def test_body_that_is_no_callback_is_refused_with_its_reason(body: bytes, reason: str) -> None:
     assert reason_of(body) == reason
 
 
@@ -103,7 +103,7 @@ def test_list_that_is_something_else_is_an_unknown_shape(name: str, value: Any) 
 
 
 @pytest.mark.parametrize("value", ["text", 5, True, ["a"]])
-def test_metadata_or_extra_info_that_is_no_object_is_an_unknown_shape(value: Any) -> None:
+def test_metadata_or_extra_info_of_another_type_is_an_unknown_shape(value: Any) -> None:
     assert reason_of(envelope([message()], metadata=value)) == "unknown_shape"
     assert reason_of(envelope([message()], extra=value)) == "unknown_shape"
 
@@ -125,7 +125,7 @@ def test_one_object_where_a_list_is_meant_is_a_list_of_one() -> None:
     assert callback.statuses == [status()]
 
 
-def test_messages_and_statuses_beside_the_envelope_are_read_with_those_in_it() -> None:
+def test_items_beside_the_envelope_are_read_with_those_in_it() -> None:
     root = json.loads(envelope([message()], status="sent"))
 
     callback = decode(raw(body_of({**root, "messages": [message(id="wamid.B")], "statuses": {"id": "x"}, "contacts": "x"})))
@@ -152,7 +152,7 @@ def test_envelope_that_is_json_text_is_read() -> None:
     assert decode(raw(body_of(whole))).messages == [message()]
 
 
-def test_lone_surrogates_are_replaced_and_counted_in_texts_and_names() -> None:
+def test_lone_surrogates_in_texts_and_names_are_replaced() -> None:
     body = envelope(
         [message(text={"body": "Ciao \ud83d", "\udc00": ["\ud83d\ude02", "\ud83d\ud83d"]})], [contact("Giulia \ud83c")]
     )
@@ -164,7 +164,7 @@ def test_lone_surrogates_are_replaced_and_counted_in_texts_and_names() -> None:
     assert callback.replaced_surrogates == 5
 
 
-def test_lone_surrogates_within_an_envelope_of_json_text_are_counted_too() -> None:
+def test_lone_surrogates_in_an_envelope_of_json_text_are_counted() -> None:
     whole = json.loads(envelope([message(text={"body": "Ciao \ud83d"})]))
     whole["meta_object"] = json.dumps(whole["meta_object"])
 
@@ -215,7 +215,7 @@ def test_last_of_two_equal_keys_wins_in_both_readings() -> None:
 
 
 @pytest.mark.parametrize("path", REJECTED, ids=sample_name)
-def test_rejected_sample_is_refused_here_exactly_if_its_reason_is_of_this_step(path: Any) -> None:
+def test_rejected_sample_is_refused_in_the_step_of_its_reason(path: Any) -> None:
     of_this_step = {"not_utf8", "not_json", "too_deep", "not_an_object", "unknown_shape", "meta_direct", "nothing_in_it"}
     if path.stem in of_this_step:
         assert reason_of(read(path)) == path.stem

@@ -1,4 +1,4 @@
-"""Whatever shape a callback comes in, it becomes the one `Callback`, or is named: a test for each row of the table."""
+"""Every dialect of a callback becomes one `Callback`, or is refused by name: a test for each row of the table."""
 
 import json
 from collections.abc import Callable
@@ -94,7 +94,7 @@ FILLED: list[tuple[str, Json]] = [
 
 
 @pytest.mark.parametrize(("row", "keys"), FILLED)
-def test_only_keys_that_are_filled_tell_what_a_callback_is(row: str, keys: Json) -> None:
+def test_only_non_empty_keys_determine_the_dialect(row: str, keys: Json) -> None:
     assert first_that_fits(raw(body_of(keys))) == row
 
 
@@ -109,7 +109,7 @@ def test_every_row_of_the_table_has_its_test() -> None:
 
 
 @pytest.mark.parametrize("request_", [one for name, requests in ROWS for one in requests if not name.startswith("meta")])
-def test_what_is_recognised_is_read(request_: RawCallback) -> None:
+def test_recognised_callback_is_read(request_: RawCallback) -> None:
     assert isinstance(decode(request_), Callback)
 
 
@@ -133,7 +133,7 @@ def test_what_is_recognised_is_read(request_: RawCallback) -> None:
         (raw(body_of({"hub.mode": "subscribe"})), "unknown_shape"),
     ],
 )
-def test_what_no_row_explains_is_refused(request_: RawCallback, reason: str) -> None:
+def test_callback_of_no_dialect_is_refused(request_: RawCallback, reason: str) -> None:
     assert refusal_of(request_).reason == reason
 
 
@@ -163,7 +163,7 @@ def test_last_of_two_equal_keys_of_a_query_wins() -> None:
 
 
 @pytest.mark.parametrize("request_", [raw(body_of(META_BODY)), by_query(VERIFICATION)])
-def test_what_comes_from_meta_directly_says_what_to_do(request_: RawCallback) -> None:
+def test_callback_directly_from_meta_has_advice(request_: RawCallback) -> None:
     refused = refusal_of(request_)
 
     assert refused.reason == "meta_direct"
@@ -181,7 +181,7 @@ def test_quoted_extra_info_may_be_empty(extra: str) -> None:
     assert decode(raw(body_of({"meta_object": whole, "extra_info": extra}))).extra == {}
 
 
-def test_quoted_extra_info_may_stand_beside_an_envelope_that_is_none() -> None:
+def test_quoted_extra_info_beside_an_invalid_envelope_is_read() -> None:
     whole = json.loads(envelope([message()]))["meta_object"]
 
     assert decode(raw(body_of({"meta_object": whole, "extra_info": "\n" + json.dumps(EXTRA)}))).extra == EXTRA
@@ -230,7 +230,7 @@ def test_body_without_an_envelope_is_read_like_one_with_it() -> None:
     assert callback.root == {"meta": {"version": "2.45"}}
 
 
-def test_errors_of_a_body_without_an_envelope_are_an_event_of_the_account() -> None:
+def test_errors_without_an_envelope_are_an_event_of_the_account() -> None:
     errors = [{"code": 1014, "title": "Internal error"}]
 
     callback = decode(raw(body_of({"messages": [message()], "errors": errors})))
@@ -239,7 +239,7 @@ def test_errors_of_a_body_without_an_envelope_are_an_event_of_the_account() -> N
     assert [one.content for one in callback.events] == [{"type": "errors", "errors": errors, "payload": {"errors": errors}}]
 
 
-def test_body_without_an_envelope_whose_lists_are_of_another_kind_is_of_unknown_shape() -> None:
+def test_lists_of_another_type_without_an_envelope_are_unknown_shape() -> None:
     assert refusal_of(raw(body_of({"messages": [message()], "statuses": "text"}))).reason == "unknown_shape"
     assert refusal_of(raw(body_of({"messages": []}))).reason == "nothing_in_it"
 
@@ -273,7 +273,7 @@ def test_media_of_v1_has_its_content_where_media_have_it(carry: Any, kind: str) 
     assert callback.extra["reply_to"] == "r-1"
 
 
-def test_document_of_v1_that_has_nothing_but_its_url_is_not_an_empty_one() -> None:
+def test_v1_document_with_only_a_url_is_not_empty() -> None:
     keys = v1_message(type="document", body="", media_url="https://media.example/1")
 
     assert decode(by_query(keys)).messages[0]["document"]
@@ -301,7 +301,7 @@ def test_location_of_v1_that_holds_no_json_stays_as_it_is(text: str) -> None:
     assert decode(by_query(v1_message(type="location", location=text))).messages[0]["location"] == text
 
 
-def test_message_of_v1_takes_the_sender_from_mobile_where_from_is_empty() -> None:
+def test_v1_message_takes_the_sender_from_mobile_if_from_is_empty() -> None:
     callback = decode(by_query(v1_message(**{"from": "", "mobile": OTHER_NUMBER})))
 
     assert callback.messages[0]["from"] == OTHER_NUMBER
@@ -324,17 +324,17 @@ def test_type_of_v1_cannot_take_the_place_of_another_key() -> None:
 
 
 @pytest.mark.parametrize("kind", ["reaction", "button", "interactive", "order", "location"])
-def test_message_of_v1_without_what_its_type_needs_is_no_record_of_that_type(kind: str) -> None:
+def test_v1_message_without_required_keys_is_no_record_of_its_type(kind: str) -> None:
     assert outcome(messages_of(body_of(v1_message(type=kind, body="x", name="")))) == ["dead-letters/missing"]
 
 
 @pytest.mark.parametrize("kind", ["system", "request_welcome", "contacts"])
-def test_message_of_v1_whose_record_would_leave_its_text_out_is_a_dead_letter(kind: str) -> None:
+def test_v1_message_whose_text_would_be_lost_is_a_dead_letter(kind: str) -> None:
     assert refusal_of(raw(body_of(v1_message(type=kind)))).reason == "unknown_shape"
 
 
 @pytest.mark.parametrize("kind", ["from", "id", "hologram"])
-def test_message_of_v1_of_a_type_not_documented_keeps_its_text_as_it_came(kind: str) -> None:
+def test_v1_message_of_an_undocumented_type_keeps_its_text(kind: str) -> None:
     (record,) = on("others", messages_of(body_of(v1_message(type=kind, body="Ciao"))))
 
     assert record["message_type"] == kind
@@ -360,7 +360,7 @@ def test_unfilled_placeholder_is_no_value() -> None:
 
 
 @pytest.mark.parametrize("text", ["<3>", "<ciao>", "<a href='x'>", "<", ">", "<>", "a <body>"])
-def test_what_a_person_writes_in_angle_brackets_is_no_placeholder(text: str) -> None:
+def test_angle_brackets_in_a_message_are_no_placeholder(text: str) -> None:
     assert decode(by_query(v1_message(body=text))).messages[0]["text"]["body"] == text
 
 
@@ -370,7 +370,7 @@ def id_of(**changes: Any) -> str:
     return identifier
 
 
-def test_id_of_a_v1_message_is_of_what_was_said_by_whom_and_when() -> None:
+def test_v1_message_id_depends_on_content_sender_and_time() -> None:
     assert id_of() == id_of() == id_of(name="Giulia 🌻") == id_of(trace_id="1")
     others = [
         {"body": "Ciao!"},
@@ -435,7 +435,7 @@ def test_v1_status_names_its_recipient_by_phone_number_too() -> None:
         ("0", "", [{"code": "0", "title": None}]),
     ],
 )
-def test_error_of_a_v1_status_is_one_of_its_errors_and_stays_beside_it(error_code: str, error: str, errors: Any) -> None:
+def test_error_of_a_v1_status_is_added_to_its_errors(error_code: str, error: str, errors: Any) -> None:
     callback = decode(by_query(v1_status(status="0", error_code=error_code, error=error)))
 
     assert callback.statuses[0].get("errors") == errors
@@ -446,7 +446,7 @@ def test_error_of_a_v1_status_is_one_of_its_errors_and_stays_beside_it(error_cod
 
 
 @CARRIERS
-def test_code_of_no_error_on_a_status_that_is_not_failed_is_no_error(carry: Any) -> None:
+def test_success_code_on_a_status_that_is_not_failed_is_no_error(carry: Any) -> None:
     callback = decode(carry(v1_status(error_code="0", error="Success")))
 
     assert "errors" not in callback.statuses[0]
@@ -491,7 +491,7 @@ OWN_NAMES = {"text": "body", "sender": "from", "kind": "type", "envelope": "meta
 
 
 @CARRIERS
-def test_keys_that_a_customer_has_renamed_are_read_by_their_setting(carry: Any) -> None:
+def test_renamed_keys_are_read_by_their_setting(carry: Any) -> None:
     keys = v1_message(**{"body": ABSENT, "from": ABSENT, "type": ABSENT, "mobile": ABSENT})
 
     callback = decode(carry({**keys, "text": "Ciao", "sender": NUMBER, "kind": "text"}), OWN_NAMES)
@@ -514,7 +514,7 @@ def test_envelope_may_be_renamed_too() -> None:
     assert decode(raw(body_of({"envelope": whole["meta_object"]})), OWN_NAMES).messages == [message()]
 
 
-def test_renamed_keys_leave_an_envelope_of_its_own_name_alone() -> None:
+def test_renamed_keys_do_not_change_an_envelope_with_its_own_name() -> None:
     callback = decode(raw(envelope([message()], text="beside")), OWN_NAMES)
 
     assert callback.messages == [message()]

@@ -163,7 +163,7 @@ def test_time_outside_the_window_stays_in_the_record_and_in_ce_time() -> None:
     assert header(record, "ce_time") == "2023-11-14T22:13:20.000Z"
 
 
-def test_time_that_does_not_fit_is_null_and_counted_and_received_at_stands_in() -> None:
+def test_time_out_of_range_is_null_and_replaced_by_received_at() -> None:
     metrics = Metrics()
     encoder = new_encoders(metrics=metrics)["document"]
 
@@ -218,7 +218,7 @@ def test_record_over_the_limit_is_refused_key_and_headers_counted() -> None:
     )
 
 
-def test_document_is_filled_from_message_contact_metadata_and_extra_info() -> None:
+def test_document_has_values_of_message_contact_and_extra_info() -> None:
     given = message(
         message_type="document",
         context={"from": "390299955501", "id": "wamid.C", "forwarded": "true", "referred_product": {"catalog_id": 194}},
@@ -312,7 +312,7 @@ def test_status_is_filled_from_its_own_keys_and_from_the_root() -> None:
     assert record["errors"] == [{"code": 131051, "title": None, "message": None, "details": "not supported", "href": None}]
 
 
-def test_contact_is_filled_from_its_entry_and_from_the_message_it_came_with() -> None:
+def test_contact_has_values_of_its_entry_and_its_message() -> None:
     (record,) = on("contacts", messages_of(envelope([message()], [contact(user_id=USER_ID, username="giulia.prova")])))
 
     assert record["profile_name"] == "Giulia"
@@ -322,7 +322,7 @@ def test_contact_is_filled_from_its_entry_and_from_the_message_it_came_with() ->
     assert record["seen_at"] == datetime.fromtimestamp(1_763_720_001, UTC)
 
 
-def test_nobody_gets_anothers_name() -> None:
+def test_each_person_gets_only_their_own_name() -> None:
     people = [contact("Marco", OTHER_NUMBER), contact("Giulia", NUMBER)]
     records = on("texts", messages_of(envelope([message(NUMBER), message(OTHER_NUMBER), message("1")], people)))
 
@@ -333,7 +333,7 @@ def test_nobody_gets_anothers_name() -> None:
     ]
 
 
-def test_what_extra_info_says_of_one_event_is_null_in_several() -> None:
+def test_extra_info_is_null_for_several_events() -> None:
     records = on("texts", messages_of(envelope([message(), message(id="wamid.B")])))
 
     for record in records:
@@ -342,12 +342,12 @@ def test_what_extra_info_says_of_one_event_is_null_in_several() -> None:
         assert record["waba_id"] == EXTRA["waba_id"]
 
 
-def test_digest_tells_parts_apart_that_read_alike_when_joined() -> None:
+def test_digest_differs_for_parts_that_join_to_the_same_text() -> None:
     assert len({digest(("a", "bc")), digest(("ab", "c")), digest(("abc",)), digest(("a", "bc", None))}) == 4
     assert digest(("a", 1)) != digest(("a", "1"))
 
 
-def test_what_is_nested_too_deep_to_be_written_has_an_id_of_its_own() -> None:
+def test_too_deeply_nested_values_have_different_ids() -> None:
     def nested(leaf: str) -> Any:
         value: Any = leaf
         for _ in range(3000):

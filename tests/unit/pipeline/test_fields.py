@@ -1,4 +1,4 @@
-"""What WhatsApp says beside messages and statuses: of a person, or of the account; nothing of it is lost."""
+"""Fields beside messages and statuses, about a person or the account; nothing is lost."""
 
 from typing import Any
 
@@ -144,9 +144,7 @@ PEOPLE: list[tuple[str, Json, list[tuple[Any, Any, Json]]]] = [
 
 
 @pytest.mark.parametrize(("field", "value", "expected"), PEOPLE)
-def test_each_object_that_names_a_person_is_a_message_with_that_object_as_it_came(
-    field: str, value: Json, expected: list[tuple[Any, Any, Json]]
-) -> None:
+def test_each_object_that_names_a_person_is_a_message(field: str, value: Json, expected: list[tuple[Any, Any, Json]]) -> None:
     callback = read(field, metadata=METADATA, **value)
 
     found = [(one.get("from"), one.get("from_user_id"), one["entry"]) for one in people(callback)]
@@ -184,7 +182,7 @@ OF_PEOPLE: list[tuple[str, Json, list[tuple[Any, Any]]]] = [
 
 
 @pytest.mark.parametrize(("field", "value", "expected"), OF_PEOPLE)
-def test_people_are_found_however_they_are_named_and_nothing_of_them_is_left_for_an_event(
+def test_people_are_found_by_any_name_and_removed_from_the_event(
     field: str, value: Json, expected: list[tuple[Any, Any]]
 ) -> None:
     callback = read(field, **value)
@@ -199,7 +197,7 @@ def test_number_in_a_list_of_numbers_has_itself_as_its_entry() -> None:
     assert (first["entry"], first["within"]) == ({"wa_ids": [NUMBER]}, {"group_id": "g"})
 
 
-def test_what_is_left_of_a_thread_does_not_name_whose_it_was() -> None:
+def test_rest_of_a_thread_does_not_name_its_person() -> None:
     thread = {"id": NUMBER, "messages": [{"type": "text"}], "alerts": [{"n": 1}]}
 
     (event,) = events(read("history", history=[{"threads": [thread]}]))
@@ -207,7 +205,7 @@ def test_what_is_left_of_a_thread_does_not_name_whose_it_was() -> None:
     assert event["payload"] == {"history": [{"threads": [{"alerts": [{"n": 1}]}]}]}
 
 
-def test_hand_over_names_its_person_as_the_sender_and_the_business_as_the_recipient() -> None:
+def test_hand_over_has_person_as_sender_and_business_as_recipient() -> None:
     callback = read("messaging_handovers", **HANDOVER)
 
     (given,) = people(callback)
@@ -235,7 +233,7 @@ def test_hand_over_names_its_person_as_the_sender_and_the_business_as_the_recipi
         (5, {"n": 1}),
     ],
 )
-def test_value_that_names_nobody_is_one_event_of_the_account(field: Any, value: Json) -> None:
+def test_value_without_a_person_is_one_event_of_the_account(field: Any, value: Json) -> None:
     callback = read(field, **value)
 
     (event,) = events(callback)
@@ -244,7 +242,7 @@ def test_value_that_names_nobody_is_one_event_of_the_account(field: Any, value: 
     assert callback.messages == people(callback) == []
 
 
-def test_event_has_what_is_known_of_events_in_general() -> None:
+def test_event_has_the_general_fields() -> None:
     (event,) = events(read("message_template_status_update", **TEMPLATE, reason="NONE", timestamp="1763720200", errors=ERRORS))
 
     assert {name: event[name] for name in ("event", "reason", "timestamp", "errors")} == {
@@ -259,14 +257,14 @@ def test_event_has_what_is_known_of_events_in_general() -> None:
 @pytest.mark.parametrize(
     "odd", [{"event": {"a": 1}}, {"reason": ["x"]}, {"current_limit": True}, {"errors": "text"}, {"errors": ["text"]}]
 )
-def test_odd_key_of_an_event_stays_in_its_payload_alone(odd: Json) -> None:
+def test_odd_key_of_an_event_is_only_in_its_payload(odd: Json) -> None:
     (event,) = events(read("account_update", **odd, n=1))
 
     assert event == {"type": "account_update", "payload": {**odd, "n": 1}}
     assert outcome(messages_of(field_value("account_update", {**odd, "n": 1}))) == ["account-events"]
 
 
-def test_what_names_nobody_beside_people_is_an_event_without_them() -> None:
+def test_objects_without_a_person_beside_people_are_an_event() -> None:
     callback = read(
         "calls", metadata=METADATA, calls=[CALL, {"n": 1}], other={"list": [{"wa_id": NUMBER}, {"m": 2}]}, errors=ERRORS
     )
@@ -289,7 +287,7 @@ def test_plain_facts_around_a_person_come_along_and_give_the_time() -> None:
     assert first["timestamp"] == "1763720330"
 
 
-def test_long_texts_and_many_facts_around_people_are_not_repeated_with_each() -> None:
+def test_long_context_of_several_people_is_not_repeated_for_each() -> None:
     facts = {f"k{number}": number for number in range(100)}
     callback = read("calls", metadata=METADATA, around={**facts, "text": "x" * 1000, "list": [{"wa_id": NUMBER}]})
 
@@ -297,7 +295,7 @@ def test_long_texts_and_many_facts_around_people_are_not_repeated_with_each() ->
     assert events(callback)[0]["payload"]["around"] == {**facts, "text": "x" * 1000}
 
 
-def test_what_is_nested_deeper_than_it_is_searched_is_a_dead_letter_and_no_event_of_the_account() -> None:
+def test_too_deeply_nested_field_becomes_dead_letter() -> None:
     value: Any = {"wa_id": NUMBER}
     for _ in range(20):
         value = [value]
@@ -307,7 +305,7 @@ def test_what_is_nested_deeper_than_it_is_searched_is_a_dead_letter_and_no_event
     assert outcome(records) == ["others", "dead-letters/too_deep"]
 
 
-def test_messages_statuses_and_contacts_of_another_field_go_their_own_way() -> None:
+def test_items_of_another_field_are_read_as_its_items() -> None:
     callback = read("calls", metadata=METADATA, messages=[message()], statuses=[status()], contacts=[contact()], calls=[CALL])
 
     assert callback.messages == [message()]
@@ -318,7 +316,7 @@ def test_messages_statuses_and_contacts_of_another_field_go_their_own_way() -> N
 
 
 @pytest.mark.parametrize("field", ["messages", None, "", "standby"])
-def test_errors_of_a_value_are_one_event_and_its_siblings_go_their_way(field: Any) -> None:
+def test_errors_of_a_value_are_one_event_beside_its_siblings(field: Any) -> None:
     callback = read(field, metadata=METADATA, messages=[message()], contacts=[contact()], errors=ERRORS)
 
     assert callback.messages == [message()]
@@ -329,12 +327,12 @@ def test_errors_of_a_value_are_one_event_and_its_siblings_go_their_way(field: An
     assert event["payload"] == {"metadata": METADATA, "errors": ERRORS}
 
 
-def test_another_fields_own_messages_make_no_event_of_the_number_they_came_to() -> None:
+def test_messages_of_another_field_make_no_event_of_the_number() -> None:
     assert read("standby", messaging_product="whatsapp", metadata=METADATA, messages=[message()]).events == ()
 
 
 @pytest.mark.parametrize("field", ["messages", None])
-def test_lists_that_the_field_messages_does_not_have_go_their_way_too(field: Any) -> None:
+def test_lists_unknown_to_the_messages_field_are_read_too(field: Any) -> None:
     value = {"messages": [message()], "calls": [CALL], "flags": {"n": 1}, "errors": ERRORS, "plain": "x", "none": []}
 
     callback = read(field, metadata=METADATA, **value)
@@ -359,7 +357,7 @@ def test_errors_as_one_object_are_an_event_too() -> None:
 
 
 @pytest.mark.parametrize("field", ["calls", "account_update", "messages", None, [], {}])
-def test_value_with_nothing_in_it_is_nothing(field: Any) -> None:
+def test_empty_value_makes_no_event(field: Any) -> None:
     with pytest.raises(NotDecodable) as refused:
         read(field)
     assert refused.value.reason == "nothing_in_it"
@@ -422,13 +420,13 @@ def ids_of(field: str, **value: Any) -> list[str]:
     return [digest(item.identity) for item in items_of(field, metadata=METADATA, **value)]
 
 
-def test_events_of_one_call_have_ids_of_their_own_though_they_share_the_calls() -> None:
+def test_events_of_one_call_have_different_ids() -> None:
     ended = {**CALL, "event": "terminate"}
 
     assert len({*ids_of("calls", calls=[CALL]), *ids_of("calls", calls=[ended]), *ids_of("calls", calls=[CALL, ended])}) == 2
 
 
-def test_message_of_another_field_has_the_same_id_whichever_callback_it_comes_in() -> None:
+def test_message_of_another_field_has_the_same_id_in_any_callback() -> None:
     alone = ids_of("user_preferences", user_preferences=[PREFERENCE])
     beside = ids_of("user_preferences", user_preferences=[{**PREFERENCE, "value": "resume"}, PREFERENCE], messages=[message()])
 
@@ -437,11 +435,11 @@ def test_message_of_another_field_has_the_same_id_whichever_callback_it_comes_in
     assert people(read("user_preferences", user_preferences=[PREFERENCE]))[0]["id"].startswith("v1:")
 
 
-def test_echo_and_the_message_that_it_echoes_have_ids_of_their_own() -> None:
+def test_echo_and_its_message_have_different_ids() -> None:
     assert ids_of("smb_message_echoes", message_echoes=[ECHO]) != ids_of("messages", messages=[ECHO])
 
 
-def test_event_is_told_apart_by_the_request_that_brought_it() -> None:
+def test_event_identity_includes_its_request() -> None:
     def id_of(body: bytes, **more: Any) -> str | None:
         (record,) = messages_of(body, **more)
         return header(record, "ce_id")
@@ -463,7 +461,7 @@ def test_event_is_told_apart_by_the_request_that_brought_it() -> None:
 # Records.
 
 
-def test_message_of_another_field_is_a_record_on_others_with_the_object_as_it_came() -> None:
+def test_message_of_another_field_is_on_others_with_its_object() -> None:
     (record,) = messages_of(field_value("smb_message_echoes", {"metadata": METADATA, "message_echoes": [ECHO]}))
 
     assert topics([record]) == ["others"]
@@ -507,7 +505,7 @@ def test_v1_message_is_a_record_with_its_contact() -> None:
         field_value("calls", {"metadata": METADATA, "calls": [{**CALL, "id": "a", "timestamp": "1"}, CALL]}, {"trace_id": {}}),
     ],
 )
-def test_replay_of_a_dead_letter_beside_others_ends_in_the_same_single_fault(body: bytes) -> None:
+def test_replayed_dead_letter_of_several_has_the_same_single_fault(body: bytes) -> None:
     records = messages_of(body)
     letters = on("dead-letters", records)
 

@@ -73,12 +73,12 @@ def test_one_bad_message_sinks_none_of_its_siblings() -> None:
     assert counted(metrics, "connector_records", topic="kaleyra.whatsapp.dead-letters") == 1
 
 
-def test_stranger_gets_401_and_nothing_is_read_or_produced() -> None:
+def test_unauthenticated_request_is_401_and_produces_nothing() -> None:
     sink = MemorySink()
     carrier = flow(sink, credentials=Credentials(header_name=b"authorization", header_value=b"Bearer invented"))
 
     async def never() -> RawCallback:
-        pytest.fail("the body of a stranger was read")
+        pytest.fail("an unauthenticated body was read")
 
     answer = asyncio.run(carry_request(carrier, Request([(b"authorization", b"wrong")], None), never))
 
@@ -86,7 +86,7 @@ def test_stranger_gets_401_and_nothing_is_read_or_produced() -> None:
     assert sink.sends == 0
 
 
-def test_caller_with_the_secret_or_the_token_is_let_in() -> None:
+def test_caller_with_the_secret_or_the_token_is_admitted() -> None:
     credentials = Credentials(header_name=b"authorization", header_value=b"Bearer invented", url_token=b"an-invented-token")
     carrier = flow(credentials=credentials)
 
@@ -127,7 +127,7 @@ def test_callback_for_which_there_is_no_room_gets_503() -> None:
     assert sink.messages == []
 
 
-def test_record_that_kafka_refuses_for_good_becomes_a_dead_letter_and_its_siblings_stay() -> None:
+def test_permanently_refused_record_is_a_dead_letter_on_its_own() -> None:
     sink, metrics = MemorySink(refuse=on_topic("documents")), Metrics()
     body = envelope([message(message_type="document", id="wamid.D"), message(id="wamid.T")], [contact()])
 
@@ -162,7 +162,7 @@ def test_callback_with_nothing_to_send_is_acknowledged() -> None:
     assert counted(metrics, "connector_adjusted_values", kind="contacts_without_profile") == 1
 
 
-def test_what_is_left_out_or_mended_is_counted() -> None:
+def test_dropped_and_repaired_values_are_counted() -> None:
     metrics = Metrics()
     body = envelope(
         [message(text={"body": "Ciao \ud83d"}), message(id="wamid.B")],
@@ -185,7 +185,7 @@ def test_callback_of_too_many_items_is_one_dead_letter_as_a_whole(count: int, ex
     assert (outcome(records[:1]) == ["dead-letters/too_many_items"]) == (count > MAX_ITEMS)
 
 
-def test_callback_whose_records_are_too_large_together_is_one_dead_letter_as_a_whole() -> None:
+def test_callback_with_too_large_records_is_one_dead_letter() -> None:
     body = envelope([{"id": "w", "from": "1", "type": "t"}] * 450, extra={"trace_id": "x" * 40_000})
 
     (letter,) = on("dead-letters", messages_of(body))
@@ -194,7 +194,7 @@ def test_callback_whose_records_are_too_large_together_is_one_dead_letter_as_a_w
     assert letter["body"] == body
 
 
-def test_record_that_is_too_large_alone_is_a_dead_letter_alone() -> None:
+def test_record_too_large_by_itself_is_the_only_dead_letter() -> None:
     records = messages_of(envelope([message("3" * 1_500_000, id="wamid.A"), message(id="wamid.B")]))
 
     assert outcome(records) == ["dead-letters/too_large", "texts"]
@@ -220,7 +220,7 @@ def test_defect_of_ours_loses_no_callback_and_is_named(monkeypatch: pytest.Monke
     assert counted(metrics, "connector_dead_letters", reason="internal_error") == 1
 
 
-def test_place_of_a_defect_is_told_without_its_words() -> None:
+def test_internal_error_is_logged_by_place_without_its_message() -> None:
     with pytest.raises(LookupError) as raised:
         raise LookupError(NUMBER)
 
@@ -241,7 +241,7 @@ def test_second_delivery_has_the_same_ids() -> None:
         (envelope([{}] * (MAX_ITEMS + 1)), "too_many_items"),
     ],
 )
-def test_dead_letter_of_a_whole_callback_is_keyed_by_the_business_number(body: bytes, reason: str) -> None:
+def test_dead_letter_of_a_callback_is_keyed_by_the_business_number(body: bytes, reason: str) -> None:
     (letter,) = messages_of(body)
 
     assert decoded(letter)["reason"] == reason

@@ -59,7 +59,7 @@ statuses = st.builds(
 
 
 class Event(NamedTuple):
-    """A message or a status, and whose it is."""
+    """A message or a status, and its person."""
 
     source: str
     entry: Json
@@ -94,7 +94,7 @@ def body_with(given: Sequence[Event], people: Iterable[str], *, has_envelope: bo
 
 
 def what_it_is(item: Item) -> str:
-    """Return what makes an event itself, told apart from how it was brought."""
+    """Return what identifies an event, independent of the callback it came in."""
     if item.source == "contacts":
         owner = item.message or item.status
         return json.dumps(["contact", item.key["value"], owner["id"], owner.get("status"), owner["timestamp"]])
@@ -103,7 +103,7 @@ def what_it_is(item: Item) -> str:
 
 @settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(callbacks)
-def test_events_that_are_shuffled_repeated_and_merged_keep_their_ids(drawn: list[tuple[list[Event], list[str], bool]]) -> None:
+def test_ids_survive_shuffled_repeated_and_merged_events(drawn: list[tuple[list[Event], list[str], bool]]) -> None:
     ids: dict[str, str] = {}
     for given_, people, has_envelope in drawn:
         body = body_with(given_, people, has_envelope=has_envelope)
@@ -121,13 +121,13 @@ def id_of(event: Event) -> str | None:
     return header(messages_of(body_with([event], [], has_envelope=True))[0], "ce_id")
 
 
-def test_failed_payment_and_failed_delivery_of_one_message_have_ids_of_their_own() -> None:
+def test_failed_payment_and_failed_delivery_have_different_ids() -> None:
     failed = [Event("statuses", status(status="failed", **kind)) for kind in ({}, {"type": "payment"})]
 
     assert len({id_of(event) for event in failed}) == 2
 
 
-def test_reaction_its_removal_and_the_same_again_have_ids_of_their_own() -> None:
+def test_reaction_removal_and_repetition_have_different_ids() -> None:
     given_ = [reaction(NUMBER, "😂", "1763720010", "wamid.A"), reaction(NUMBER, ABSENT, "1763720010", "wamid.A")]
     again = reaction(NUMBER, "😂", "1763720099", "wamid.A")
 

@@ -1,4 +1,4 @@
-"""Whose a callback is, in every case in which the ids of people are missing or differ: the key as received, nothing guessed."""
+"""The person of a callback, in every case of missing or different ids: the key as received, never guessed."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ CASES: dict[str, tuple[Json, Json]] = {
         },
         {"messages": (NUMBER, "from"), "contacts": (OTHER_NUMBER, "wa_id")},
     ),
-    "a changed user id of somebody without a number": (
+    "a changed user id of a person without a number": (
         {"messages": [message(ABSENT, "system", system={"user_id": "IT.200", "type": "user_changed_user_id"})]},
         {"messages": ("IT.200", "system.user_id")},
     ),
@@ -76,7 +76,7 @@ CASES: dict[str, tuple[Json, Json]] = {
         {"messages": (NUMBER, "wa_id")},
     ),
     "a failed status, which has no contact": ({"statuses": [status(status="failed")]}, {"statuses": (NUMBER, "recipient_id")}),
-    "a status of somebody without a number": (
+    "a status of a person without a number": (
         {"statuses": [status(ABSENT, recipient_user_id=USER_ID)], "contacts": [{"user_id": USER_ID}]},
         {"statuses": (USER_ID, "recipient_user_id")},
     ),
@@ -112,7 +112,7 @@ COUNTRIES = pytest.mark.parametrize(
 
 
 @COUNTRIES
-def test_number_that_whatsapp_writes_otherwise_is_its_own_where_a_contact_says_so(dialled: str, wa_id: str) -> None:
+def test_number_is_keyed_by_the_wa_id_of_its_contact(dialled: str, wa_id: str) -> None:
     records = messages_of(envelope(statuses=[status(dialled)], contacts=[{"wa_id": wa_id}]))
 
     assert [record.key for record in records] == [wa_id.encode()]
@@ -120,14 +120,14 @@ def test_number_that_whatsapp_writes_otherwise_is_its_own_where_a_contact_says_s
 
 
 @COUNTRIES
-def test_number_that_whatsapp_writes_otherwise_stays_as_received_where_nothing_says_so(dialled: str, wa_id: str) -> None:
+def test_unmatched_number_is_kept_as_received(dialled: str, wa_id: str) -> None:
     sent, *_ = messages_of(envelope(statuses=[status(dialled)]))
     answered, *_ = messages_of(envelope([message(wa_id)], [contact(wa_id=wa_id)]))
 
-    assert (sent.key, answered.key) == (dialled.encode(), wa_id.encode()), "two keys: to make one of them would be a guess"
+    assert (sent.key, answered.key) == (dialled.encode(), wa_id.encode()), "two keys: merging them would be a guess"
 
 
-def test_same_person_with_and_without_a_number_has_two_keys_and_one_user_id() -> None:
+def test_person_with_and_without_number_has_two_keys_and_one_user_id() -> None:
     shown, hidden = (
         messages_of(envelope([message(number, from_user_id=USER_ID)], [contact(wa_id=number, user_id=USER_ID)]))
         for number in (NUMBER, ABSENT)
@@ -137,7 +137,7 @@ def test_same_person_with_and_without_a_number_has_two_keys_and_one_user_id() ->
     assert {value["user_id"] for records in (shown, hidden) for value in on("contacts", records)} == {USER_ID}
 
 
-def test_of_two_people_and_one_contact_each_gets_what_is_theirs() -> None:
+def test_single_contact_is_given_to_its_own_person_of_two() -> None:
     body = envelope([message(OTHER_NUMBER), message(NUMBER)], [contact("Giulia", NUMBER)])
     records, items = messages_of(body), items_of(body)
 
@@ -147,7 +147,7 @@ def test_of_two_people_and_one_contact_each_gets_what_is_theirs() -> None:
 
 @pytest.mark.parametrize("odd", [{}, {"a": 1}, [], [1], True, False])
 @pytest.mark.parametrize("kind", ["messages", "statuses"])
-def test_profile_is_not_refused_for_the_odd_id_of_what_it_came_with(kind: str, odd: Any) -> None:
+def test_profile_is_not_refused_for_an_odd_id_of_its_message(kind: str, odd: Any) -> None:
     entry = message(id=odd) if kind == "messages" else status(id=odd)
     records = messages_of(envelope(contacts=[contact()], **{kind: [entry]}))
 
@@ -162,21 +162,21 @@ def test_profile_is_not_refused_for_the_odd_id_of_what_it_came_with(kind: str, o
     ("identity", "expected"),
     [({"hash": "h", "acknowledged": True}, "h"), ({"hash": 5}, "5"), ({"hash": {"a": 1}}, None), ([], None), ("x", None)],
 )
-def test_profile_sees_the_identity_of_its_message_only_if_it_can_be_read(identity: Any, expected: Any) -> None:
+def test_profile_uses_the_identity_of_its_message_if_readable(identity: Any, expected: Any) -> None:
     given, profile = split(callback_of([message(identity=identity)], [contact()]), raw(b"{}")).items
 
     assert profile.message["identity"] == {"hash": expected}
     assert given.message["identity"] == identity
 
 
-def test_profile_is_not_refused_for_anything_else_of_what_it_came_with() -> None:
+def test_profile_is_not_refused_for_other_faults_of_its_message() -> None:
     bad = order({"item_price": "sette"}, timestamp=[1], context=5)
 
     (profile,) = on("contacts", messages_of(envelope([bad], [contact()])))
     assert (profile["last_message_id"], profile["seen_at"]) == ("wamid.SU5WVDAx", None)
 
 
-def test_profiles_that_came_with_two_odd_ids_have_ids_of_their_own() -> None:
+def test_profiles_with_two_odd_ids_have_different_ids() -> None:
     callbacks = [envelope([message(id=odd)], [contact()]) for odd in ({"a": 1}, {"a": 2}, ABSENT)]
     ids = [header(messages_of(body)[1], "ce_id") for body in callbacks]
 

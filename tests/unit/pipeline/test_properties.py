@@ -1,4 +1,4 @@
-"""What holds for every callback, however odd: nothing is lost, nothing is invented, and nothing is our own defect."""
+"""What holds for every callback, however odd: nothing is lost or invented, and none causes an internal error."""
 
 import dataclasses
 import io
@@ -134,7 +134,7 @@ def test_any_body_becomes_records_or_named_dead_letters(body: bytes) -> None:
 
 @modest
 @given(anything, anything, anything, anything, anything)
-def test_anything_in_the_place_of_a_list_becomes_records_or_named_dead_letters(
+def test_anything_in_place_of_a_list_is_records_or_dead_letters(
     messages: Any, contacts: Any, statuses: Any, extra: Any, metadata: Any
 ) -> None:
     results = outcome(messages_of(envelope(messages, contacts, statuses, extra, metadata)))
@@ -144,7 +144,7 @@ def test_anything_in_the_place_of_a_list_becomes_records_or_named_dead_letters(
 
 @modest
 @given(callbacks)
-def test_whatever_comes_in_goes_out_or_is_counted(parts: Parts) -> None:
+def test_every_input_is_output_or_counted(parts: Parts) -> None:
     metrics = Metrics()
 
     records = translator(metrics=metrics).translate(raw(parts.body()))
@@ -172,7 +172,7 @@ def value_of_rule(item: Item, rule: str) -> Any:
 
 @modest
 @given(callbacks)
-def test_key_is_what_its_rule_names_as_received(parts: Parts) -> None:
+def test_key_is_the_value_its_rule_names_unchanged(parts: Parts) -> None:
     items = items_of(parts.body())
     for record in messages_of(parts.body()):
         if not is_dead_letter(record):
@@ -206,11 +206,11 @@ def test_order_of_messages_changes_none_of_their_ids(drawn: tuple[Parts, list[An
 
 @modest
 @given(callbacks)
-def test_replay_of_any_dead_letter_ends_in_the_same_fault_and_makes_no_other_event(parts: Parts) -> None:
+def test_replay_of_any_dead_letter_ends_in_the_same_fault_alone(parts: Parts) -> None:
     for letter in on("dead-letters", messages_of(parts.body())):
         again = messages_of(letter["body"])
 
-        # Behind the event stands its contact, of which a replay makes no record.
+        # The event is followed by its contact, for which a replay makes no record.
         first, *behind = again
         assert is_dead_letter(first)
         assert decoded(first)["reason"] == letter["reason"]
@@ -270,7 +270,7 @@ def views(draw: st.DrawFn, fields: list[Json]) -> tuple[Json, Json]:
 
 
 def first_sources_only(schema: Json) -> Json:
-    """Return a schema in which every field has a place of its own in the view: its first source, or one by its name."""
+    """Return a schema in which every field has a separate place in the view: its first source, or one by its name."""
     fields: list[Json] = []
     taken: set[str] = set()
     for field in schema["fields"]:
@@ -289,7 +289,7 @@ def first_sources_only(schema: Json) -> Json:
 @pytest.mark.parametrize("record_type", list(catalogue()), ids=lambda record_type: record_type.name)
 @settings(modest, max_examples=examples(60))
 @given(data=st.data())
-def test_what_is_written_is_what_is_read_and_what_fastavro_writes(record_type: RecordType, data: st.DataObject) -> None:
+def test_encoding_round_trips_and_equals_fastavro(record_type: RecordType, data: st.DataObject) -> None:
     schema = first_sources_only(record_type.schema)
     view, record = data.draw(views(schema["fields"]))
 

@@ -95,7 +95,7 @@ def test_message_key_is_the_first_that_its_rules_give(given: Json, contacts: lis
         (message(ABSENT, "system"), [], (None, None)),
     ],
 )
-def test_system_message_is_keyed_by_the_number_that_it_tells_of(
+def test_system_message_is_keyed_by_the_number_it_is_about(
     given: Json, contacts: list[Json], expected: tuple[str, str]
 ) -> None:
     assert key_of([given], contacts) == expected
@@ -185,7 +185,7 @@ def test_two_people_get_each_their_own_contact_whatever_the_order(order: int) ->
         ([message(NUMBER)], [], []),
     ],
 )
-def test_nobody_gets_a_contact_by_position_unless_there_is_one_of_each(
+def test_contact_is_matched_by_position_only_if_there_is_one_of_each(
     messages: list[Json], contacts: list[Any], statuses: list[Json]
 ) -> None:
     events = [item for item in items_of(messages, contacts, statuses) if item.source != "contacts"]
@@ -193,12 +193,12 @@ def test_nobody_gets_a_contact_by_position_unless_there_is_one_of_each(
     assert all(item.contact == {} for item in events)
 
 
-def test_the_only_contact_belongs_to_the_only_event_even_if_their_ids_differ() -> None:
+def test_only_contact_belongs_to_only_event_despite_other_ids() -> None:
     assert items_of([message("1")], [contact("Giulia", "2")])[0].contact["profile"]["name"] == "Giulia"
     assert items_of((), [contact("Giulia", "2")], [status("1")])[0].contact["profile"]["name"] == "Giulia"
 
 
-def test_empty_ids_are_nobodys() -> None:
+def test_empty_ids_name_no_person() -> None:
     contacts = [contact("Giulia", "", user_id=""), contact("Marco", " + ")]
 
     assert all(item.contact == {} for item in items_of([message(""), message("+")], contacts) if item.source == "messages")
@@ -243,7 +243,7 @@ def test_contact_that_says_more_than_ids_makes_an_item(said: Json) -> None:
     assert [item.source for item in items_of((), [{"wa_id": NUMBER, **said}])] == ["contacts"]
 
 
-def test_contact_that_no_rule_gives_a_key_makes_no_item_and_is_counted() -> None:
+def test_contact_without_a_key_makes_no_item_and_is_counted() -> None:
     parts = split_of(callback_of([message()], [contact(wa_id=ABSENT), contact(wa_id="", user_id="")]))
 
     assert [item.source for item in parts.items] == ["messages"]
@@ -255,7 +255,7 @@ def test_contact_that_no_rule_gives_a_key_makes_no_item_and_is_counted() -> None
     ("messages", "statuses"),
     [([message(), message()], []), ([], [status(), status()]), ([message()], [status()]), ([message(), "text"], [])],
 )
-def test_what_extra_info_says_of_one_event_is_taken_from_several_and_counted(messages: list[Any], statuses: list[Json]) -> None:
+def test_extra_info_of_one_event_is_dropped_for_several_and_counted(messages: list[Any], statuses: list[Json]) -> None:
     parts = split_of(callback_of(messages, [contact()], statuses, {**EXTRA, "ref2": ""}))
 
     assert all(item.extra == {"ref2": "", **_shared_extra()} or item.extra == _shared_extra() for item in parts.items)
@@ -266,7 +266,7 @@ def _shared_extra() -> Json:
     return {name: EXTRA[name] for name in ("trace_id", "waba_id")}
 
 
-def test_price_and_error_beside_several_statuses_are_nobodys_and_counted() -> None:
+def test_price_and_error_beside_several_statuses_are_dropped() -> None:
     beside = {"price": "0.01", "error_code": "470", "error": "x", "enable_url_tracking_body": True}
 
     parts = split_of(callback_of((), (), [status("1"), status("2")], {**beside, "waba_id": "347"}))
@@ -282,7 +282,7 @@ def test_reaction_to_no_message_is_not_one_that_was_taken_back() -> None:
     assert (item.fault.reason, item.fault.detail) == ("missing", "messages[0].reaction.message_id is missing")
 
 
-def test_what_extra_info_says_of_the_only_event_stays_with_it() -> None:
+def test_extra_info_stays_with_the_only_event() -> None:
     parts = split_of(callback_of([message()], [contact(), contact(wa_id="1")], (), EXTRA))
 
     assert all(item.extra == EXTRA for item in parts.items)
@@ -352,7 +352,7 @@ def test_different_events_never_share_an_identity(callbacks: list[dict[str, Any]
     assert ids == [digest(items_of(**callback)[0].identity) for callback in callbacks], "a second delivery has the same ids"
 
 
-def test_status_without_an_id_is_told_apart_by_the_one_beside_it() -> None:
+def test_status_without_an_id_is_identified_by_the_outer_one() -> None:
     def id_of(extra: Json, root: Json) -> str:
         callback = Callback(METADATA, [], [], [status(id=ABSENT, status=ABSENT)], extra, root)
         return digest(split_of(callback).items[0].identity)
@@ -384,11 +384,11 @@ def test_no_status_of_several_gets_the_id_or_the_status_of_another() -> None:
         assert item.callback["trace"] == "kept"
 
 
-def test_removal_is_the_same_without_an_emoji_and_with_an_empty_or_null_one() -> None:
+def test_removal_without_emoji_equals_one_with_an_empty_or_null_one() -> None:
     assert len({digest(items_of([reaction(emoji)])[0].identity) for emoji in (ABSENT, "", None)}) == 1
 
 
-def test_contacts_of_one_message_have_identities_of_their_own_and_of_the_message() -> None:
+def test_contacts_of_one_message_have_distinct_identities_based_on_it() -> None:
     def ids(message_id: str) -> list[str]:
         people = [contact("Giulia", NUMBER), contact("Marco", OTHER_NUMBER), contact("Giulia", NUMBER)]
         items = items_of([message(id=message_id), message(OTHER_NUMBER, id=message_id)], people)
@@ -399,7 +399,7 @@ def test_contacts_of_one_message_have_identities_of_their_own_and_of_the_message
     assert ids("wamid.A")[0] != ids("wamid.B")[0], "the same profile, seen with another message"
 
 
-def test_contact_of_no_event_has_an_identity_of_the_body_and_its_place() -> None:
+def test_contact_without_event_is_identified_by_body_and_position() -> None:
     def id_of(body: bytes, place: int) -> str:
         entries = [contact("Giulia", "1"), contact("Giulia", "1")]
         return digest(split_of(callback_of((), entries), body).items[place].identity)

@@ -1,4 +1,4 @@
-"""A changed number takes the old profile away, where the setting says so and the callback is sure of both numbers."""
+"""A changed number removes the old profile, if the setting says so and the callback has both numbers."""
 
 import asyncio
 from typing import Any
@@ -64,7 +64,7 @@ def test_changed_number_is_a_tombstone_behind_its_records() -> None:
         {"wa_id": f"+{NUMBER}"},
     ],
 )
-def test_what_is_no_change_of_the_number_leaves_the_profile(news: Json) -> None:
+def test_message_without_a_changed_number_keeps_the_profile(news: Json) -> None:
     assert tombstones(system(**news)) == []
 
 
@@ -73,12 +73,12 @@ def test_older_spelling_is_known() -> None:
     assert one.key == NUMBER.encode()
 
 
-def test_message_that_does_not_say_the_old_number_leaves_every_profile() -> None:
+def test_message_without_the_old_number_keeps_every_profile() -> None:
     without = {name: part for name, part in system().items() if name != "from"}
     assert tombstones(without) == tombstones({**without, "from_user_id": "IT.1"}) == []
 
 
-def test_person_who_only_writes_about_it_changes_nothing() -> None:
+def test_text_about_a_changed_number_changes_nothing() -> None:
     assert tombstones({**system(), "type": "text", "text": {"body": "Ciao"}}) == []
 
 
@@ -102,7 +102,7 @@ def test_tombstone_that_kafka_refuses_is_a_dead_letter() -> None:
     assert [one.topic.rpartition(".")[2] for one in sink.messages] == ["system", "dead-letters"]
 
 
-def test_tombstone_that_is_not_confirmed_is_told() -> None:
+def test_unconfirmed_tombstone_is_reported() -> None:
     (port,) = free_ports(1)
     settings = load_settings(
         None,

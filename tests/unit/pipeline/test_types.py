@@ -1,4 +1,4 @@
-"""What each sample becomes: the fields of its own, by type; and that whatever is optional on the wire may be missing."""
+"""The records of each sample: its own fields, by type; and everything that is optional on the wire can be missing."""
 
 import copy
 import json
@@ -422,7 +422,7 @@ def test_several_statuses_are_a_record_each() -> None:
         ("wamid.SU5WRU5URUQwMDA2", "sent", OTHER_NUMBER),
     ]
     assert [one["profile_name"] for one in records] == ["Giulia 🌻", "Giulia 🌻", "Marco"]
-    assert [one["ref"] for one in records] == [None] * 3, "nobody knows whose it is"
+    assert [one["ref"] for one in records] == [None] * 3, "the person is unknown"
 
 
 def test_identity_of_a_message_is_in_the_profile_too() -> None:
@@ -447,7 +447,7 @@ def paths_within(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, 
 
 
 def without(root: Any, path: tuple[Any, ...]) -> Any:
-    """Return a copy in which what stands at a path is not there."""
+    """Return a copy without the value at a path."""
     changed = copy.deepcopy(root)
     place = changed
     for name in path[:-1]:
@@ -457,7 +457,7 @@ def without(root: Any, path: tuple[Any, ...]) -> Any:
 
 
 def is_required(root: Any, path: tuple[Any, ...]) -> bool:
-    """Return whether the contract requires what stands at a path: the way to the event, what it is, and whose."""
+    """Return whether the contract requires the value at a path: the path to the event, its type, and its person."""
     (listed,) = {"messages", "statuses"} & set(root["meta_object"]["value"])
     way = ("meta_object", "value", listed)
     if path == way[: len(path)]:

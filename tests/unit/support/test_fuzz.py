@@ -1,11 +1,11 @@
-"""A short fuzz, the same each time; `make fuzz` goes on for longer, with other dice."""
+"""A short fuzz, the same each time; `make fuzz` runs longer, with other seeds."""
 
 import asyncio
 
 from tests.fuzz.account import Account, run
 
 
-def test_mutated_callbacks_go_out_as_records_or_dead_letters_or_are_counted() -> None:
+def test_mutated_callbacks_become_records_dead_letters_or_counts() -> None:
     account = Account()
 
     asyncio.run(run(seed=7, cases=iter(range(900)), account=account))

@@ -1,4 +1,4 @@
-"""The network that is slow or frozen at will, in front of a server that answers with what it was sent."""
+"""The network that can be slowed down or frozen, in front of an echo server."""
 
 import socket
 import socketserver
@@ -50,7 +50,7 @@ def seconds_there_and_back(connection: socket.socket) -> float:
     return time.monotonic() - began
 
 
-def test_network_carries_what_comes(connection: socket.socket) -> None:
+def test_network_forwards_traffic(connection: socket.socket) -> None:
     assert seconds_there_and_back(connection) < 2
 
 
@@ -75,7 +75,7 @@ def test_slow_network_carries_many_pieces_at_once(network: Network, connection: 
     assert time.monotonic() - began < 5
 
 
-def test_frozen_network_carries_nothing_and_then_what_it_held(network: Network, connection: socket.socket) -> None:
+def test_frozen_network_forwards_held_traffic_after_it_thaws(network: Network, connection: socket.socket) -> None:
     assert seconds_there_and_back(connection) < 2
     network.freeze()
     time.sleep(0.3)
