@@ -9,8 +9,8 @@ from typing import Final
 from connector.records import Answer
 
 FOR_META: Final = (
-    "this is Meta's own webhook, and this bridge takes Kaleyra's callbacks: point Meta's app at Kaleyra, and the number's "
-    "callback URL at Kaleyra at this bridge"
+    "this is a request of Meta's own webhook, but this bridge takes Kaleyra's callbacks: point Meta's app at Kaleyra, and in "
+    "Kaleyra's settings set this bridge as the callback URL of the number"
 )
 """What to do about a callback that Meta sent directly."""
 

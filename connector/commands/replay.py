@@ -134,7 +134,10 @@ def _show(replay: _Run, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         show.as_json(report)
         return
-    rows: list[tuple[Any, ...]] = [("read", None, report["read"]), ("replayed", None, report["replayed"])]
+    rows: list[tuple[Any, ...]] = [
+        ("read", None, report["read"]),
+        ("would be replayed" if dry_run else "replayed", None, report["replayed"]),
+    ]
     rows += [("records", topic, count) for topic, count in report["records"].items()]
     rows += [("dead letters", reason, count) for reason, count in report["dead_letters"].items()]
     rows += [("without records", None, report["without_records"])] if report["without_records"] else []

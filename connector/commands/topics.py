@@ -83,7 +83,7 @@ def check(settings: Settings, catalogue: Catalogue, *, as_json: bool) -> None:
             show.what_to_do(["to apply every kafka-configs command above at once: connector topics create --alter"])
     wrong = {deviation.topic for deviation in found if deviation.state in ("missing", "error")}
     if wrong:
-        raise OtherSideFailed(f"{len(wrong)} topics are missing or wrong")
+        raise OtherSideFailed(f"{len(wrong)} topic{'s are' if len(wrong) > 1 else ' is'} missing or wrong")
 
 
 class _Step(NamedTuple):

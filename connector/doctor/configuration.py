@@ -52,7 +52,8 @@ def check_schema_files(settings: Settings) -> Iterator[Finding]:
     for violation in violations:
         yield of_failure(SCHEMA_FILES, ConfigurationInvalid([str(violation)]))
     if not violations:
-        found = f"{checked.schemas} schemas keep the rules, also against {checked.released} released versions"
+        released = f" and {checked.released} released versions" if checked.released else "; there is no released version yet"
+        found = f"{checked.schemas} schemas follow the rules{released}"
         yield Finding(SCHEMA_FILES, "ok", found)
 
 

@@ -25,7 +25,7 @@ _OTHER_FILES: Final = 100
 def check_privacy(settings: Settings) -> Iterator[Finding]:
     """Check for settings that give strangers access."""
     wrong = [finding for finding in (_allow_anyone(settings.authentication), _management(settings.management.host)) if finding]
-    yield from wrong or [Finding("privacy", "ok", "every callback needs a credential, and management listens on loopback")]
+    yield from wrong or [Finding("privacy", "ok", "no setting admits everyone, and management listens on loopback")]
 
 
 def check_temporary_folder() -> Finding:

@@ -29,8 +29,8 @@ def _whole_callbacks(catalogue: Catalogue) -> Finding:
     topics = [record_type.topic for record_type in catalogue if holds_whole_callbacks(record_type.schema)]
     access = "only users who replay need READ on them"
     if catalogue.policy.seals:
-        return Finding("privacy", "ok", f"{', '.join(topics)} have whole callbacks, encrypted; {access}, and the keys")
-    found = f"{', '.join(topics)} have whole callbacks in plain text; {access}"
+        return Finding("privacy", "ok", f"{', '.join(topics)} hold whole callbacks, encrypted; {access}, and the keys")
+    found = f"{', '.join(topics)} hold whole callbacks in plain text; {access}"
     if catalogue.policy.keeps_all:
         return Finding("privacy", "ok", found)
     return Finding("privacy", "warning", found, "set privacy.seal_keys, and give the keys only to users who can read numbers")
@@ -53,7 +53,7 @@ def _numbers_in_texts(catalogue: Catalogue) -> Iterator[Finding]:
 
 
 def _spool(folder: Path, how: str) -> Finding:
-    found = f"spool.folder {folder} has whole callbacks {how}; only the bridge's user needs to read it"
+    found = f"spool.folder {folder} holds whole callbacks {how}; only the bridge's user needs to read it"
     try:
         mode = folder.stat().st_mode
     except OSError:

@@ -82,7 +82,8 @@ def _different_beginning(file: str, fields: list[Json], usual: Mapping[str, Json
         field, other = fields[position], usual[field_name]
         if other and field != other:
             differing = [key for key in {**other, **field} if field.get(key) != other.get(key)]
-            fault = f"its {' and '.join(differing)} differ from the other schemas of messages"
+            verb = "differ" if len(differing) > 1 else "differs"
+            fault = f"its {' and '.join(differing)} {verb} from the other schemas of messages"
             yield Violation(file, field_name, "common block", fault, "copy the line from another schema of messages")
 
 

@@ -311,7 +311,7 @@ def test_verification_by_meta_400_with_advice_nothing_produced(first: str) -> No
     path = f"{PATH}/{TOKEN}?{first}hub.mode=subscribe&hub.challenge=5&hub.verify_token=x"
     answer = post(sink, b"", method="GET", path=path, credentials=both())
     assert answer.status_code == 400
-    assert answer.text.startswith("this is Meta's own webhook")
+    assert answer.text.startswith("this is a request of Meta's own webhook")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert sink.sends == 0
 
