@@ -19,7 +19,7 @@ from typing import ClassVar, Self
 from tests.stack.errors import PortTaken, ServerFailed
 from tests.stack.ports import free_ports
 
-READY_TIMEOUT_SECONDS = 60.0
+READY_TIMEOUT_SECONDS = 120.0
 STOP_TIMEOUT_SECONDS = 30.0
 LOG_TAIL_LINES = 60
 
