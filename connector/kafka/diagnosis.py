@@ -4,8 +4,9 @@ A call itself only reports a timeout. So in go also the errors that the client h
 say whether Kafka is away, rejects the credentials, or denies access. For producers, the admin client and consumers.
 """
 
+import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, Final, TypeVar
@@ -25,15 +26,31 @@ _PERMANENT: Final = frozenset({"_AUTHENTICATION", "_SSL"})
 Answer = TypeVar("Answer")
 
 
+_CONNECTION: Final = re.compile(r"(?:[a-z_]+://)?(?P<address>\S+)/(?P<broker>\d+|bootstrap): ")
+"""How librdkafka begins the text of a connection's error: the address, and the broker's id if it is an advertised one."""
+
+
 class ClientErrors:
-    """The names of the errors that a client has reported. Pass `record` to the client as its `error_cb`."""
+    """The errors that a client has reported: their names, and the addresses. Pass `record` to the client as its `error_cb`."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.advertised: set[str] = set()
+        """Addresses of brokers, as metadata advertises them, that a connection failed to."""
+        self.bootstrap: set[str] = set()
+        """The same of addresses in bootstrap.servers."""
 
     def record(self, error: KafkaError) -> None:
         """Record one error; the client calls this from its `poll`."""
         self.names.add(error.name())
+        if connection := _CONNECTION.match(error.str()):
+            is_advertised = connection["broker"] != "bootstrap"
+            (self.advertised if is_advertised else self.bootstrap).add(connection["address"])
+
+    def clear(self) -> None:
+        """Forget all errors."""
+        for reported in (self.names, self.advertised, self.bootstrap):
+            reported.clear()
 
     @property
     def is_permanent(self) -> bool:
@@ -41,9 +58,9 @@ class ClientErrors:
         return not _PERMANENT.isdisjoint(self.names)
 
 
-def unreachable(error: KafkaError, reported: Collection[str]) -> KafkaFailed:
-    """Return why Kafka did not answer, or refused; `reported` are the names of errors that the client has reported."""
-    name = error.name()
+def unreachable(error: KafkaError, errors: ClientErrors) -> KafkaFailed:
+    """Return why Kafka did not answer, or refused; `errors` are those that the client has reported meanwhile."""
+    name, reported = error.name(), errors.names
     if "_AUTHENTICATION" in reported or name in ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"):
         advice = "check kafka.client sasl.mechanism, sasl.username and sasl.password"
         return KafkaFailed(f"Kafka rejects our credentials (_AUTHENTICATION); {advice}")
@@ -52,10 +69,25 @@ def unreachable(error: KafkaError, reported: Collection[str]) -> KafkaFailed:
         return KafkaFailed(f"the TLS handshake with Kafka fails (_SSL); {advice}")
     if name.endswith("_AUTHORIZATION_FAILED"):
         return KafkaFailed(f"not authorised ({name}); allow it for the user in kafka.client sasl.username")
+    if errors.advertised and not errors.bootstrap:
+        return leaders_unreachable(sorted(errors.advertised), errors)
     if "_RESOLVE" in reported and "_TRANSPORT" not in reported:
         found = f"Kafka does not answer ({name}): its host name cannot be resolved"
         return KafkaFailed(f"{found}; check kafka.client bootstrap.servers")
     return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
+
+
+def leaders_unreachable(addresses: Sequence[str], errors: ClientErrors) -> KafkaAway:
+    """Return the error for brokers that bootstrap.servers leads to, and that cannot be reached themselves."""
+    cannot = "be resolved" if errors.names == {"_RESOLVE"} else "be reached"
+    found = f"Kafka answers at bootstrap.servers, but brokers cannot {cannot} at the addresses that they advertise"
+    advice = "check advertised.listeners of these brokers, and name resolution and firewalls between here and there"
+    return KafkaAway(f"{found}: {', '.join(addresses)}; {advice}")
+
+
+def without_leader(topics: Iterable[str]) -> KafkaAway:
+    """Return the error for topics that have partitions without a leader."""
+    return KafkaAway(f"partitions have no leader: topics {', '.join(topics)}; check that all brokers of the cluster are up")
 
 
 def missing(topics: Iterable[str]) -> KafkaFailed:
@@ -79,17 +111,17 @@ def result_of(future: "Future[Answer]", client: Any, errors: ClientErrors, timeo
     while True:
         client.poll(0)
         if errors.is_permanent and not future.done():
-            raise unreachable(KafkaError(KafkaError._TIMED_OUT), errors.names)  # noqa: SLF001 - the library's own name
+            raise unreachable(KafkaError(KafkaError._TIMED_OUT), errors)  # noqa: SLF001 - the library's own name
         try:
             return future.result(timeout=_POLL_SECONDS)
         except NotInTime:
             if time.monotonic() > deadline:
-                raise unreachable(KafkaError(KafkaError._TIMED_OUT), errors.names) from None  # noqa: SLF001
+                raise unreachable(KafkaError(KafkaError._TIMED_OUT), errors) from None  # noqa: SLF001
         except KafkaException as error:
             client.poll(0)
             # Negative: an error of the client itself, so Kafka did not answer.
             if error.args[0].code() < 0:
-                raise unreachable(error.args[0], errors.names) from None
+                raise unreachable(error.args[0], errors) from None
             raise
 
 
@@ -111,7 +143,7 @@ def fetch_metadata(
             client.poll(0)
             if errors.is_permanent:
                 break
-    raise unreachable(last, errors.names)
+    raise unreachable(last, errors)
 
 
 def readable_partitions(

@@ -5,7 +5,6 @@ failed. Nothing here knows callbacks.
 """
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -13,12 +12,15 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from connector.errors import KafkaAway, KafkaFailed
 from connector.kafka import diagnosis
+from connector.kafka.statistics import Statistics, read_statistics
 from connector.logs import RateLimitedEvent
 
 _log: Final = logging.getLogger("connector.produce")
+_POLL_SECONDS: Final = 0.05
 
 
 class Producers:
@@ -29,15 +31,20 @@ class Producers:
         self.main: Producer | None = None
         self._single_record: Producer | None = None
         self._retiring: list[Producer] = []
-        self._errors: set[str] = set()
+        self._errors = diagnosis.ClientErrors()
         self._not_replaced = RateLimitedEvent("producer_not_replaced", "error")
         self.replaced = 0
-        self.has_producer_id = False
-        self.brokers_up = 0
+        self.statistics: Statistics | None = None
+        """The latest of the main producer."""
+
+    @property
+    def brokers_up(self) -> int:
+        """How many connections of the main producer can take requests."""
+        return self.statistics.brokers_up if self.statistics else 0
 
     def start(self) -> None:
         """Create the main producer."""
-        self.main = self._make(self._properties)
+        self.main = self._make_main()
 
     def poll(self) -> None:
         """Poll all producers; their delivery reports are called back from here."""
@@ -48,7 +55,7 @@ class Producers:
                 # confluent-kafka raises a fatal error here, instead of calling back.
                 self._on_error(error.args[0])
                 if is_fatal(error.args[0]):
-                    self.replace(producer)
+                    self.replace(producer, "fatal_error")
         self._retiring = [producer for producer in self._retiring if len(producer)]
 
     def queued(self) -> int:
@@ -60,11 +67,14 @@ class Producers:
         self.main = self._single_record = None
         self._retiring = []
 
-    def replace(self, failed: Producer) -> None:
-        """Replace a producer that failed for good; the records that it has queued are reported as failed."""
+    def replace(self, failed: Producer, reason: str, topics: Sequence[str] = ()) -> None:
+        """Replace a producer that is of no more use; the records that it has queued are reported as failed.
+
+        The log names the reason, and the topics if it concerns only some.
+        """
         if failed is self.main:
             try:
-                self.main = self._make(self._properties)
+                self.main = self._make_main()
             except KafkaException as error:
                 # For example, a key file cannot be read. The old producer refuses every record, and each refusal retries this.
                 self._not_replaced.event(error=name_of(error.args[0]))
@@ -73,7 +83,7 @@ class Producers:
             self._single_record = None
         else:
             return
-        _log.error("producer_replaced")
+        _log.error("producer_replaced", extra={"reason": reason, **({"topics": list(topics)} if topics else {})})
         self.replaced += 1
         failed.purge()
         # Polled until its last report has arrived: requests wait for the reports.
@@ -87,55 +97,82 @@ class Producers:
             self._single_record = self._make({**self._properties, **overrides})
         return self._single_record
 
+    def _make_main(self) -> Producer:
+        # Connected to every broker, not only to those that it has sent records to: so that the start proves all of them, and
+        # no record waits for a connection.
+        def read(text: str) -> None:
+            # A former producer reports until it is empty.
+            if self.main is made:
+                self.statistics = read_statistics(text)
+
+        made = self._make({**self._properties, "enable.sparse.connections": False, "stats_cb": read})
+        return made
+
     def _make(self, properties: dict[str, Any]) -> Producer:
         with _batch_scheduling():
-            return Producer({**properties, "error_cb": self._on_error, "stats_cb": self._on_statistics}, logger=_log)
+            return Producer({**properties, "error_cb": self._on_error}, logger=_log)
 
     def _on_error(self, error: KafkaError) -> None:
         _log.warning("kafka_error", extra={"error": name_of(error)})
-        self._errors.add(name_of(error))
-
-    def _on_statistics(self, text: str) -> None:
-        statistics = json.loads(text)
-        self.has_producer_id = statistics.get("eos", {}).get("idemp_state") == "Assigned"
-        self.brokers_up = sum(broker["state"] == "UP" for broker in statistics["brokers"].values())
+        self._errors.record(error)
 
     def _all(self) -> list[Producer]:
         return [producer for producer in (self.main, self._single_record, *self._retiring) if producer is not None]
 
     async def warm_up(self, topics: Sequence[str], timeout_seconds: float) -> None:
-        """Fetch every topic's metadata and wait for the producer id, which would delay the first record by 0.5 s.
+        """Prove what the first records need: every topic, a connection to the leader of each partition, and a producer id.
 
         Raises:
-            KafkaFailed: when Kafka is away, rejects the credentials, lacks a topic, or does not authorise us.
+            KafkaFailed: when Kafka is away, rejects the credentials, lacks a topic, or does not authorise us; when a leader
+                cannot be reached at its advertised address.
         """
         producer = self.main
         assert producer is not None
         self._errors.clear()
         # One by one: in the list of all topics, a hidden topic looks as if it were missing.
-        errors = {topic: await self._topic_error(producer, topic, timeout_seconds) for topic in topics}
-        if missing := [topic for topic, error in errors.items() if error == KafkaError.UNKNOWN_TOPIC_OR_PART]:
+        found = {topic: await self._metadata(producer, topic, timeout_seconds) for topic in topics}
+        errors = {topic: metadata.topics[topic].error for topic, metadata in found.items()}
+        if missing := [topic for topic, error in errors.items() if error and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART]:
             raise diagnosis.missing(missing)
-        if hidden := [topic for topic, error in errors.items() if error == KafkaError.TOPIC_AUTHORIZATION_FAILED]:
+        if hidden := [
+            topic for topic, error in errors.items() if error and error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+        ]:
             raise diagnosis.hidden(hidden, "WRITE")
+        leaders = {topic: _leaders(metadata.topics[topic]) for topic, metadata in found.items()}
+        if leaderless := [topic for topic, ids in leaders.items() if not ids or min(ids) < 0]:
+            raise diagnosis.without_leader(leaderless)
+        needed = frozenset().union(*leaders.values())
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
-        while not self.has_producer_id and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka reports it only in its statistics
-            await asyncio.sleep(0.05)
-        if not self.has_producer_id:
-            if "CLUSTER_AUTHORIZATION_FAILED" in self._errors:
+        while not self._is_proven(needed) and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka reports it only in its statistics
+            await asyncio.sleep(_POLL_SECONDS)
+        if down := self._not_up(needed):
+            addresses = {id_: str(broker) for metadata in found.values() for id_, broker in metadata.brokers.items()}
+            raise diagnosis.leaders_unreachable([addresses.get(id_, f"broker {id_}") for id_ in down], self._errors)
+        if not self._is_proven(needed):
+            if "CLUSTER_AUTHORIZATION_FAILED" in self._errors.names:
                 advice = "allow WRITE on the topics (before Kafka 2.8 also IDEMPOTENT_WRITE on the cluster)"
                 raise KafkaFailed(f"not authorised for a producer id (CLUSTER_AUTHORIZATION_FAILED); {advice}")
             raise KafkaAway("Kafka has not assigned a producer id yet; check that the cluster is healthy")
 
-    async def _topic_error(self, producer: Producer, topic: str, timeout_seconds: float) -> int | None:
-        """Fetch a topic's metadata; return the code of the error in it."""
+    def _is_proven(self, leaders: frozenset[int]) -> bool:
+        return self.statistics is not None and self.statistics.has_producer_id and not self._not_up(leaders)
+
+    def _not_up(self, leaders: frozenset[int]) -> list[int]:
+        """Return the ids of the brokers to which there is no connection at the advertised address."""
+        statistics = self.statistics or Statistics()
+        return [broker_id for broker_id in sorted(leaders) if not statistics.is_up(broker_id)]
+
+    async def _metadata(self, producer: Producer, topic: str, timeout_seconds: float) -> ClusterMetadata:
         try:
-            metadata = await asyncio.to_thread(producer.list_topics, topic, timeout=timeout_seconds)
+            return await asyncio.to_thread(producer.list_topics, topic, timeout=timeout_seconds)
         except KafkaException as error:
             raise diagnosis.unreachable(error.args[0], self._errors) from None
-        found = metadata.topics[topic].error
-        return None if found is None else found.code()
+
+
+def _leaders(topic: TopicMetadata) -> frozenset[int]:
+    """Return the ids of the brokers that lead a topic's partitions; -1: one has no leader."""
+    return frozenset(partition.leader for partition in topic.partitions.values())
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from confluent_kafka import Message as Report
 from connector.errors import NoRoom
 from connector.kafka.circuit_breaker import CircuitBreaker
 from connector.kafka.producers import Producers, is_fatal, name_of
+from connector.kafka.stalled import StallRecovery
 from connector.logs import RateLimitedEvent, event
 from connector.pipeline.outcome import ALL_ACKNOWLEDGED, Failure, Outcome
 from connector.records import KafkaMessage
@@ -43,12 +44,14 @@ _log: Final = logging.getLogger("connector.produce")
 class _Delivery(msgspec.Struct):
     """The records of one callback in flight: counts the outstanding reports, collects errors and records not sent.
 
-    `pending` is the number of outstanding reports; the last one calls `finish`, then sets `finished`.
+    `pending` is the number of outstanding reports; the last one calls `finish`, then sets `finished`. `began` is a time of
+    the event loop, to the precision of `_OBSERVE_SECONDS`.
     """
 
     messages: Sequence[KafkaMessage]
     size_bytes: int
     pending: int
+    began: float
     finished: "asyncio.Future[None]"
     finish: Callable[["_Delivery"], None]
     errors: list[tuple[KafkaError, str | None, bytes | None]] = []
@@ -92,6 +95,11 @@ class KafkaSink:
     def __init__(self, properties: dict[str, Any], circuit: CircuitBreaker | None = None) -> None:
         self.producers = Producers(properties)
         self._circuit = circuit
+        timeout_seconds = int(properties["delivery.timeout.ms"]) / 1000
+        self._recovery = StallRecovery(self.producers, lambda: self._outstanding, timeout_seconds)
+        self._in_flight: dict[asyncio.Future[None], _Delivery] = {}
+        """The deliveries without all of their reports, oldest first."""
+        self._observed_at = 0.0
         self._answers = 0
         self._observing: asyncio.TimerHandle | None = None
         self._max_records = int(properties["queue.buffering.max.messages"])
@@ -129,6 +137,8 @@ class KafkaSink:
             return ALL_ACKNOWLEDGED
         if self._circuit and self._circuit.is_open and not self._circuit.allows(asyncio.get_running_loop().time()):
             raise NoRoom("Kafka does not answer")
+        if self._recovery.hold:
+            await self._recovery.hold
         producer = self.producers.main
         size_bytes = _queued_bytes(messages)
         if (
@@ -164,6 +174,7 @@ class KafkaSink:
         # Not flush() in a thread: reports must be handled on the event loop, which keeps polling here.
         while self.producers.queued() and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
+        self._recovery.cancel()
         for timer in (self._polling, self._observing):
             if timer:
                 timer.cancel()
@@ -175,7 +186,8 @@ class KafkaSink:
     def _enqueue(self, producer: Producer, messages: Sequence[KafkaMessage], size_bytes: int) -> _Delivery:
         loop = self._loop
         assert loop is not None
-        delivery = _Delivery(messages, size_bytes, len(messages), loop.create_future(), self._finish)
+        delivery = _Delivery(messages, size_bytes, len(messages), self._observed_at, loop.create_future(), self._finish)
+        self._in_flight[delivery.finished] = delivery
         if not self._outstanding:
             self._poll_in(_POLL_SECONDS)
         self._outstanding += len(messages)
@@ -189,6 +201,7 @@ class KafkaSink:
             self._answers += 1
             if self._circuit and self._circuit.is_open:
                 self._update(self._circuit)
+        del self._in_flight[delivery.finished]
         self._outstanding -= len(delivery.messages)
         self._outstanding_bytes -= delivery.size_bytes
 
@@ -212,7 +225,7 @@ class KafkaSink:
                 kafka_error = error.args[0] if isinstance(error, KafkaException) else None
                 delivery.abandon(index, name_of(kafka_error))
                 if is_fatal(kafka_error):
-                    self.producers.replace(producer)
+                    self.producers.replace(producer, "fatal_error")
                 return
 
     def _failures(self, delivery: _Delivery) -> list[Failure]:
@@ -231,9 +244,22 @@ class KafkaSink:
         self._polling = asyncio.get_running_loop().call_later(seconds, self._poll)
 
     def _observe(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._observed_at = loop.time()
         if self._circuit:
             self._update(self._circuit)
-            self._observing = asyncio.get_running_loop().call_later(_OBSERVE_SECONDS, self._observe)
+        self._recovery.observe(self._stalled_topics())
+        self._observing = loop.call_later(_OBSERVE_SECONDS, self._observe)
+
+    def _stalled_topics(self) -> set[str]:
+        """Return the topics of the callbacks that have waited for Kafka too long."""
+        began_before = self._observed_at - self._recovery.stalled_seconds
+        topics: set[str] = set()
+        for delivery in self._in_flight.values():
+            if delivery.began > began_before:
+                break
+            topics.update(message.topic for message in delivery.messages)
+        return topics
 
     def _update(self, circuit: CircuitBreaker) -> None:
         was_open = circuit.is_open

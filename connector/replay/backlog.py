@@ -92,7 +92,7 @@ class Backlog:
         messages = self._consumer.consume(count, timeout_seconds)
         self._silent_seconds = 0.0 if messages else self._silent_seconds + timeout_seconds
         if self._client_errors.is_permanent or self._silent_seconds > _SILENT_SECONDS:
-            raise unreachable(KafkaError(KafkaError._TIMED_OUT), self._client_errors.names)  # noqa: SLF001 - the library's own name
+            raise unreachable(KafkaError(KafkaError._TIMED_OUT), self._client_errors)  # noqa: SLF001 - the library's own name
         return [record for message in messages if (record := self._record_of(message))]
 
     def commit(self, offsets: Mapping[int, int]) -> None:
@@ -178,7 +178,7 @@ class Backlog:
             )
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             return hidden([self._topic], "READ")
-        return unreachable(error, self._client_errors.names)
+        return unreachable(error, self._client_errors)
 
     def _place(self, number: int, offset: int | None = None) -> TopicPartition:
         return TopicPartition(self._topic, number) if offset is None else TopicPartition(self._topic, number, offset)

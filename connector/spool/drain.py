@@ -48,8 +48,6 @@ DRAIN_PROPERTIES: Final[dict[str, Any]] = {
     # The drain has its own bounds, above.
     "queue.buffering.max.messages": 2 * _MAX_IN_FLIGHT_RECORDS,
     "queue.buffering.max.kbytes": 3 * _MAX_IN_FLIGHT_BYTES // 1024,
-    # Those of the main producer give the state.
-    "statistics.interval.ms": 0,
 }
 """Properties of the drain's producer that differ from those of the main producer."""
 

@@ -1,0 +1,59 @@
+"""librdkafka's statistics in, as JSON; what the bridge reads of them out: producer id, connections, and known leaders.
+
+The names are librdkafka's own (STATISTICS.md of librdkafka).
+"""
+
+from typing import Final
+
+import msgspec
+
+
+class _ProducerId(msgspec.Struct):
+    idemp_state: str = ""
+
+
+class _Broker(msgspec.Struct):
+    """A connection; `nodeid` is -1 for an address of bootstrap.servers."""
+
+    nodeid: int
+    state: str
+
+
+class _Partition(msgspec.Struct):
+    leader: int = -1
+
+
+class _Topic(msgspec.Struct):
+    partitions: dict[str, _Partition] = {}
+
+
+class Statistics(msgspec.Struct):
+    """One statistics event of a producer."""
+
+    brokers: dict[str, _Broker] = {}
+    topics: dict[str, _Topic] = {}
+    eos: _ProducerId = msgspec.field(default_factory=_ProducerId)
+
+    @property
+    def has_producer_id(self) -> bool:
+        """Whether Kafka has assigned the producer id that idempotence needs."""
+        return self.eos.idemp_state == "Assigned"
+
+    @property
+    def brokers_up(self) -> int:
+        """How many connections can take requests."""
+        return sum(broker.state == "UP" for broker in self.brokers.values())
+
+    def is_up(self, broker_id: int) -> bool:
+        """Return whether the connection to a broker's advertised address can take requests."""
+        return any(broker.nodeid == broker_id and broker.state == "UP" for broker in self.brokers.values())
+
+    def leader(self, topic: str, number: int) -> int | None:
+        """Return the id of the broker that the client sends a partition's records to; -1: to none. None: it sent none yet."""
+        found = self.topics.get(topic)
+        partition = found.partitions.get(str(number)) if found else None
+        return partition.leader if partition else None
+
+
+read_statistics: Final = msgspec.json.Decoder(Statistics).decode
+"""JSON text to `Statistics`; raises msgspec.DecodeError for anything else."""
