@@ -50,6 +50,10 @@ class KafkaAway(KafkaFailed):
     """Kafka does not answer: a temporary outage."""
 
 
+class BrokersUnreachable(KafkaAway):
+    """Kafka answers at bootstrap.servers, and some of its brokers do not at the addresses that they advertise."""
+
+
 class RegistryFailed(OtherSideFailed):
     """The schema registry is down, refuses, or does not know our schema."""
 

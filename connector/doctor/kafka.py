@@ -4,12 +4,12 @@ No record is produced: the producer id is what the first record would wait for.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from connector.catalogue import Catalogue
 from connector.doctor.findings import Finding, State, not_checked, of_failure
-from connector.errors import ConfigurationInvalid, KafkaFailed
+from connector.errors import BrokersUnreachable, ConfigurationInvalid, KafkaFailed
 from connector.kafka.producers import Producers, check_properties
 from connector.settings.producer import producer_properties
 from connector.settings.tables import Settings
@@ -20,6 +20,7 @@ from connector.topics.wanted import Wanted
 SECONDS: Final = 5.0
 """Timeout of each request to Kafka."""
 _POLL_SECONDS: Final = 0.05
+_ALL_REACHED: Final = "all answer at the addresses that they advertise"
 
 
 def check_kafka(settings: Settings, catalogue: Catalogue | None) -> Iterator[Finding]:
@@ -29,21 +30,24 @@ def check_kafka(settings: Settings, catalogue: Catalogue | None) -> Iterator[Fin
         cluster = broker.cluster()
     except (ConfigurationInvalid, KafkaFailed) as failed:
         yield of_failure("kafka", failed)
-        yield from (not_checked(what, "Kafka was not reached") for what in ("rights", "topics", "producer id"))
+        yield from (not_checked(what, "Kafka was not reached") for what in ("brokers", "producer id", "rights", "topics"))
         return
     yield reached(cluster, settings.topics.replication_factor)
-    if catalogue is None:
+    connections = list(_check_connections(settings, cluster))
+    yield from connections
+    if connections[0].state == "error":
+        yield from (not_checked(what, "not all brokers were reached") for what in ("rights", "topics"))
+    elif catalogue is None:
         yield from (not_checked(what, "the catalogue cannot be read") for what in ("rights", "topics"))
     else:
         yield from _check_topics(broker, settings, catalogue)
-    yield _check_producer_id(settings)
 
 
 def reached(cluster: Cluster, replicas: int) -> Finding:
     """Check a cluster that answered."""
-    found = f"cluster {cluster.cluster_id}, brokers: {cluster.brokers}"
-    if cluster.brokers < replicas:
-        advice = f"start more brokers, or set topics.replication_factor = {cluster.brokers}"
+    found = f"cluster {cluster.cluster_id}, brokers: {len(cluster.brokers)}"
+    if len(cluster.brokers) < replicas:
+        advice = f"start more brokers, or set topics.replication_factor = {len(cluster.brokers)}"
         return Finding("kafka", "warning", f"{found}: too few for {replicas} replicas, so no topics can be created", advice)
     return Finding("kafka", "ok", found)
 
@@ -95,24 +99,32 @@ def _check_topics(broker: Broker, settings: Settings, catalogue: Catalogue) -> I
     yield from topics(catalogue, wanted, described)
 
 
-def _check_producer_id(settings: Settings) -> Finding:
+def _check_connections(settings: Settings, cluster: Cluster) -> Iterator[Finding]:
+    """Check what carries records: connections to all brokers at the addresses that they advertise, then a producer id."""
     properties = {**producer_properties(settings), "statistics.interval.ms": 100}
     if check_properties(properties):
-        return not_checked("producer id", "the producer's properties are invalid")
+        yield from (not_checked(what, "the producer's properties are invalid") for what in ("brokers", "producer id"))
+        return
     try:
-        asyncio.run(_take_producer_id(Producers(properties)))
+        asyncio.run(_connect(Producers(properties), cluster.brokers))
+    except BrokersUnreachable as unreachable:
+        yield of_failure("brokers", unreachable)
+        yield not_checked("producer id", "not all brokers were reached")
     except KafkaFailed as failed:
-        return of_failure("producer id", failed)
-    return Finding("producer id", "ok", "Kafka assigns one")
+        yield Finding("brokers", "ok", _ALL_REACHED)
+        yield of_failure("producer id", failed)
+    else:
+        yield Finding("brokers", "ok", _ALL_REACHED)
+        yield Finding("producer id", "ok", "Kafka assigns one")
 
 
-async def _take_producer_id(producers: Producers) -> None:
+async def _connect(producers: Producers, addresses: Mapping[int, str]) -> None:
     producers.start()
-    warming = asyncio.create_task(producers.warm_up((), SECONDS))
-    while not warming.done():
+    connecting = asyncio.create_task(producers.connect(addresses, SECONDS))
+    while not connecting.done():
         producers.poll()
         await asyncio.sleep(_POLL_SECONDS)
-    await warming
+    await connecting
 
 
 def _state(deviation: Deviation) -> State:

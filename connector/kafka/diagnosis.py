@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
-from connector.errors import KafkaAway, KafkaFailed
+from connector.errors import BrokersUnreachable, KafkaAway, KafkaFailed
 
 _SLICES: Final = (0.1, 0.3, 0.6)
 """A metadata call does not report a wrong password: it is made three times, each with this share of the timeout."""
@@ -39,6 +39,8 @@ class ClientErrors:
         """Addresses of brokers, as metadata advertises them, that a connection failed to."""
         self.bootstrap: set[str] = set()
         """The same of addresses in bootstrap.servers."""
+        self.brokers: dict[int, str] = {}
+        """The advertised addresses by broker id, once metadata has arrived."""
 
     def record(self, error: KafkaError) -> None:
         """Record one error; the client calls this from its `poll`."""
@@ -49,7 +51,7 @@ class ClientErrors:
 
     def clear(self) -> None:
         """Forget all errors."""
-        for reported in (self.names, self.advertised, self.bootstrap):
+        for reported in (self.names, self.advertised, self.bootstrap, self.brokers):
             reported.clear()
 
     @property
@@ -69,20 +71,29 @@ def unreachable(error: KafkaError, errors: ClientErrors) -> KafkaFailed:
         return KafkaFailed(f"the TLS handshake with Kafka fails (_SSL); {advice}")
     if name.endswith("_AUTHORIZATION_FAILED"):
         return KafkaFailed(f"not authorised ({name}); allow it for the user in kafka.client sasl.username")
-    if errors.advertised and not errors.bootstrap:
-        return leaders_unreachable(sorted(errors.advertised), errors)
+    if not errors.bootstrap and (errors.advertised or errors.brokers):
+        return _no_answer_from_brokers(name, errors)
     if "_RESOLVE" in reported and "_TRANSPORT" not in reported:
         found = f"Kafka does not answer ({name}): its host name cannot be resolved"
         return KafkaFailed(f"{found}; check kafka.client bootstrap.servers")
     return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
 
 
-def leaders_unreachable(addresses: Sequence[str], errors: ClientErrors) -> KafkaAway:
+def brokers_unreachable(addresses: Sequence[str], errors: ClientErrors) -> BrokersUnreachable:
     """Return the error for brokers that bootstrap.servers leads to, and that cannot be reached themselves."""
     cannot = "be resolved" if errors.names == {"_RESOLVE"} else "be reached"
-    found = f"Kafka answers at bootstrap.servers, but brokers cannot {cannot} at the addresses that they advertise"
+    return _advertised(f"brokers cannot {cannot} at the addresses that they advertise", addresses)
+
+
+def _no_answer_from_brokers(name: str, errors: ClientErrors) -> BrokersUnreachable:
+    if errors.advertised:
+        return brokers_unreachable(sorted(errors.advertised), errors)
+    return _advertised(f"a request to its brokers had no answer ({name})", errors.brokers.values())
+
+
+def _advertised(problem: str, addresses: Iterable[str]) -> BrokersUnreachable:
     advice = "check advertised.listeners of these brokers, and name resolution and firewalls between here and there"
-    return KafkaAway(f"{found}: {', '.join(addresses)}; {advice}")
+    return BrokersUnreachable(f"Kafka answers at bootstrap.servers, but {problem}: {', '.join(addresses)}; {advice}")
 
 
 def without_leader(topics: Iterable[str]) -> KafkaAway:
@@ -136,14 +147,22 @@ def fetch_metadata(
     for part in _SLICES:
         try:
             asked = {"topic": topic} if topic is not None else {}
-            return client.list_topics(**asked, timeout=part * timeout_seconds)
+            found = client.list_topics(**asked, timeout=part * timeout_seconds)
         except KafkaException as error:
             last = error.args[0]
             # This only collects the errors of the connections: a consumer has no partition assigned yet.
             client.poll(0)
             if errors.is_permanent:
                 break
+        else:
+            errors.brokers = addresses_of(found)
+            return found
     raise unreachable(last, errors)
+
+
+def addresses_of(metadata: ClusterMetadata) -> dict[int, str]:
+    """Return the addresses that the brokers advertise, as host:port, by broker id."""
+    return {broker.id: f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()}
 
 
 def readable_partitions(

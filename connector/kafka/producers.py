@@ -7,7 +7,7 @@ failed. Nothing here knows callbacks.
 import asyncio
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -141,27 +141,35 @@ class Producers:
         leaders = {topic: _leaders(metadata.topics[topic]) for topic, metadata in found.items()}
         if leaderless := [topic for topic, ids in leaders.items() if not ids or min(ids) < 0]:
             raise diagnosis.without_leader(leaderless)
+        addresses = {id_: address for metadata in found.values() for id_, address in diagnosis.addresses_of(metadata).items()}
         needed = frozenset().union(*leaders.values())
+        await self.connect({id_: addresses.get(id_, f"broker {id_}") for id_ in needed}, timeout_seconds)
+
+    async def connect(self, addresses: Mapping[int, str], timeout_seconds: float) -> None:
+        """Prove connections to brokers at their advertised addresses, which are for messages, and a producer id.
+
+        Raises:
+            KafkaFailed: when a broker cannot be reached, or Kafka assigns no producer id.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
-        while not self._is_proven(needed) and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka reports it only in its statistics
+        while not self._is_proven(addresses) and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka reports it only in its statistics
             await asyncio.sleep(_POLL_SECONDS)
-        if down := self._not_up(needed):
-            addresses = {id_: str(broker) for metadata in found.values() for id_, broker in metadata.brokers.items()}
-            raise diagnosis.leaders_unreachable([addresses.get(id_, f"broker {id_}") for id_ in down], self._errors)
-        if not self._is_proven(needed):
+        if down := self._not_up(addresses):
+            raise diagnosis.brokers_unreachable([addresses[id_] for id_ in down], self._errors)
+        if not self._is_proven(addresses):
             if "CLUSTER_AUTHORIZATION_FAILED" in self._errors.names:
                 advice = "allow WRITE on the topics (before Kafka 2.8 also IDEMPOTENT_WRITE on the cluster)"
                 raise KafkaFailed(f"not authorised for a producer id (CLUSTER_AUTHORIZATION_FAILED); {advice}")
             raise KafkaAway("Kafka has not assigned a producer id yet; check that the cluster is healthy")
 
-    def _is_proven(self, leaders: frozenset[int]) -> bool:
-        return self.statistics is not None and self.statistics.has_producer_id and not self._not_up(leaders)
+    def _is_proven(self, broker_ids: Iterable[int]) -> bool:
+        return self.statistics is not None and self.statistics.has_producer_id and not self._not_up(broker_ids)
 
-    def _not_up(self, leaders: frozenset[int]) -> list[int]:
+    def _not_up(self, broker_ids: Iterable[int]) -> list[int]:
         """Return the ids of the brokers to which there is no connection at the advertised address."""
         statistics = self.statistics or Statistics()
-        return [broker_id for broker_id in sorted(leaders) if not statistics.is_up(broker_id)]
+        return [broker_id for broker_id in sorted(broker_ids) if not statistics.is_up(broker_id)]
 
     async def _metadata(self, producer: Producer, topic: str, timeout_seconds: float) -> ClusterMetadata:
         try:

@@ -10,7 +10,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.cimpl import NewTopic
 
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.kafka.diagnosis import ClientErrors, fetch_metadata, hidden, result_of
+from connector.kafka.diagnosis import ClientErrors, addresses_of, fetch_metadata, hidden, result_of
 from connector.kafka.producers import reason_of
 from connector.topics.deviations import DescribedTopics, TopicState
 
@@ -22,7 +22,8 @@ class Cluster(NamedTuple):
     """A Kafka cluster that answered."""
 
     cluster_id: str
-    brokers: int
+    brokers: Mapping[int, str]
+    """The addresses that they advertise, by broker id."""
 
 
 class TopicToCreate(NamedTuple):
@@ -53,7 +54,7 @@ class Broker:
             KafkaFailed: when it does not answer or rejects our credentials.
         """
         found = fetch_metadata(self._admin, self._client_errors, self._timeout_seconds)
-        return Cluster(str(found.cluster_id), len(found.brokers))
+        return Cluster(str(found.cluster_id), addresses_of(found))
 
     def describe(self, topics: Sequence[str]) -> DescribedTopics:
         """Describe those of the topics that exist and that we are authorised to see.

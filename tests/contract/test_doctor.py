@@ -26,9 +26,10 @@ ALL = (
     "configuration",
     "schema files",
     "kafka",
+    "brokers",
+    "producer id",
     "rights",
     "topics",
-    "producer id",
     "registry",
     "schemas",
     "clock",
@@ -150,7 +151,7 @@ def test_wrong_client_properties_stop_no_other_check(bridge: Bridge) -> None:
     more = {"KAFKA__PRODUCER__LINGER_NS": "s3cret", "REGISTRY__CLIENT__NO_SUCH_NAME": "s3cret"}
     code, findings = doctor(bridge.environment, **more)
     assert code == 2
-    assert states(findings)["producer id"] == "unknown"
+    assert (states(findings)["brokers"], states(findings)["producer id"]) == ("unknown", "unknown")
     assert "kafka" not in states(findings)
     faults = [finding["found"] for finding in findings if finding["what"] == "configuration"]
     assert len(faults) == 2
@@ -197,7 +198,7 @@ def test_unreachable_servers_are_reported_in_time() -> None:
     assert time.monotonic() - began < 15
     assert code == 1
     away = {"kafka": "error", "registry": "error"}
-    unknown = dict.fromkeys(("rights", "topics", "producer id", "schemas", "clock"), "unknown")
+    unknown = dict.fromkeys(("brokers", "producer id", "rights", "topics", "schemas", "clock"), "unknown")
     assert states(findings) == {**away, **unknown}
     assert "bootstrap.servers" in of(findings, "kafka")["advice"]
     assert "registry.url" in of(findings, "registry")["advice"]

@@ -24,6 +24,7 @@ class Network:
     def __init__(self, routes: Mapping[int, int]) -> None:
         self._routes = dict(routes)
         self._process: subprocess.Popen[str] | None = None
+        self._closed: set[int] = set()
 
     def address_of(self, number: int) -> str:
         """Return where the route of this number (from 1) begins."""
@@ -65,6 +66,21 @@ class Network:
     def thaw(self) -> None:
         """Forward again, first what was held."""
         self._send("thaw")
+
+    def close(self, number: int) -> None:
+        """Refuse connections of the route of this number (from 1), and end those there are."""
+        self._send(f"close {list(self._routes)[number - 1]}")
+        self._closed.add(number)
+
+    def open(self) -> None:
+        """Accept connections of all routes again."""
+        for number in self._closed:
+            self._send(f"open {list(self._routes)[number - 1]}")
+        self._closed = set()
+
+    def forget(self) -> None:
+        """Forward nothing more of the connections there are, without closing them, as a load balancer does with idle ones."""
+        self._send("forget")
 
     def _send(self, line: str) -> None:
         assert self._process, "the network is not started"

@@ -237,6 +237,13 @@ class TopicsReader:
         """Return how many records are in the topics now."""
         return sum(map(self._end, self._consumer.assignment()))
 
+    def leave(self, topic: str) -> None:
+        """Read a topic no more, all of whose records were read."""
+        places = [place for place in self._consumer.assignment() if place.topic == topic]
+        if places:
+            self._seen -= sum(map(self._end, places))
+            self._consumer.incremental_unassign(places)
+
     def close(self) -> None:
         """Leave."""
         self._consumer.close()

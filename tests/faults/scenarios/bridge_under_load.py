@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.scenarios import clock
+from tests.faults.scenarios.reader import Reader
 from tests.faults.scenarios.sender import Load
+from tests.faults.topic_again import create_again
 from tests.stack.cluster import KafkaCluster, in_parallel
 from tests.support.registries import EmbeddedRegistry
 from tests.support.servers import Environment, Served, eventually, has_ended, metric
@@ -33,7 +35,9 @@ class Scene:
         folder: Path,
         seconds: float,
         module: str = "connector",
+        reader: Reader | None = None,
     ) -> None:
+        self._reader = reader
         self.cluster = cluster
         self.registry = registry
         self.seconds = seconds
@@ -92,6 +96,13 @@ class Scene:
         """Kill all brokers, and wait until callbacks go into the spool."""
         in_parallel([broker.kill for broker in self.cluster.brokers])
         eventually(lambda: self.waiting() > 0, _READY_SECONDS, lambda: "nothing waits in the spool")
+
+    def create_topic_again(self) -> None:
+        """Delete the topic with most of the records, and create it again, until other brokers lead it."""
+        assert self._reader
+        topic = f"{self.bridge.addresses.prefix}texts"
+        with self._reader.created_again(topic):
+            create_again(self.cluster, self._settings, topic)
 
     def waiting(self) -> float:
         """Return how many callbacks wait in the spool, by the metrics."""

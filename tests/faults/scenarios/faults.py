@@ -86,6 +86,24 @@ def brokers_restarted_in_turn(scene: Scene) -> None:
         scene.cluster.wait_until_in_sync()
 
 
+def topic_created_again(scene: Scene) -> None:
+    """Deleted and created again, after its leaders have moved: the client takes the new leaders for older ones."""
+    brokers_restarted_in_turn(scene)
+    with scene.running_load.paused():
+        scene.wait_until_spool_is_empty()
+        scene.create_topic_again()
+    scene.last(_SILENT)
+
+
+def advertised_address_unreachable(scene: Scene) -> None:
+    """One broker does not answer where it says that it is, while the bridge is restarted."""
+    scene.cluster.network.close(1)
+    scene.stop_bridge()
+    scene.start_bridge()
+    scene.last(_SILENT)
+    scene.cluster.network.open()
+
+
 def registry_gone(scene: Scene) -> None:
     """A worker restarted meanwhile cannot ask the registry for its schemas' ids."""
     scene.registry.stop()
@@ -191,6 +209,8 @@ FAULTS: Final = (
     Fault("network frozen", network_frozen, is_behind_network=True),
     Fault("disk of a broker full", disk_of_a_broker_full),
     Fault("brokers restarted in turn", brokers_restarted_in_turn),
+    Fault("topic deleted and created again", topic_created_again),
+    Fault("advertised address unreachable", advertised_address_unreachable, _CUT, is_behind_network=True),
     Fault("registry gone", registry_gone, _CUT),
     Fault("worker killed", worker_killed, _CUT),
     Fault("bridge killed", bridge_killed, _CUT),

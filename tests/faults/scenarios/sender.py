@@ -6,6 +6,8 @@ Every second one is patient: what was not answered 200 it sends again, as it is,
 import asyncio
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ ANSWER_SECONDS: Final = 40.0
 _AGAIN_SECONDS: Final = 0.25
 """A patient sender's pause; Retry-After asks for more, but not all heed it."""
 _STOP_SECONDS: Final = 60.0
+_PAUSE_POLL_SECONDS: Final = 0.05
 
 
 class Load:
@@ -33,6 +36,8 @@ class Load:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="senders")
         self.ledger: list[Sent] = []
         self._defects: list[BaseException] = []
+        self._is_paused = False
+        self._under_way = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -51,6 +56,16 @@ class Load:
         assert not self._thread.is_alive(), "the senders do not end"
         if self._defects:
             raise self._defects[0]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Send nothing in the block; all answers are in when it begins."""
+        self._is_paused = True
+        try:
+            eventually(lambda: not self._under_way, 2 * ANSWER_SECONDS, lambda: f"{self._under_way} answers are missing")
+            yield
+        finally:
+            self._is_paused = False
 
     def count(self, status: int, since: float = 0.0) -> int:
         """Return how many sendings that began after `since` had this answer."""
@@ -87,8 +102,14 @@ class Load:
         connection.close()
 
     async def _send(self, connection: "Connection", callback: Invented, sent: Sent) -> None:
+        while self._is_paused and not self._stopping.is_set():  # noqa: ASYNC110 - set by another thread
+            await asyncio.sleep(_PAUSE_POLL_SECONDS)
+        self._under_way += 1
         began = time.monotonic()
-        status = await connection.post(callback.body)
+        try:
+            status = await connection.post(callback.body)
+        finally:
+            self._under_way -= 1
         sent.answers.append(Answer(status, began, time.monotonic()))
 
 

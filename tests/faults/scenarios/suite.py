@@ -76,7 +76,7 @@ class Suite:
         with ExitStack() as stack:
             spool = Path(settings["CONNECTOR_SPOOL__FOLDER"])
             disk = stack.enter_context(small_disk(spool, fault.disk_bytes) if fault.disk_bytes else nullcontext())
-            scene = Scene(self._cluster, self._registry, settings, folder, self._seconds, fault.module)
+            scene = Scene(self._cluster, self._registry, settings, folder, self._seconds, fault.module, self._reader)
             stack.callback(scene.close)
             load = scene.load = Load(scene.bridge.addresses.callback_url, self._rate, self._count)
             with _noted(problems, scene):
@@ -98,6 +98,7 @@ class Suite:
         self._cluster.disk.make_room()
         self._cluster.network.slow_down(0)
         self._cluster.network.thaw()
+        self._cluster.network.open()
         for broker in self._cluster.brokers:
             if broker.is_running:
                 broker.resume()

@@ -19,7 +19,10 @@ from connector.kafka import diagnosis
     ],
 )
 def test_message_says_what_failed_and_what_to_check(code: int, reported: set[str], words: tuple[str, ...]) -> None:
-    text = str(diagnosis.unreachable(KafkaError(code), reported))
+    errors = diagnosis.ClientErrors()
+    for name in reported:
+        errors.record(KafkaError(getattr(KafkaError, name)))
+    text = str(diagnosis.unreachable(KafkaError(code), errors))
     assert all(word in text for word in words)
     assert ("does not answer" in text) == ("does not answer" in words[0] or "name" in words[0])
 
@@ -29,6 +32,30 @@ def test_client_errors_are_recorded_by_name() -> None:
     errors.record(KafkaError(KafkaError._TRANSPORT))
     errors.record(KafkaError(KafkaError._AUTHENTICATION))
     assert errors.names == {"_TRANSPORT", "_AUTHENTICATION"}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_advertised"),
+    [
+        ("kafka-1.invalid:9092/1: Failed to resolve 'kafka-1.invalid:9092': Name or service not known", True),
+        ("sasl_ssl://kafka-1.invalid:9092/1: Connect to ipv4#192.0.2.1:9092 failed: Connection refused", True),
+        ("sasl_ssl://kafka-1.invalid:9092/bootstrap: Connect to ipv4#192.0.2.1:9092 failed: Connection refused", False),
+        ("Failed to verify broker certificate", False),
+    ],
+)
+def test_error_at_an_advertised_address_names_it_and_does_not_blame_bootstrap_servers(text: str, is_advertised: bool) -> None:
+    errors = diagnosis.ClientErrors()
+    errors.record(KafkaError(KafkaError._TRANSPORT, text))
+    found = str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
+    assert ("kafka-1.invalid:9092; check advertised.listeners" in found) == is_advertised
+    assert ("check kafka.client bootstrap.servers" in found) != is_advertised
+
+
+def test_brokers_that_never_answer_after_the_bootstrap_address_did_are_named() -> None:
+    errors = diagnosis.ClientErrors()
+    errors.brokers = {1: "kafka-1:9092", 2: "kafka-2:9092"}
+    found = str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
+    assert "kafka-1:9092, kafka-2:9092; check advertised.listeners" in found
 
 
 @pytest.mark.parametrize(("name", "is_permanent"), [("_TRANSPORT", False), ("_AUTHENTICATION", True), ("_SSL", True)])

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from connector.kafka.producers import Producers
 from connector.kafka.sink import KafkaSink
 
-NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+NOWHERE = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0, "delivery.timeout.ms": 1000}
 
 
 @pytest.fixture
@@ -72,10 +72,10 @@ def test_failed_replacement_of_a_producer_is_retried(producers: Producers, monke
     assert failed is not None
     with monkeypatch.context() as patched:
         patched.setattr(producers, "_make", refuse)
-        producers.replace(failed)
+        producers.replace(failed, "fatal_error")
         assert producers.main is failed
 
-    producers.replace(failed)
+    producers.replace(failed, "fatal_error")
 
     assert producers.main is not failed
     assert producers.replaced == 1
