@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from connector.doctor.findings import Finding
+from connector.http.open_files import OTHER_FILES, needed_files
 from connector.settings.tables import Authentication, Http, Settings
 
 _MIB: Final = 1024 * 1024
 _MIN_BYTES: Final = 16 * _MIB
 """A worker's metrics take 3 to 4 MiB; those of a crashed worker stay until the next start."""
-_OTHER_FILES: Final = 100
-"""Open files of a worker in addition to its HTTP connections: Kafka's brokers, metrics, its own files."""
 
 
 def check_privacy(settings: Settings) -> Iterator[Finding]:
@@ -69,16 +68,16 @@ def room(folder: str, free_bytes: int) -> Finding:
 
 
 def check_open_files(http: Http) -> Finding:
-    """Check that a process can open as many files as a worker needs."""
-    return open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0], http)
+    """Check that a process can open as many files as a worker needs; a worker raises its soft limit itself."""
+    return open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1], http)
 
 
 def open_files(limit: int, http: Http) -> Finding:
     """Check the limit of open files, which applies to each worker separately; negative is no limit."""
-    needed = http.max_connections + _OTHER_FILES
-    found = f"a process can open {limit}; a worker needs {needed} (http.max_connections + {_OTHER_FILES})"
+    needed = needed_files(http)
+    found = f"a process can open {limit}; a worker needs {needed} (http.max_connections + {OTHER_FILES})"
     if 0 <= limit < needed:
-        advice = f"set LimitNOFILE={needed} in the unit (ulimit -n {needed} in a shell), or lower http.max_connections"
+        advice = f"set LimitNOFILE={needed} in the unit (ulimit -Hn {needed} in a shell), or lower http.max_connections"
         return Finding("open files", "warning", found, advice)
     return Finding("open files", "ok", found if limit >= 0 else "a process can open any number")
 

@@ -16,12 +16,13 @@ from typing import Any, Final
 from connector.auth.authenticate import Credentials
 from connector.catalogue import load_catalogue
 from connector.errors import KafkaAway, OtherSideFailed
+from connector.http import open_files
 from connector.http.token_endpoint import TokenIssuer
 from connector.instance.dead_letter_alarm import DeadLetterAlarm
 from connector.instance.readiness import DRAINING, STARTING, Readiness, Reason
 from connector.kafka.circuit_breaker import CircuitBreaker
 from connector.kafka.sink import KafkaSink
-from connector.logs import event, fault_location
+from connector.logs import RateLimitedEvent, event, fault_location
 from connector.metrics import Metrics
 from connector.pipeline.deliver import Deliverer
 from connector.pipeline.encode import encoders
@@ -42,6 +43,8 @@ _MEASURE_SECONDS = 1.0
 _SPOOL_SECONDS = 0.5
 """How often the spool's refusal is read: any worker of the instance can set it, in memory that they share."""
 _CHECK_AGAIN_SECONDS = 5.0
+_MORE_FILES: Final = "raise the hard limit of open files (LimitNOFILE, ulimit -Hn), or lower http.max_connections"
+_NO_MORE_FILES: Final = f"no more files can be opened, so new connections are reset; {_MORE_FILES}"
 _WARMED_UP: Final[Mapping[Reason, str]] = {"starting": "", "schemas": "", "topics_and_producer": ""}
 
 
@@ -65,6 +68,7 @@ class Bridge:
         self._drain: Drain | None = None
         self._clock = clock
         self._alarm = DeadLetterAlarm(settings.dead_letters)
+        self._no_files = RateLimitedEvent("open_files_exhausted", "error")
         registry = RegistryClient(settings.registry.url, settings.registry.client)
         self._schema_ids = SchemaIds(registry, self.catalogue, self._id_cache(own_folder), self.metrics)
         # Made once all is proven.
@@ -215,11 +219,20 @@ class Bridge:
         while True:
             self.metrics.flush()
             self._watch_dead_letters()
+            self._watch_open_files()
             self.metrics.outstanding_records.set(self.sink.outstanding_records)
             self.metrics.circuit_open.set(self._circuit.is_open)
             if self._spool:
                 await self._spool.refresh(self._clock() // 1_000_000)
             await asyncio.sleep(_MEASURE_SECONDS)
+
+    def _watch_open_files(self) -> None:
+        are_exhausted = open_files.are_exhausted()
+        if are_exhausted:
+            self._no_files.event(advice=_MORE_FILES)
+        self._update(
+            {"open_files": f"no more files can be opened, so new connections are reset; {_MORE_FILES}" * are_exhausted}
+        )
 
     async def _watch_spool(self, spool: DiskSpool) -> None:
         was_waiting = False

@@ -8,21 +8,22 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-Reason = Literal["starting", "schemas", "topics_and_producer", "schema_ids", "spool", "draining"]
-Scope = Literal["worker", "spool", "instance"]
+Reason = Literal["starting", "schemas", "topics_and_producer", "schema_ids", "spool", "open_files", "draining"]
+Scope = Literal["worker", "limited", "instance"]
 
 _SCOPES: Final[Mapping[Reason, Scope]] = {
     "starting": "worker",
     "schemas": "worker",
     "topics_and_producer": "worker",
     "schema_ids": "worker",
-    "spool": "spool",
+    "spool": "limited",
+    "open_files": "limited",
     "draining": "instance",
 }
-"""What a reason concerns. `worker`: it takes no callbacks. `spool`: it takes them, and cannot store any during an outage.
-`instance`: it stops, and takes callbacks until it has drained."""
+"""What a reason concerns. `worker`: it takes no callbacks. `limited`: it takes them, and cannot store any during an outage, or
+accepts no new connections. `instance`: it stops, and takes callbacks until it has drained."""
 
-_HIDDEN_BY: Final[Mapping[Scope, Scope]] = {"worker": "instance", "spool": "worker"}
+_HIDDEN_BY: Final[Mapping[Scope, Scope]] = {"worker": "instance", "limited": "worker"}
 """Scopes whose reasons are not shown while there is one of another scope. What the start waits for no longer matters once the
 instance stops; a worker that takes no callbacks needs no spool."""
 

@@ -24,6 +24,7 @@ from connector.errors import ConfigurationInvalid
 from connector.http import tls
 from connector.http.app import create_app
 from connector.http.listener import Listener
+from connector.http.open_files import needed_files, raise_limit
 from connector.instance.bridge import Bridge
 from connector.instance.worker_process import OPEN_TO_TRAFFIC
 from connector.settings.tables import Settings
@@ -125,6 +126,9 @@ def main(clock: Callable[[], int] = time.time_ns) -> None:
         sys.exit("connector: started without settings; use `connector serve`")
     assert isinstance(loaded, Settings)
     logs.configure(loaded.logs)
+    limit = raise_limit(loaded.http)
+    if 0 <= limit < needed_files(loaded.http):
+        logs.event("open_files_limit_low", "warning", limit=limit, needed=needed_files(loaded.http))
     sockets = socket.socket(fileno=listening_fd), socket.socket(fileno=control_fd)
     try:
         sys.exit(uvloop.run(work(loaded, *sockets, own_folder, clock)))

@@ -26,6 +26,21 @@ _POLL_SECONDS: Final = 0.01
 _BACKOFF_SECONDS: Final = (30.0, 60.0, 120.0, 300.0, 600.0)
 
 
+class Backoff:
+    """Waits longer after each replacement, unless the one before has helped for a while. Times are those of one clock."""
+
+    def __init__(self) -> None:
+        self._replaced_at = float("-inf")
+        self._step = 0
+
+    def next_after(self, now: float) -> float:
+        """Return when the next replacement may be, after one at this time."""
+        is_repeated = now < self._replaced_at + 2 * _BACKOFF_SECONDS[self._step]
+        self._step = min(self._step + 1, len(_BACKOFF_SECONDS) - 1) if is_repeated else 0
+        self._replaced_at = now
+        return now + _BACKOFF_SECONDS[self._step]
+
+
 class StallRecovery:
     """Replaces the main producer of `producers` when records do not move; call `observe` a few times a second.
 
@@ -43,8 +58,7 @@ class StallRecovery:
         self.hold: asyncio.Future[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._not_before = float("-inf")
-        self._replaced_at = float("-inf")
-        self._backoff_step = 0
+        self._backoff = Backoff()
 
     def observe(self, stalled: Collection[str]) -> None:
         """Start to recover if any topics have stalled records, unless that is under way or was tried a moment ago."""
@@ -77,15 +91,7 @@ class StallRecovery:
                 self._producers.replace(producer, "stalled", lost or served)
         finally:
             self._release()
-        self._back_off(loop.time())
-
-    def _back_off(self, now: float) -> None:
-        """Wait longer after each replacement, unless the one before has helped for a while."""
-        step = self._backoff_step
-        is_repeated = now < self._replaced_at + 2 * _BACKOFF_SECONDS[step]
-        self._backoff_step = min(step + 1, len(_BACKOFF_SECONDS) - 1) if is_repeated else 0
-        self._replaced_at = now
-        self._not_before = now + _BACKOFF_SECONDS[self._backoff_step]
+        self._not_before = self._backoff.next_after(loop.time())
 
     async def _until_quiet(self) -> None:
         """Wait until no more records are acknowledged; stalled ones stay."""

@@ -294,11 +294,16 @@ class Management(_Table):
     port: int = Field(8090, ge=0, le=65535)
 
 
-_CLIENT: Final = {"bootstrap.servers": "127.0.0.1:9092"}
+_CLIENT: Final = {
+    "bootstrap.servers": "127.0.0.1:9092",
+    "socket.keepalive.enable": True,
+    "connections.max.idle.ms": 180_000,
+}
 _PRODUCER: Final = {
     "linger.ms": 1,
     "queue.buffering.max.messages": 20000,
     "queue.buffering.max.kbytes": 32768,
+    "socket.timeout.ms": 5000,
     "statistics.interval.ms": 1000,
 }
 

@@ -35,8 +35,16 @@ MEANINGS: Final = {
     "kafka_error": "librdkafka reports an error, such as a broker that it cannot reach. It retries by itself.",
     "listening": "The instance listens. The fields are the addresses of both ports and the number of workers.",
     "not_ready": "A worker cannot become ready yet. `reason` says why and what helps; `/readyz` shows the same.",
+    "open_files_exhausted": (
+        "The worker can open no more files, so the operating system resets new connections. `advice` says what to change."
+    ),
+    "open_files_limit_low": "The hard limit of open files is below what `http.max_connections` needs (`needed`).",
     "producer_not_replaced": "A producer failed for good and a new one could not be created. The bridge tries again.",
-    "producer_replaced": "A producer failed for good. A new one took its place.",
+    "producer_replaced": (
+        "A new producer took the place of one that failed for good (`reason` fatal_error), or that sent no more records of "
+        "`topics` although Kafka serves them (stalled: a topic that was deleted and created again). Callbacks on their way "
+        "are answered 503, or go to the spool."
+    ),
     "read_failed": "A read from Kafka failed during a replay. The client retries by itself.",
     "ready": "The worker is ready: schema ids, topics and producer are verified.",
     "records_unacknowledged": (

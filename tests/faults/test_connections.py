@@ -1,4 +1,4 @@
-"""Brokers that do not answer at the addresses that they advertise: the bridge is not ready, and names the addresses."""
+"""Connections to brokers: the bridge is not ready without them and names them; a forgotten one costs no callback."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,3 +61,21 @@ def test_unreachable_advertised_address_is_not_ready_and_named(
         network.open()
         server.wait_until_ready()
         assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
+
+
+def test_connections_that_a_load_balancer_has_forgotten_cost_no_callback(kafka_cluster: KafkaCluster, tmp_path: Path) -> None:
+    with EmbeddedRegistry() as registry:
+        settings = servers.environment(
+            kafka_cluster.slow_bootstrap_servers,
+            registry.url,
+            # As by default.
+            delivery_timeout_seconds=10,
+            TOPICS__REPLICATION_FACTOR=str(len(kafka_cluster.brokers)),
+        )
+        servers.prepare(settings)
+        with servers.served(settings, tmp_path) as server:
+            server.wait_until_ready()
+            assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
+            kafka_cluster.network.forget()
+            answer = post(server.addresses.callback_url, envelope([message()]))
+            assert answer.status_code == 200, server.log()
