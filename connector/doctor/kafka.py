@@ -4,12 +4,12 @@ No record is produced: the producer id is what the first record would wait for.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from connector.catalogue import Catalogue
 from connector.doctor.findings import Finding, State, not_checked, of_failure
-from connector.errors import BrokersUnreachable, ConfigurationInvalid, KafkaFailed
+from connector.errors import BrokersUnreachable, ConfigurationInvalid, KafkaAway, KafkaFailed, OtherSideFailed
 from connector.kafka.producers import Producers, check_properties
 from connector.settings.producer import producer_properties
 from connector.settings.tables import Settings
@@ -29,11 +29,11 @@ def check_kafka(settings: Settings, catalogue: Catalogue | None) -> Iterator[Fin
         broker = Broker(settings.kafka.client, SECONDS)
         cluster = broker.cluster()
     except (ConfigurationInvalid, KafkaFailed) as failed:
-        yield of_failure("kafka", failed)
-        yield from (not_checked(what, "Kafka was not reached") for what in ("brokers", "producer id", "rights", "topics"))
+        yield from _not_reached(settings, failed)
+        yield from (not_checked(what, "Kafka was not reached") for what in ("producer id", "rights", "topics"))
         return
     yield reached(cluster, settings.topics.replication_factor)
-    connections = list(_check_connections(settings, cluster))
+    connections = list(_check_connections(settings))
     yield from connections
     if connections[0].state == "error":
         yield from (not_checked(what, "not all brokers were reached") for what in ("rights", "topics"))
@@ -43,11 +43,22 @@ def check_kafka(settings: Settings, catalogue: Catalogue | None) -> Iterator[Fin
         yield from _check_topics(broker, settings, catalogue)
 
 
+def _not_reached(settings: Settings, failed: OtherSideFailed | ConfigurationInvalid) -> Iterator[Finding]:
+    """Find out whether the address in bootstrap.servers is at fault, or those that brokers advertise."""
+    connections = list(_check_connections(settings)) if isinstance(failed, KafkaAway) else []
+    if connections and connections[0].state == "error":
+        yield Finding("kafka", "ok", "bootstrap.servers leads to a cluster")
+        yield connections[0]
+    else:
+        yield of_failure("kafka", failed)
+        yield not_checked("brokers", "Kafka was not reached")
+
+
 def reached(cluster: Cluster, replicas: int) -> Finding:
     """Check a cluster that answered."""
-    found = f"cluster {cluster.cluster_id}, brokers: {len(cluster.brokers)}"
-    if len(cluster.brokers) < replicas:
-        advice = f"start more brokers, or set topics.replication_factor = {len(cluster.brokers)}"
+    found = f"cluster {cluster.cluster_id}, brokers: {cluster.brokers}"
+    if cluster.brokers < replicas:
+        advice = f"start more brokers, or set topics.replication_factor = {cluster.brokers}"
         return Finding("kafka", "warning", f"{found}: too few for {replicas} replicas, so no topics can be created", advice)
     return Finding("kafka", "ok", found)
 
@@ -99,17 +110,20 @@ def _check_topics(broker: Broker, settings: Settings, catalogue: Catalogue) -> I
     yield from topics(catalogue, wanted, described)
 
 
-def _check_connections(settings: Settings, cluster: Cluster) -> Iterator[Finding]:
+def _check_connections(settings: Settings) -> Iterator[Finding]:
     """Check what carries records: connections to all brokers at the addresses that they advertise, then a producer id."""
     properties = {**producer_properties(settings), "statistics.interval.ms": 100}
     if check_properties(properties):
         yield from (not_checked(what, "the producer's properties are invalid") for what in ("brokers", "producer id"))
         return
     try:
-        asyncio.run(_connect(Producers(properties), cluster.brokers))
+        asyncio.run(_connect(Producers(properties)))
     except BrokersUnreachable as unreachable:
         yield of_failure("brokers", unreachable)
         yield not_checked("producer id", "not all brokers were reached")
+    except KafkaAway as away:
+        yield not_checked("brokers", "Kafka was not reached")
+        yield of_failure("producer id", away)
     except KafkaFailed as failed:
         yield Finding("brokers", "ok", _ALL_REACHED)
         yield of_failure("producer id", failed)
@@ -118,9 +132,9 @@ def _check_connections(settings: Settings, cluster: Cluster) -> Iterator[Finding
         yield Finding("producer id", "ok", "Kafka assigns one")
 
 
-async def _connect(producers: Producers, addresses: Mapping[int, str]) -> None:
+async def _connect(producers: Producers) -> None:
     producers.start()
-    connecting = asyncio.create_task(producers.connect(addresses, SECONDS))
+    connecting = asyncio.create_task(producers.connect(SECONDS))
     while not connecting.done():
         producers.poll()
         await asyncio.sleep(_POLL_SECONDS)

@@ -4,9 +4,8 @@ A call itself only reports a timeout. So in go also the errors that the client h
 say whether Kafka is away, rejects the credentials, or denies access. For producers, the admin client and consumers.
 """
 
-import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from typing import Any, Final, TypeVar
@@ -16,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from connector.errors import BrokersUnreachable, KafkaAway, KafkaFailed
+from connector.kafka.statistics import Statistics, read_statistics
 
 _SLICES: Final = (0.1, 0.3, 0.6)
 """A metadata call does not report a wrong password: it is made three times, each with this share of the timeout."""
@@ -26,33 +26,27 @@ _PERMANENT: Final = frozenset({"_AUTHENTICATION", "_SSL"})
 Answer = TypeVar("Answer")
 
 
-_CONNECTION: Final = re.compile(r"(?:[a-z_]+://)?(?P<address>\S+)/(?P<broker>\d+|bootstrap): ")
-"""How librdkafka begins the text of a connection's error: the address, and the broker's id if it is an advertised one."""
+_STATISTICS_MS: Final = 500
 
 
 class ClientErrors:
-    """The errors that a client has reported: their names, and the addresses. Pass `record` to the client as its `error_cb`."""
+    """What a client reports of its connections: the names of errors, and statistics. Pass `callbacks` to the client."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
-        self.advertised: set[str] = set()
-        """Addresses of brokers, as metadata advertises them, that a connection failed to."""
-        self.bootstrap: set[str] = set()
-        """The same of addresses in bootstrap.servers."""
-        self.brokers: dict[int, str] = {}
-        """The advertised addresses by broker id, once metadata has arrived."""
+        self.statistics = Statistics()
+
+    def callbacks(self) -> dict[str, Any]:
+        """Return the properties that make a client report."""
+        return {"error_cb": self.record, "stats_cb": self.read, "statistics.interval.ms": _STATISTICS_MS}
 
     def record(self, error: KafkaError) -> None:
         """Record one error; the client calls this from its `poll`."""
         self.names.add(error.name())
-        if connection := _CONNECTION.match(error.str()):
-            is_advertised = connection["broker"] != "bootstrap"
-            (self.advertised if is_advertised else self.bootstrap).add(connection["address"])
 
-    def clear(self) -> None:
-        """Forget all errors."""
-        for reported in (self.names, self.advertised, self.bootstrap, self.brokers):
-            reported.clear()
+    def read(self, statistics: str) -> None:
+        """Read statistics; the client calls this from its `poll`."""
+        self.statistics = read_statistics(statistics)
 
     @property
     def is_permanent(self) -> bool:
@@ -71,29 +65,20 @@ def unreachable(error: KafkaError, errors: ClientErrors) -> KafkaFailed:
         return KafkaFailed(f"the TLS handshake with Kafka fails (_SSL); {advice}")
     if name.endswith("_AUTHORIZATION_FAILED"):
         return KafkaFailed(f"not authorised ({name}); allow it for the user in kafka.client sasl.username")
-    if not errors.bootstrap and (errors.advertised or errors.brokers):
-        return _no_answer_from_brokers(name, errors)
+    if down := errors.statistics.advertised_down():
+        return brokers_unreachable(down, errors)
     if "_RESOLVE" in reported and "_TRANSPORT" not in reported:
         found = f"Kafka does not answer ({name}): its host name cannot be resolved"
         return KafkaFailed(f"{found}; check kafka.client bootstrap.servers")
     return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
 
 
-def brokers_unreachable(addresses: Sequence[str], errors: ClientErrors) -> BrokersUnreachable:
+def brokers_unreachable(addresses: Iterable[str], errors: ClientErrors) -> BrokersUnreachable:
     """Return the error for brokers that bootstrap.servers leads to, and that cannot be reached themselves."""
-    cannot = "be resolved" if errors.names == {"_RESOLVE"} else "be reached"
-    return _advertised(f"brokers cannot {cannot} at the addresses that they advertise", addresses)
-
-
-def _no_answer_from_brokers(name: str, errors: ClientErrors) -> BrokersUnreachable:
-    if errors.advertised:
-        return brokers_unreachable(sorted(errors.advertised), errors)
-    return _advertised(f"a request to its brokers had no answer ({name})", errors.brokers.values())
-
-
-def _advertised(problem: str, addresses: Iterable[str]) -> BrokersUnreachable:
+    cannot = "be resolved" if "_RESOLVE" in errors.names and "_TRANSPORT" not in errors.names else "be reached"
+    found = f"Kafka answers at bootstrap.servers, but brokers cannot {cannot} at the addresses that they advertise"
     advice = "check advertised.listeners of these brokers, and name resolution and firewalls between here and there"
-    return BrokersUnreachable(f"Kafka answers at bootstrap.servers, but {problem}: {', '.join(addresses)}; {advice}")
+    return BrokersUnreachable(f"{found}: {', '.join(addresses)}; {advice}")
 
 
 def without_leader(topics: Iterable[str]) -> KafkaAway:
@@ -147,22 +132,14 @@ def fetch_metadata(
     for part in _SLICES:
         try:
             asked = {"topic": topic} if topic is not None else {}
-            found = client.list_topics(**asked, timeout=part * timeout_seconds)
+            return client.list_topics(**asked, timeout=part * timeout_seconds)
         except KafkaException as error:
             last = error.args[0]
             # This only collects the errors of the connections: a consumer has no partition assigned yet.
             client.poll(0)
             if errors.is_permanent:
                 break
-        else:
-            errors.brokers = addresses_of(found)
-            return found
     raise unreachable(last, errors)
-
-
-def addresses_of(metadata: ClusterMetadata) -> dict[int, str]:
-    """Return the addresses that the brokers advertise, as host:port, by broker id."""
-    return {broker.id: f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()}
 
 
 def readable_partitions(

@@ -7,7 +7,7 @@ failed. Nothing here knows callbacks.
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -16,11 +16,12 @@ from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from connector.errors import KafkaAway, KafkaFailed
 from connector.kafka import diagnosis
-from connector.kafka.statistics import Statistics, read_statistics
+from connector.kafka.statistics import Statistics
 from connector.logs import RateLimitedEvent
 
 _log: Final = logging.getLogger("connector.produce")
 _POLL_SECONDS: Final = 0.05
+_LEAST_SECONDS: Final = 0.1
 
 
 class Producers:
@@ -31,16 +32,19 @@ class Producers:
         self.main: Producer | None = None
         self._single_record: Producer | None = None
         self._retiring: list[Producer] = []
-        self._errors = diagnosis.ClientErrors()
+        self._reported = diagnosis.ClientErrors()
         self._not_replaced = RateLimitedEvent("producer_not_replaced", "error")
         self.replaced = 0
-        self.statistics: Statistics | None = None
-        """The latest of the main producer."""
 
     @property
     def brokers_up(self) -> int:
         """How many connections of the main producer can take requests."""
-        return self.statistics.brokers_up if self.statistics else 0
+        return self.statistics.brokers_up
+
+    @property
+    def statistics(self) -> Statistics:
+        """The latest statistics of the main producer."""
+        return self._reported.statistics
 
     def start(self) -> None:
         """Create the main producer."""
@@ -103,7 +107,7 @@ class Producers:
         def read(text: str) -> None:
             # A former producer reports until it is empty.
             if self.main is made:
-                self.statistics = read_statistics(text)
+                self._reported.read(text)
 
         made = self._make({**self._properties, "enable.sparse.connections": False, "stats_cb": read})
         return made
@@ -114,7 +118,7 @@ class Producers:
 
     def _on_error(self, error: KafkaError) -> None:
         _log.warning("kafka_error", extra={"error": name_of(error)})
-        self._errors.record(error)
+        self._reported.record(error)
 
     def _all(self) -> list[Producer]:
         return [producer for producer in (self.main, self._single_record, *self._retiring) if producer is not None]
@@ -128,9 +132,10 @@ class Producers:
         """
         producer = self.main
         assert producer is not None
-        self._errors.clear()
+        self._reported.names.clear()
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
         # One by one: in the list of all topics, a hidden topic looks as if it were missing.
-        found = {topic: await self._metadata(producer, topic, timeout_seconds) for topic in topics}
+        found = {topic: await self._metadata(producer, topic, deadline) for topic in topics}
         errors = {topic: metadata.topics[topic].error for topic, metadata in found.items()}
         if missing := [topic for topic, error in errors.items() if error and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART]:
             raise diagnosis.missing(missing)
@@ -141,41 +146,42 @@ class Producers:
         leaders = {topic: _leaders(metadata.topics[topic]) for topic, metadata in found.items()}
         if leaderless := [topic for topic, ids in leaders.items() if not ids or min(ids) < 0]:
             raise diagnosis.without_leader(leaderless)
-        addresses = {id_: address for metadata in found.values() for id_, address in diagnosis.addresses_of(metadata).items()}
-        needed = frozenset().union(*leaders.values())
-        await self.connect({id_: addresses.get(id_, f"broker {id_}") for id_ in needed}, timeout_seconds)
+        await self.connect(timeout_seconds, frozenset().union(*leaders.values()))
 
-    async def connect(self, addresses: Mapping[int, str], timeout_seconds: float) -> None:
-        """Prove connections to brokers at their advertised addresses, which are for messages, and a producer id.
+    async def connect(self, timeout_seconds: float, broker_ids: Collection[int] = ()) -> None:
+        """Prove connections to brokers, by default to all, at the addresses that they advertise, and a producer id.
 
         Raises:
             KafkaFailed: when a broker cannot be reached, or Kafka assigns no producer id.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
-        while not self._is_proven(addresses) and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka reports it only in its statistics
+        while not self._is_proven(broker_ids) and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka reports it only in its statistics
             await asyncio.sleep(_POLL_SECONDS)
-        if down := self._not_up(addresses):
-            raise diagnosis.brokers_unreachable([addresses[id_] for id_ in down], self._errors)
-        if not self._is_proven(addresses):
-            if "CLUSTER_AUTHORIZATION_FAILED" in self._errors.names:
+        statistics = self.statistics
+        advertised = statistics.advertised()
+        if not advertised:
+            raise diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), self._reported)  # noqa: SLF001 - the library's own name
+        if down := [id_ for id_ in broker_ids or advertised if not statistics.is_up(id_)]:
+            addresses = [advertised.get(id_, f"broker {id_}") for id_ in down]
+            raise diagnosis.brokers_unreachable(addresses, self._reported)
+        if not self._is_proven(broker_ids):
+            if "CLUSTER_AUTHORIZATION_FAILED" in self._reported.names:
                 advice = "allow WRITE on the topics (before Kafka 2.8 also IDEMPOTENT_WRITE on the cluster)"
                 raise KafkaFailed(f"not authorised for a producer id (CLUSTER_AUTHORIZATION_FAILED); {advice}")
             raise KafkaAway("Kafka has not assigned a producer id yet; check that the cluster is healthy")
 
-    def _is_proven(self, broker_ids: Iterable[int]) -> bool:
-        return self.statistics is not None and self.statistics.has_producer_id and not self._not_up(broker_ids)
+    def _is_proven(self, broker_ids: Collection[int]) -> bool:
+        statistics = self.statistics
+        needed = broker_ids or statistics.advertised()
+        return bool(needed) and statistics.has_producer_id and all(map(statistics.is_up, needed))
 
-    def _not_up(self, broker_ids: Iterable[int]) -> list[int]:
-        """Return the ids of the brokers to which there is no connection at the advertised address."""
-        statistics = self.statistics or Statistics()
-        return [broker_id for broker_id in sorted(broker_ids) if not statistics.is_up(broker_id)]
-
-    async def _metadata(self, producer: Producer, topic: str, timeout_seconds: float) -> ClusterMetadata:
+    async def _metadata(self, producer: Producer, topic: str, deadline: float) -> ClusterMetadata:
+        left = max(_LEAST_SECONDS, deadline - asyncio.get_running_loop().time())
         try:
-            return await asyncio.to_thread(producer.list_topics, topic, timeout=timeout_seconds)
+            return await asyncio.to_thread(producer.list_topics, topic, timeout=left)
         except KafkaException as error:
-            raise diagnosis.unreachable(error.args[0], self._errors) from None
+            raise diagnosis.unreachable(error.args[0], self._reported) from None
 
 
 def _leaders(topic: TopicMetadata) -> frozenset[int]:

@@ -36,7 +36,7 @@ class Reader:
         ours = {"group.id": "connector-tail", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
         self._client_errors = ClientErrors()
         try:
-            self._consumer = Consumer({**client, **ours, "error_cb": self._client_errors.record}, logger=_LOG)
+            self._consumer = Consumer({**client, **ours, **self._client_errors.callbacks()}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None
         self._avro = AvroReader(schema_text)

@@ -77,7 +77,7 @@ class StallRecovery:
 
     async def _recover(self, stalled: Collection[str]) -> None:
         producer, statistics = self._producers.main, self._producers.statistics
-        if producer is None or statistics is None:
+        if producer is None:
             return
         lost, served = await _lost_and_served(producer, stalled, statistics)
         # Without a lost leader: only if nothing on Kafka's side explains why the records wait.

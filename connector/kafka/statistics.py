@@ -13,10 +13,15 @@ class _ProducerId(msgspec.Struct):
 
 
 class _Broker(msgspec.Struct):
-    """A connection; `nodeid` is -1 for an address of bootstrap.servers."""
+    """A connection; `nodeid` is -1 for an address of bootstrap.servers, `nodename` is host:port."""
 
     nodeid: int
     state: str
+    nodename: str = ""
+
+    @property
+    def is_up(self) -> bool:
+        return self.state == "UP"
 
 
 class _Partition(msgspec.Struct):
@@ -42,11 +47,20 @@ class Statistics(msgspec.Struct):
     @property
     def brokers_up(self) -> int:
         """How many connections can take requests."""
-        return sum(broker.state == "UP" for broker in self.brokers.values())
+        return sum(broker.is_up for broker in self.brokers.values())
 
     def is_up(self, broker_id: int) -> bool:
         """Return whether the connection to a broker's advertised address can take requests."""
-        return any(broker.nodeid == broker_id and broker.state == "UP" for broker in self.brokers.values())
+        return any(broker.nodeid == broker_id and broker.is_up for broker in self.brokers.values())
+
+    def advertised(self) -> dict[int, str]:
+        """Return the addresses that brokers advertise, by broker id; empty until a bootstrap address has answered."""
+        return {broker.nodeid: broker.nodename for broker in self.brokers.values() if broker.nodeid >= 0}
+
+    def advertised_down(self) -> list[str]:
+        """Return the advertised addresses to which a connection was tried and cannot take requests."""
+        tried = [broker for broker in self.brokers.values() if broker.nodeid >= 0 and broker.state != "INIT"]
+        return [broker.nodename for broker in tried if not broker.is_up]
 
     def leader(self, topic: str, number: int) -> int | None:
         """Return the id of the broker that the client sends a partition's records to; -1: to none. None: it sent none yet."""

@@ -44,7 +44,7 @@ class Backlog:
             # Prefetch less than the client's default, since callbacks can be large. A commit waits up to the session
             # timeout, although there is no session.
             defaults = {"queued.max.messages.kbytes": 16384, "session.timeout.ms": int(_TIMEOUT_SECONDS * 1000)}
-            given = {**defaults, **client, **ours, "error_cb": self._client_errors.record}
+            given = {**defaults, **client, **ours, **self._client_errors.callbacks()}
             self._consumer = Consumer(given, logger=_log)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None

@@ -10,7 +10,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.cimpl import NewTopic
 
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.kafka.diagnosis import ClientErrors, addresses_of, fetch_metadata, hidden, result_of
+from connector.kafka.diagnosis import ClientErrors, fetch_metadata, hidden, result_of
 from connector.kafka.producers import reason_of
 from connector.topics.deviations import DescribedTopics, TopicState
 
@@ -22,8 +22,7 @@ class Cluster(NamedTuple):
     """A Kafka cluster that answered."""
 
     cluster_id: str
-    brokers: Mapping[int, str]
-    """The addresses that they advertise, by broker id."""
+    brokers: int
 
 
 class TopicToCreate(NamedTuple):
@@ -41,7 +40,7 @@ class Broker:
     def __init__(self, client: Mapping[str, Any], timeout_seconds: float = SECONDS) -> None:
         self._client_errors = ClientErrors()
         self._timeout_seconds = timeout_seconds
-        ours: dict[str, Any] = {"socket.timeout.ms": int(timeout_seconds * 1000), "error_cb": self._client_errors.record}
+        ours: dict[str, Any] = {"socket.timeout.ms": int(timeout_seconds * 1000), **self._client_errors.callbacks()}
         try:
             self._admin = AdminClient({**client, **ours}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
@@ -54,7 +53,7 @@ class Broker:
             KafkaFailed: when it does not answer or rejects our credentials.
         """
         found = fetch_metadata(self._admin, self._client_errors, self._timeout_seconds)
-        return Cluster(str(found.cluster_id), addresses_of(found))
+        return Cluster(str(found.cluster_id), len(found.brokers))
 
     def describe(self, topics: Sequence[str]) -> DescribedTopics:
         """Describe those of the topics that exist and that we are authorised to see.

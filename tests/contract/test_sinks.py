@@ -269,7 +269,6 @@ class TestKafkaSink(SinkSuite):
         async def run() -> None:
             async with started(self.kafka) as sink:
                 await sink.producers.warm_up([topic], 10)
-                assert sink.producers.statistics
                 assert sink.producers.statistics.has_producer_id
                 assert sink.producers.brokers_up == 1
                 with pytest.raises(KafkaFailed, match=r"topics are missing: nowhere; `connector topics create`"):

@@ -167,8 +167,8 @@ def test_slow_answer_is_no_clock_difference() -> None:
 
 
 def test_too_few_brokers_for_the_replicas_are_a_warning() -> None:
-    assert kafka.reached(Cluster("id", {1: "a:1", 2: "b:1", 3: "c:1"}), 3).state == "ok"
-    finding = kafka.reached(Cluster("id", {1: "a:1"}), 3)
+    assert kafka.reached(Cluster("id", 3), 3).state == "ok"
+    finding = kafka.reached(Cluster("id", 1), 3)
     assert (finding.state, finding.advice) == ("warning", "start more brokers, or set topics.replication_factor = 1")
 
 

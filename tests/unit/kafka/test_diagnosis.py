@@ -1,5 +1,7 @@
 """The messages for failures of Kafka: each says what to check, and none is taken for another."""
 
+import json
+
 import pytest
 from confluent_kafka import KafkaError
 
@@ -34,28 +36,41 @@ def test_client_errors_are_recorded_by_name() -> None:
     assert errors.names == {"_TRANSPORT", "_AUTHENTICATION"}
 
 
+def brokers(*states: tuple[int, str, str]) -> str:
+    known = [{"nodeid": id_, "nodename": name, "state": state} for id_, name, state in states]
+    return json.dumps({"brokers": {str(index): one for index, one in enumerate(known)}})
+
+
+BOOTSTRAP = (-1, "boot:9092", "UP")
+
+
 @pytest.mark.parametrize(
-    ("text", "is_advertised"),
+    ("statistics", "named"),
     [
-        ("kafka-1.invalid:9092/1: Failed to resolve 'kafka-1.invalid:9092': Name or service not known", True),
-        ("sasl_ssl://kafka-1.invalid:9092/1: Connect to ipv4#192.0.2.1:9092 failed: Connection refused", True),
-        ("sasl_ssl://kafka-1.invalid:9092/bootstrap: Connect to ipv4#192.0.2.1:9092 failed: Connection refused", False),
-        ("Failed to verify broker certificate", False),
+        (brokers(BOOTSTRAP, (1, "kafka-1:9092", "CONNECT"), (2, "kafka-2:9092", "UP")), "kafka-1:9092"),
+        (brokers((1, "kafka-1:9092", "DOWN"), (2, "kafka-2:9092", "APIVERSION_QUERY")), "kafka-1:9092, kafka-2:9092"),
     ],
+    ids=["one of two", "none, and the bootstrap address is forgotten"],
 )
-def test_error_at_an_advertised_address_names_it_and_does_not_blame_bootstrap_servers(text: str, is_advertised: bool) -> None:
+def test_brokers_that_the_bootstrap_address_led_to_are_named_if_they_do_not_answer(statistics: str, named: str) -> None:
     errors = diagnosis.ClientErrors()
-    errors.record(KafkaError(KafkaError._TRANSPORT, text))
-    found = str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
-    assert ("kafka-1.invalid:9092; check advertised.listeners" in found) == is_advertised
-    assert ("check kafka.client bootstrap.servers" in found) != is_advertised
+    errors.read(statistics)
+    text = str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
+    assert f"cannot be reached at the addresses that they advertise: {named}; check advertised.listeners" in text
+    assert "check kafka.client bootstrap.servers" not in text
 
 
-def test_brokers_that_never_answer_after_the_bootstrap_address_did_are_named() -> None:
+def test_unresolvable_advertised_names_are_called_so() -> None:
     errors = diagnosis.ClientErrors()
-    errors.brokers = {1: "kafka-1:9092", 2: "kafka-2:9092"}
-    found = str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
-    assert "kafka-1:9092, kafka-2:9092; check advertised.listeners" in found
+    errors.read(brokers((1, "kafka-1.invalid:9092", "TRY_CONNECT")))
+    errors.record(KafkaError(KafkaError._RESOLVE))
+    assert "cannot be resolved at" in str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
+
+
+def test_bootstrap_address_that_never_answered_is_blamed_itself() -> None:
+    errors = diagnosis.ClientErrors()
+    errors.read(brokers((-1, "boot:9092", "CONNECT")))
+    assert "check kafka.client bootstrap.servers" in str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
 
 
 @pytest.mark.parametrize(("name", "is_permanent"), [("_TRANSPORT", False), ("_AUTHENTICATION", True), ("_SSL", True)])

@@ -37,7 +37,7 @@ class Producers:
 
     def __init__(self, leaders: dict[str, int], in_sync: int = 2) -> None:
         self.main: Any = Client(leaders, in_sync)
-        self.statistics: Statistics | None = OURS
+        self.statistics: Statistics = OURS
         self.replaced: list[tuple[str, list[str]]] = []
 
     def replace(self, failed: Any, reason: str, topics: Sequence[str]) -> None:
