@@ -281,7 +281,7 @@ def flow(
     metrics = metrics or Metrics()
     allowed = credentials or Credentials(allow_anyone=True)
     steps = translator(metrics=metrics, of=of, renamed_keys=renamed_keys)
-    return Flow(allowed, steps, Deliverer(steps, sink or MemorySink(), metrics), metrics, spool)
+    return Flow(allowed, Deliverer(steps, sink or MemorySink(), metrics), metrics, spool)
 
 
 def translator(
