@@ -5,14 +5,15 @@ say whether Kafka is away, rejects the credentials, or denies access. For produc
 """
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from connector.errors import KafkaAway, KafkaFailed
 
@@ -21,6 +22,23 @@ _SLICES: Final = (0.1, 0.3, 0.6)
 _POLL_SECONDS: Final = 0.05
 _PERMANENT: Final = frozenset({"_AUTHENTICATION", "_SSL"})
 """Errors that waiting does not end."""
+_TEMPORARY: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - the library's own name
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.NOT_CONTROLLER,
+    }
+)
+"""Errors of a cluster that has just started or lost a broker: coordinators and leaders are elected within seconds."""
+_AGAIN_SECONDS: Final = 0.2
 
 Answer = TypeVar("Answer")
 
@@ -41,6 +59,31 @@ class ClientErrors:
         return not _PERMANENT.isdisjoint(self.names)
 
 
+def is_temporary(error: KafkaError | None) -> bool:
+    """Return whether the same request is to be made again: a coordinator, leader or controller is being elected."""
+    return error is not None and error.code() in _TEMPORARY
+
+
+def retried(call: Callable[[float], Answer], timeout_seconds: float) -> Answer:
+    """Return what `call` returns; it is called again after a temporary error, within the timeout. It gets the seconds left.
+
+    The client repeats some requests by itself, but not those that a coordinator or leader refuses because it is a new one.
+
+    Raises:
+        KafkaException: any other error, or the last temporary one.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    left = timeout_seconds
+    while True:
+        try:
+            return call(left)
+        except KafkaException as error:
+            left = deadline - time.monotonic() - _AGAIN_SECONDS
+            if left <= 0 or not is_temporary(error.args[0]):
+                raise
+        time.sleep(_AGAIN_SECONDS)
+
+
 def unreachable(error: KafkaError, reported: Collection[str]) -> KafkaFailed:
     """Return why Kafka did not answer, or refused; `reported` are the names of errors that the client has reported."""
     name = error.name()
@@ -55,6 +98,9 @@ def unreachable(error: KafkaError, reported: Collection[str]) -> KafkaFailed:
     if "_RESOLVE" in reported and "_TRANSPORT" not in reported:
         found = f"Kafka does not answer ({name}): its host name cannot be resolved"
         return KafkaFailed(f"{found}; check kafka.client bootstrap.servers")
+    if is_temporary(error):
+        advice = "run the command again; if this lasts, check that all brokers are up"
+        return KafkaAway(f"Kafka is not ready ({name}): it is electing a coordinator or a leader; {advice}")
     return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
 
 
@@ -122,8 +168,19 @@ def readable_partitions(
     Raises:
         KafkaFailed: when Kafka is away, a topic does not exist, or we are not authorised for one.
     """
-    # One by one: in the list of all topics, a hidden topic looks as if it were missing.
-    found = {topic: fetch_metadata(consumer, errors, timeout_seconds, topic).topics[topic] for topic in topics}
+
+    def described(topic: str, seconds: float) -> TopicMetadata:
+        found = fetch_metadata(consumer, errors, seconds, topic).topics[topic]
+        if is_temporary(found.error):
+            # Without a leader, a topic may seem to have no partitions.
+            raise KafkaException(found.error)
+        return found
+
+    try:
+        # One by one: in the list of all topics, a hidden topic looks as if it were missing.
+        found = {topic: retried(partial(described, topic), timeout_seconds) for topic in topics}
+    except KafkaException as error:
+        raise unreachable(error.args[0], errors.names) from None
     codes = {topic: one.error.code() for topic, one in found.items() if one.error}
     if not_there := [topic for topic, code in codes.items() if code == KafkaError.UNKNOWN_TOPIC_OR_PART]:
         raise missing(not_there)
