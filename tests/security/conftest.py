@@ -113,7 +113,8 @@ class Bridge:
         self._clients.close()
 
 
-@pytest.fixture(scope="session")
+# Ends with the tests of this folder: three processes with debug logs take CPU time even when nothing calls them.
+@pytest.fixture(scope="package")
 def served_bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     folder = tmp_path_factory.mktemp("security")
     # As many open files as this machine gives to a process: they are inherited.
