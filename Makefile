@@ -133,6 +133,9 @@ audit: $(INSTALLED) ## is anything known against the locked packages? asks PyPI,
 UV_COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
+# One file for each purpose, although most lines are in all of them. Users and developers install with pip alone, on a Python that
+# brings an old pip: it checks hashes only of requirements files, it cannot choose a part of one file, and it reads neither
+# pylock.toml nor uv.lock. With one file for all, every server would get the tools too. `-c` keeps the versions equal.
 .PHONY: lock
 lock: $(INSTALLED) ## resolve the lock files again, from pyproject.toml and the examples
 	$(UV_COMPILE) pyproject.toml -o requirements.lock

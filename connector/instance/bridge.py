@@ -187,7 +187,7 @@ class Bridge:
         by_name = encoders(self.catalogue, schema_ids, self.settings.registry.url, limit_bytes, self.metrics)
         self._translator = Translator(self.catalogue, by_name, self.metrics, self.settings.callbacks.renamed_keys)
         deliverer = Deliverer(self._translator, self.sink, self.metrics)
-        self._flow = Flow(self._credentials, self._translator, deliverer, self.metrics, self._spool)
+        self._flow = Flow(self._credentials, deliverer, self.metrics, self._spool)
         self._update({**_WARMED_UP, "schema_ids": self._schema_ids.wrong})
         # What was made at start stays: the collector need not check it again.
         gc.collect()

@@ -5,14 +5,15 @@ say whether Kafka is away, rejects the credentials, or denies access. For produc
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from connector.errors import BrokersUnreachable, KafkaAway, KafkaFailed
 from connector.kafka.statistics import Statistics, read_statistics
@@ -22,6 +23,23 @@ _SLICES: Final = (0.1, 0.3, 0.6)
 _POLL_SECONDS: Final = 0.05
 _PERMANENT: Final = frozenset({"_AUTHENTICATION", "_SSL"})
 """Errors that waiting does not end."""
+_TEMPORARY: Final = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - the library's own name
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.NOT_CONTROLLER,
+    }
+)
+"""Errors of a cluster that has just started or lost a broker: coordinators and leaders are elected within seconds."""
+_AGAIN_SECONDS: Final = 0.2
 
 Answer = TypeVar("Answer")
 
@@ -54,9 +72,48 @@ class ClientErrors:
         return not _PERMANENT.isdisjoint(self.names)
 
 
+def is_temporary(error: KafkaError | None) -> bool:
+    """Return whether the same request is to be made again: a coordinator, leader or controller is being elected."""
+    return error is not None and error.code() in _TEMPORARY
+
+
+def retried(call: Callable[[float], Answer], timeout_seconds: float) -> Answer:
+    """Return what `call` returns; it is called again after a temporary error, within the timeout. It gets the seconds left.
+
+    The client repeats some requests by itself, but not those that a coordinator or leader refuses because it is a new one.
+
+    Raises:
+        KafkaException: any other error, or the last temporary one.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    left = timeout_seconds
+    while True:
+        try:
+            return call(left)
+        except KafkaException as error:
+            left = deadline - time.monotonic() - _AGAIN_SECONDS
+            if left <= 0 or not is_temporary(error.args[0]):
+                raise
+        time.sleep(_AGAIN_SECONDS)
+
+
 def unreachable(error: KafkaError, errors: ClientErrors) -> KafkaFailed:
     """Return why Kafka did not answer, or refused; `errors` are those that the client has reported meanwhile."""
     name, reported = error.name(), errors.names
+    if refused := _refused(name, reported):
+        return refused
+    if is_temporary(error):
+        advice = "run the command again; if this lasts, check that all brokers are up"
+        return KafkaAway(f"Kafka is not ready ({name}): it is electing a coordinator or a leader; {advice}")
+    if down := errors.statistics.advertised_down():
+        return brokers_unreachable(down, errors)
+    if "_RESOLVE" in reported and "_TRANSPORT" not in reported:
+        found = f"Kafka does not answer ({name}): its host name cannot be resolved"
+        return KafkaFailed(f"{found}; check kafka.client bootstrap.servers")
+    return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
+
+
+def _refused(name: str, reported: Collection[str]) -> KafkaFailed | None:
     if "_AUTHENTICATION" in reported or name in ("_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"):
         advice = "check kafka.client sasl.mechanism, sasl.username and sasl.password"
         return KafkaFailed(f"Kafka rejects our credentials (_AUTHENTICATION); {advice}")
@@ -65,12 +122,7 @@ def unreachable(error: KafkaError, errors: ClientErrors) -> KafkaFailed:
         return KafkaFailed(f"the TLS handshake with Kafka fails (_SSL); {advice}")
     if name.endswith("_AUTHORIZATION_FAILED"):
         return KafkaFailed(f"not authorised ({name}); allow it for the user in kafka.client sasl.username")
-    if down := errors.statistics.advertised_down():
-        return brokers_unreachable(down, errors)
-    if "_RESOLVE" in reported and "_TRANSPORT" not in reported:
-        found = f"Kafka does not answer ({name}): its host name cannot be resolved"
-        return KafkaFailed(f"{found}; check kafka.client bootstrap.servers")
-    return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
+    return None
 
 
 def brokers_unreachable(addresses: Iterable[str], errors: ClientErrors) -> BrokersUnreachable:
@@ -150,8 +202,19 @@ def readable_partitions(
     Raises:
         KafkaFailed: when Kafka is away, a topic does not exist, or we are not authorised for one.
     """
-    # One by one: in the list of all topics, a hidden topic looks as if it were missing.
-    found = {topic: fetch_metadata(consumer, errors, timeout_seconds, topic).topics[topic] for topic in topics}
+
+    def described(topic: str, seconds: float) -> TopicMetadata:
+        found = fetch_metadata(consumer, errors, seconds, topic).topics[topic]
+        if is_temporary(found.error):
+            # Without a leader, a topic may seem to have no partitions.
+            raise KafkaException(found.error)
+        return found
+
+    try:
+        # One by one: in the list of all topics, a hidden topic looks as if it were missing.
+        found = {topic: retried(partial(described, topic), timeout_seconds) for topic in topics}
+    except KafkaException as error:
+        raise unreachable(error.args[0], errors) from None
     codes = {topic: one.error.code() for topic, one in found.items() if one.error}
     if not_there := [topic for topic, code in codes.items() if code == KafkaError.UNKNOWN_TOPIC_OR_PART]:
         raise missing(not_there)

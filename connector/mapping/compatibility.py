@@ -4,6 +4,7 @@ The Avro project's own package decides both. It ignores logical types, so this m
 """
 
 import json
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import fastavro
@@ -37,8 +38,9 @@ class Unreadable(NamedTuple):
         return f"{', '.join(self.kinds)} at {', '.join(self.places)} ({', '.join(self.messages)})"
 
 
+@lru_cache(maxsize=512)
 def parse(text: str) -> Schema:
-    """Parse a schema, for `unreadable`.
+    """Parse a schema, for `unreadable`. Cached, since each version is compared with several others: do not change the result.
 
     Raises:
         NotAvro: if the text is not an Avro schema.

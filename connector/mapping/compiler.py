@@ -6,9 +6,11 @@ field is one inline test; `conversions` handles all other cases. A path or type 
 Property tests read the output back with fastavro.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from functools import cached_property, lru_cache
+from types import CodeType, MappingProxyType
+from typing import Any, Final
 
 from connector.errors import ConfigurationInvalid, Misfit, Missing
 from connector.mapping import avro_writer as avro
@@ -32,18 +34,38 @@ Treatments = Mapping[str, Callable[[Any], bytes]]
 NO_TREATMENTS: Final[Treatments] = MappingProxyType({})
 
 
-class CompiledSchema(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class CompiledSchema:
     """The compiled form of a schema.
 
-    `write(*roots, unfit)` returns the record as Avro binary and its event time in milliseconds, if it has one; it raises
-    `Misfit`, and adds the paths of times that do not fit to the list `unfit`. `paths` are the source paths in use,
-    `raw_paths` those of them that map whole subtrees. `code` is the generated code.
+    `code` is the generated code. `paths` are the source paths in use, `raw_paths` those of them that map whole subtrees.
     """
 
-    write: Callable[..., tuple[bytes, int | None]]
+    name: str
+    code: str
     paths: frozenset[str]
     raw_paths: frozenset[str]
-    code: str
+    treatments: Treatments = dataclasses.field(repr=False)
+
+    @cached_property
+    def write(self) -> Callable[..., tuple[bytes, int | None]]:
+        """The function `write(*roots, unfit)`, which returns the record as Avro binary and its event time, if it has one.
+
+        The time is in milliseconds. The function raises `Misfit`, and adds the paths of times that do not fit to the list
+        `unfit`. Python compiles it at the first use: that takes most of the time of reading a catalogue, and commands that
+        write no records do not need it.
+        """
+        namespace: dict[str, Any] = {**vars(conversions), **vars(avro), "Missing": Missing, "EMPTY": EMPTY, "array": _array}
+        namespace |= self.treatments
+        exec(_bytecode(self.code, self.name), namespace)  # noqa: S102 - code generated here, from our own schemas, names checked
+        write: Callable[..., tuple[bytes, int | None]] = namespace["write"]
+        return write
+
+
+@lru_cache(maxsize=64)
+def _bytecode(code: str, name: str) -> CodeType:
+    """Return the bytecode of generated code. It is immutable, so that catalogues with the same schema share it."""
+    return compile(code, f"<mapping of {name}>", "exec")
 
 
 def compile_schema(schema: Json, treatments: Treatments = NO_TREATMENTS) -> CompiledSchema:
@@ -58,10 +80,7 @@ def compile_schema(schema: Json, treatments: Treatments = NO_TREATMENTS) -> Comp
     if problems:
         raise ConfigurationInvalid(problems)
     code = "\n\n".join(writer.functions)
-    namespace: dict[str, Any] = {**vars(conversions), **vars(avro), "Missing": Missing, "EMPTY": EMPTY, "array": _array}
-    namespace |= treatments
-    exec(compile(code, f"<mapping of {schema['name']}>", "exec"), namespace)  # noqa: S102 - code generated here, from our own schemas, names checked
-    return CompiledSchema(namespace["write"], frozenset(writer.paths), frozenset(writer.raw_paths), code)
+    return CompiledSchema(schema["name"], code, frozenset(writer.paths), frozenset(writer.raw_paths), treatments)
 
 
 def _array(write: Callable[..., bytes], elements: list[Json], path: str, unfit: list[str]) -> bytes:

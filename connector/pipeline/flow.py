@@ -7,17 +7,15 @@ deliver       all records into Kafka together, every acknowledgement awaited    
 acknowledge   outcome → HTTP answer                                                                       acknowledge.py
 """
 
-from connector.answers import FOR_META, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, SPOOLED, TOO_OFTEN
+from connector.answers import NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, SPOOLED, TOO_OFTEN
 from connector.auth.authenticate import Authenticator, Credentials
 from connector.auth.quota import Quota
 from connector.errors import NoRoom
-from connector.logs import RateLimitedEvent
 from connector.metrics import Metrics
 from connector.pipeline.acknowledge import acknowledge
 from connector.pipeline.deliver import Deliverer
 from connector.pipeline.dialects.recognise import is_verification
 from connector.pipeline.ports import NoSpool, Spool
-from connector.pipeline.translate import Translator
 from connector.records import Answer, RawCallback, Request
 
 
@@ -27,17 +25,15 @@ class Flow:
     def __init__(
         self,
         credentials: Credentials,
-        translator: Translator,
         deliverer: Deliverer,
         metrics: Metrics,
         spool: Spool | None = None,
     ) -> None:
         self._authenticator = Authenticator(credentials)
         self._quotas = {name: Quota(name, limit, metrics) for name, limit in credentials.limits().items()}
-        self._translator = translator
+        self._translator = deliverer.translator
         self._deliverer = deliverer
         self._spool = spool or NoSpool()
-        self._from_meta = RateLimitedEvent("callbacks_from_meta")
 
     def admit(self, request: Request) -> str | Answer:
         """Return the name of the credential that the request shows, or the answer that refuses it before its body is read."""
@@ -51,7 +47,7 @@ class Flow:
     async def carry(self, raw: RawCallback, credential: str) -> Answer:
         """Carry an admitted callback into Kafka, or into the spool while Kafka is unavailable; return its answer."""
         if raw.method == "GET" and is_verification(raw.query):
-            self._from_meta.event(advice=FOR_META)
+            self._translator.log_from_meta()
             return NOT_FOR_META
         try:
             # A new callback must not overtake those in the spool.

@@ -65,7 +65,7 @@ class Translator:
         except NotDecodable as refused:
             known = refused
             if refused.reason == "meta_direct":
-                self._from_meta.event(advice=FOR_META)
+                self.log_from_meta()
             messages = [self._dead_letter_for_callback(raw, Fault(refused.reason, "decode", refused.detail), refused)]
         except Exception as unexpected:  # noqa: BLE001 - a defect of ours must not lose a callback; it is logged and counted
             event("internal_error", where=fault_location(unexpected), error=type(unexpected).__name__)
@@ -83,6 +83,10 @@ class Translator:
         callback = decode(raw, self._renamed_keys)
         item = next(item for item in split(callback, raw).items if Place(item.source, item.index) == place)
         return self._dead_letters.of_item(raw, callback, item, fault)
+
+    def log_from_meta(self) -> None:
+        """Log that Meta calls the bridge directly, at most once a minute for callbacks and verifications together."""
+        self._from_meta.event(advice=FOR_META)
 
     def _records_of(self, raw: RawCallback, callback: Callback) -> list[KafkaMessage]:
         parted = split(callback, raw)

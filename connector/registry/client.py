@@ -52,7 +52,7 @@ class RegistryClient:
 
     def __init__(self, url: str, properties: dict[str, Any] | None = None) -> None:
         self.url = url
-        given = _typed({"timeout": _TIMEOUT_SECONDS, "max.retries": 0, **(properties or {})})
+        given = _typed({"timeout": _TIMEOUT_SECONDS, "max.retries": 0, **_certificates(url), **(properties or {})})
         self._seconds = given["timeout"]
         try:
             for part in url.split(","):
@@ -179,6 +179,15 @@ class RegistryClient:
         if value is None:
             raise self._no_registry("its JSON is incomplete")
         return value
+
+
+def _certificates(url: str) -> dict[str, Any]:
+    """Return the property that keeps the client from loading certificates where no URL is https; else nothing.
+
+    Loading them takes longer than many lookups, and the client does so at once, for every URL. It follows no redirect.
+    """
+    is_plain = all(part.strip().startswith("http:") for part in url.split(","))
+    return {"ssl.ca.location": False} if is_plain else {}
 
 
 def _typed(properties: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.kafka.diagnosis import ClientErrors, hidden, readable_partitions, unreachable
+from connector.kafka.diagnosis import ClientErrors, hidden, is_temporary, readable_partitions, retried, unreachable
 from connector.kafka.producers import reason_of
 from connector.mapping.avro_reader import AvroReader
 from connector.replay.selection import BacklogRecord
@@ -102,11 +102,12 @@ class Backlog:
             KafkaFailed: when Kafka refuses the commit.
         """
         places = [self._place(number, offset) for number, offset in offsets.items()]
+        if not places:
+            return
         try:
-            done = self._consumer.commit(offsets=places, asynchronous=False) if places else []
+            retried(lambda _: _checked(self._consumer.commit(offsets=places, asynchronous=False)), _TIMEOUT_SECONDS)
         except KafkaException as error:
             raise self._failed(error.args[0]) from None
-        self._require_no_error(done or [])
 
     def close(self) -> None:
         """Close the consumer."""
@@ -134,7 +135,8 @@ class Backlog:
         return BacklogRecord(number, offset, self._value(message.value()), *traced)
 
     def _bounds(self, number: int) -> tuple[int, int]:
-        return self._consumer.get_watermark_offsets(self._place(number), timeout=_TIMEOUT_SECONDS)
+        place = self._place(number)
+        return retried(lambda left: self._consumer.get_watermark_offsets(place, timeout=left), _TIMEOUT_SECONDS)
 
     def _value(self, value: Any) -> dict[str, Any] | None:
         try:
@@ -147,29 +149,25 @@ class Backlog:
             self._consumer.pause([self._place(number)])
 
     def _committed(self, numbers: Iterable[int]) -> dict[int, int]:
+        places = [self._place(number) for number in numbers]
         try:
-            found = self._consumer.committed([self._place(number) for number in numbers], timeout=_TIMEOUT_SECONDS)
+            found = retried(lambda left: _checked(self._consumer.committed(places, timeout=left)), _TIMEOUT_SECONDS)
         except KafkaException:
             # The call itself only reports a timeout; the cause arrives as an error among the records. Nothing is assigned yet.
             for message in self._consumer.consume(1, _ERROR_POLL_SECONDS):
                 if error := message.error():
                     raise self._failed(error) from None
             raise
-        self._require_no_error(found)
         return {place.partition: place.offset for place in found}
 
     def _first(self, numbers: Iterable[int], since: int | None) -> dict[int, int]:
         """Return, by partition, the first offset at this time or later. The timestamps in Kafka are times of receipt."""
         if since is None:
             return {}
-        found = self._consumer.offsets_for_times([self._place(number, since) for number in numbers], timeout=_TIMEOUT_SECONDS)
+        places = [self._place(number, since) for number in numbers]
+        found = retried(lambda left: _settled(self._consumer.offsets_for_times(places, timeout=left)), _TIMEOUT_SECONDS)
         # Below zero: there is none, or the broker does not support it (the embedded one). Then all records are read.
         return {place.partition: place.offset for place in found if place.offset >= 0}
-
-    def _require_no_error(self, places: Iterable[TopicPartition]) -> None:
-        for place in places:
-            if place.error:
-                raise self._failed(place.error)
 
     def _failed(self, error: KafkaError) -> KafkaFailed:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
@@ -182,6 +180,24 @@ class Backlog:
 
     def _place(self, number: int, offset: int | None = None) -> TopicPartition:
         return TopicPartition(self._topic, number) if offset is None else TopicPartition(self._topic, number, offset)
+
+
+def _checked(places: list[TopicPartition] | None) -> list[TopicPartition]:
+    """Return the client's answer for partitions.
+
+    Raises:
+        KafkaException: the first error in it.
+    """
+    for place in places or ():
+        if place.error:
+            raise KafkaException(place.error)
+    return places or []
+
+
+def _settled(places: list[TopicPartition]) -> list[TopicPartition]:
+    """Return the client's answer; only a temporary error in it is raised, as the caller has a fallback for the others."""
+    _checked([place for place in places if is_temporary(place.error)])
+    return places
 
 
 def _ascii(content: Any) -> str | None:

@@ -8,10 +8,7 @@ renamed field is a removed one.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
-
-from avro.schema import Schema
 
 from connector.errors import NotAvro
 from connector.mapping import compatibility
@@ -63,7 +60,7 @@ def _fault(difference: Difference) -> str:
 
 def _incompatibilities(published: Json, text: str, past: Version) -> Iterator[tuple[str, str]]:
     """Yield field paths and their faults, in both directions."""
-    new, old = _parsed(text), _parsed(past.text)
+    new, old = compatibility.parse(text), compatibility.parse(past.text)
     directions = (
         (published, compatibility.unreadable(new, old), "the new schema cannot read it"),
         (past.schema, compatibility.unreadable(old, new), "it cannot read the new schema"),
@@ -91,9 +88,3 @@ def _path(schema: Json, place: str) -> str:
             path += "[]"
         before = step
     return path
-
-
-@lru_cache(maxsize=512)
-def _parsed(text: str) -> Schema:
-    """Parse a schema, cached: each version is compared with several others."""
-    return compatibility.parse(text)

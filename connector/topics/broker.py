@@ -1,7 +1,7 @@
 """An admin client for the topics: describe and create them, and alter their settings. All calls block."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -10,7 +10,7 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.cimpl import NewTopic
 
 from connector.errors import ConfigurationInvalid, KafkaFailed
-from connector.kafka.diagnosis import ClientErrors, fetch_metadata, hidden, result_of
+from connector.kafka.diagnosis import ClientErrors, fetch_metadata, hidden, result_of, retried
 from connector.kafka.producers import reason_of
 from connector.topics.deviations import DescribedTopics, TopicState
 
@@ -94,7 +94,7 @@ class Broker:
             one.topic, num_partitions=one.partitions, replication_factor=one.replication_factor, config=dict(one.config)
         )
         try:
-            self._await(self._admin.create_topics([new], operation_timeout=self._timeout_seconds)[one.topic])
+            self._repeat(lambda: self._admin.create_topics([new], operation_timeout=self._timeout_seconds)[one.topic])
         except KafkaException as error:
             code = error.args[0].code()
             if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
@@ -112,7 +112,7 @@ class Broker:
         entries = [ConfigEntry(name, value, incremental_operation=set_) for name, value in config.items()]
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
         try:
-            self._await(self._admin.incremental_alter_configs([resource])[resource])
+            self._repeat(lambda: self._admin.incremental_alter_configs([resource])[resource])
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise hidden([topic], "ALTER_CONFIGS") from None
@@ -136,6 +136,10 @@ class Broker:
             else:
                 configs[resource.name] = {name: str(entry.value) for name, entry in found.items()}
         return configs
+
+    def _repeat(self, ask: Callable[[], Any]) -> None:
+        """Send a request to the controller, again while a new one is being elected."""
+        retried(lambda left: result_of(ask(), self._admin, self._client_errors, left), self._timeout_seconds)
 
     def _await(self, future: Any) -> Any:
         return result_of(future, self._admin, self._client_errors, self._timeout_seconds)

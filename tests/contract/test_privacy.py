@@ -43,6 +43,7 @@ from tests.support import servers
 from tests.support.callbacks import (
     SAMPLES,
     MemorySink,
+    answer_to,
     by_form,
     by_query,
     callback_of,
@@ -238,10 +239,10 @@ def test_tokens_spool_replay_and_doctor_write_no_secret(tmp_path: Path, capfd: p
             url = bridge.addresses.callback_url.removesuffix(f"/{servers.TOKEN}")
             token_url = f"{url.partition('/callbacks')[0]}/oauth/token"
             stranger = {"client_id": NAME, "client_secret": TRIED_TOKEN}
-            assert httpx.post(token_url, json=stranger, trust_env=False).status_code == 401
-            assert httpx.post(token_url, content=NO_JSON, trust_env=False).status_code == 400
+            assert httpx.post(token_url, json=stranger, trust_env=False, verify=False).status_code == 401
+            assert httpx.post(token_url, content=NO_JSON, trust_env=False, verify=False).status_code == 400
             ours = {"client_id": "kaleyra", "client_secret": HEADER_SECRET}
-            token = httpx.post(token_url, json=ours, trust_env=False).json()["access_token"]
+            token = httpx.post(token_url, json=ours, trust_env=False, verify=False).json()["access_token"]
             for body in BODIES:
                 assert send(url, body, authorization=f"Bearer {token}") == 200
             assert send(url, GOOD, authorization=f"Bearer {TRIED_TOKEN}") in (401, 0)
@@ -326,16 +327,17 @@ def test_fault_of_a_step_is_logged_by_its_place_alone(
     assert report["where"].startswith("test_privacy.py:")
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_callbacks_from_meta_are_logged_once_a_minute(method: str, written: Callable[[], str]) -> None:
-    body = json.dumps({"object": NAME, "entry": [TEXT, NUMBER, WAMID]}).encode() if method == "POST" else b""
+@pytest.mark.parametrize("methods", [["GET"], ["POST"], ["GET", "POST"]])
+def test_callbacks_from_meta_are_logged_once_a_minute(methods: list[str], written: Callable[[], str]) -> None:
+    body = json.dumps({"object": NAME, "entry": [TEXT, NUMBER, WAMID]}).encode()
+    requests = {
+        "GET": raw(b"", method="GET", query=f"hub.mode={QUERY}"),
+        "POST": raw(body, method="POST"),
+    }
     carrier = flow()
 
-    async def read() -> RawCallback:
-        return raw(body, method=method, query=f"hub.mode={QUERY}" if method == "GET" else "")
-
-    for _ in range(5):
-        asyncio.run(carry_request(carrier, Request([], None), read))
+    for method in 5 * methods:
+        answer_to(requests[method], carrier)
 
     (line,) = written().splitlines()
     assert not marks_in(line)

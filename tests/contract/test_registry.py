@@ -17,6 +17,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, Schema
 
 from connector.dev.embedded.registry import create_registry
 from connector.http.listener import PlainServer
+from tests.support.servers import NO_CERTIFICATES
 from tests.support.threaded_listener import serving
 
 
@@ -105,13 +106,13 @@ def embedded_url() -> Iterator[str]:
 
 @pytest.fixture
 def registry(registry_name: str, registry_url: str) -> Iterator[Registry]:
-    with httpx.Client(base_url=registry_url, trust_env=False, timeout=30) as http:
+    with httpx.Client(base_url=registry_url, trust_env=False, verify=False, timeout=30) as http:
         yield Registry(registry_name, http)
 
 
 @pytest.fixture
 def client(registry_url: str) -> Iterator[SchemaRegistryClient]:
-    with SchemaRegistryClient({"url": registry_url}) as opened:
+    with SchemaRegistryClient({"url": registry_url, **NO_CERTIFICATES}) as opened:
         yield opened
 
 

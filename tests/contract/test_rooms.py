@@ -4,9 +4,14 @@ Read from the source, so that nothing has to be started. Each test lists every o
 """
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -193,6 +198,25 @@ def test_table_of_rooms_is_sorted_and_has_no_unused_entry() -> None:
 def test_kafka_clients_are_held_in_few_modules() -> None:
     holders = {name_of(module) for module in MODULES if "confluent_kafka" in libraries_known_to(module)}
     assert {name for name in holders if name.partition("/")[0] not in ("kafka", "registry")} == CLIENT_MODULES
+
+
+def test_dependencies_are_those_that_are_imported() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    wanted = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in declared}
+    packages = {name.partition(".")[0] for module in MODULES for name in imports_of(module)}
+    packages -= {"connector", *sys.stdlib_module_names}
+    distributions = packages_distributions()
+    imported = {re.sub(r"[-_.]+", "-", name).lower() for package in packages for name in distributions[package]}
+    assert wanted == imported
+
+
+def test_dependencies_have_a_reason() -> None:
+    lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
+    first = lines.index("dependencies = [") + 1
+    block = lines[first : lines.index("]", first)]
+    without = [line.strip() for before, line in pairwise(["", *block]) if '"' in line and not before.strip().startswith("#")]
+    # Two of one project share theirs.
+    assert without == ['"pydantic-settings>=2.10",']
 
 
 def test_pure_rooms_have_no_input_and_output() -> None:

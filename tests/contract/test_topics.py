@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewPartitions
 
 from connector.catalogue import data_folder
 from tests.stack.artifacts import kafka_jars
-from tests.stack.java import find_java
+from tests.stack.java import QUICK_START, find_java
 from tests.stack.kafka import KafkaBroker
 from tests.stack.versions import KAFKA_JAVA
 from tests.support import servers
@@ -103,7 +103,7 @@ def kafka_configs(command: str) -> None:
     """Run a printed command with Kafka's own tool."""
     name, *arguments = shlex.split(command)
     assert name == "kafka-configs"
-    java = [str(find_java(KAFKA_JAVA)), "-Xmx128m", "-cp", f"{kafka_jars()}/*", "kafka.admin.ConfigCommand"]
+    java = [str(find_java(KAFKA_JAVA)), "-Xmx128m", *QUICK_START, "-cp", f"{kafka_jars()}/*", "kafka.admin.ConfigCommand"]
     done = subprocess.run([*java, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Completed updating config" in done.stdout

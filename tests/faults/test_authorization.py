@@ -117,7 +117,10 @@ def test_wrong_password_is_reported_and_never_shown(guarded: Guarded, tmp_path: 
         assert "sasl.username" in reason
         assert "sasl.password" in reason
         assert is_later(post(server.addresses.callback_url, DOCUMENT))
-        shown = str(server.readiness()) + httpx.get(f"{server.addresses.management_url}/metrics", trust_env=False).text
+        shown = (
+            str(server.readiness())
+            + httpx.get(f"{server.addresses.management_url}/metrics", trust_env=False, verify=False).text
+        )
         ended = server.stop()
     assert ended.exit_code == 0
     assert "Invalid username or password" in ended.stderr

@@ -11,7 +11,7 @@ from typing import Protocol
 import httpx
 
 from tests.stack.artifacts import apicurio_app
-from tests.stack.java import find_java
+from tests.stack.java import QUICK_START, find_java
 from tests.stack.process import JavaServer
 from tests.stack.versions import APICURIO_JAVA
 
@@ -50,7 +50,14 @@ class ApicurioRegistry(JavaServer):
 
     def _command(self) -> Sequence[str]:
         unpacked = f"-Djava.io.tmpdir={self.folder}"
-        return [str(find_java(APICURIO_JAVA)), "-Xmx512m", unpacked, "-jar", str(apicurio_app() / "quarkus-run.jar")]
+        return [
+            str(find_java(APICURIO_JAVA)),
+            "-Xmx512m",
+            *QUICK_START,
+            unpacked,
+            "-jar",
+            str(apicurio_app() / "quarkus-run.jar"),
+        ]
 
     def _environment(self) -> Mapping[str, str]:
         http, management = self._ports
@@ -72,7 +79,7 @@ class ApicurioRegistry(JavaServer):
         if f"Listening on: {self._address}" not in self._log_since_start():
             return False
         try:
-            return httpx.get(f"{self.url}/subjects", timeout=5, trust_env=False).is_success
+            return httpx.get(f"{self.url}/subjects", timeout=5, trust_env=False, verify=False).is_success
         except httpx.TransportError:
             return False
 

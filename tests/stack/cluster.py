@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from tests.stack.errors import ServerFailed
+from tests.stack.java import QUICK_START
 from tests.stack.kafka import KafkaBroker
 from tests.stack.network import Network
 from tests.stack.ports import free_ports
@@ -40,8 +41,7 @@ class ClusterBroker(KafkaBroker):
     """One of the brokers. Its ports: for the brokers themselves and for tests, for controllers, and behind the network."""
 
     port_count = 3
-    # Three start at once: they are to be quick at that, not later.
-    java_options = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+    java_options = ("-Xms128m", "-Xmx384m", *QUICK_START)
 
     def __init__(self, folder: Path, number: int, cluster: "KafkaCluster") -> None:
         super().__init__(folder)

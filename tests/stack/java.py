@@ -9,10 +9,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 from tests.stack.errors import JavaNotFound
 
+QUICK_START: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Options of a server that lives for minutes: it starts with half the CPU time, as the optimising compiler does not run."""
 _VERSION = re.compile(r'version "(?P<first>\d+)(?:\.(?P<second>\d+))?')
 
 
@@ -48,6 +52,7 @@ def installed_javas() -> Iterator[Path]:
             yield java
 
 
+@cache
 def java_major_version(java: Path) -> int | None:
     """Ask a `java` program for its major version; None when it does not run or says something else."""
     try:

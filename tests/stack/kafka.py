@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from tests.stack.artifacts import kafka_jars
 from tests.stack.errors import ServerFailed
-from tests.stack.java import find_java
+from tests.stack.java import QUICK_START, find_java
 from tests.stack.process import JavaServer
 from tests.stack.versions import KAFKA_JAVA
 
@@ -47,7 +47,7 @@ class KafkaBroker(JavaServer):
     name = "kafka"
     port_count = 2
     port_taken_message = "Address already in use"
-    java_options: Sequence[str] = ("-Xms256m", "-Xmx512m")
+    java_options: Sequence[str] = ("-Xms256m", "-Xmx512m", *QUICK_START)
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class KafkaBroker(JavaServer):
     def _format(self) -> None:
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", self._cluster_id, "-c", str(self._settings)]
         users = [word for user in self._scram for word in ("--add-scram", user)]
-        command = [*self._java("-Xmx256m"), *tool, *users]
+        command = [*self._java("-Xmx256m", *QUICK_START), *tool, *users]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_SECONDS, check=False)
         if done.returncode != 0:
             raise ServerFailed(f"{self.data} could not be formatted:\n{done.stdout}{done.stderr}")

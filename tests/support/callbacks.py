@@ -281,7 +281,7 @@ def flow(
     metrics = metrics or Metrics()
     allowed = credentials or Credentials(allow_anyone=True)
     steps = translator(metrics=metrics, of=of, renamed_keys=renamed_keys)
-    return Flow(allowed, steps, Deliverer(steps, sink or MemorySink(), metrics), metrics, spool)
+    return Flow(allowed, Deliverer(steps, sink or MemorySink(), metrics), metrics, spool)
 
 
 def translator(
@@ -332,6 +332,11 @@ async def carry_request(carrier: Flow, request: Request, read: Callable[[], Awai
     return received if isinstance(received, Answer) else await carrier.carry(received, credential)
 
 
+@functools.cache
+def _parsed(schema_text: str) -> Any:
+    return fastavro.parse_schema(json.loads(schema_text))
+
+
 def decoded(record: KafkaMessage, of: Catalogue | None = None) -> Json:
     """Read a record as a consumer does: magic byte and schema id checked, decoded by the registered schema."""
     of = of or catalogue()
@@ -340,7 +345,7 @@ def decoded(record: KafkaMessage, of: Catalogue | None = None) -> Json:
     assert record.value[0] == 0, "no Confluent header"
     assert int.from_bytes(record.value[1:5], "big") == schema_ids(of)[record_type.name], "another schema's id"
     stream = io.BytesIO(record.value[5:])
-    value = fastavro.schemaless_reader(stream, fastavro.parse_schema(json.loads(record_type.published_text)), None)
+    value = fastavro.schemaless_reader(stream, _parsed(record_type.published_text), None)
     assert not stream.read(), "bytes behind the record"
     assert isinstance(value, dict)
     return value

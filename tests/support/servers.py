@@ -31,6 +31,8 @@ READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 40.0
 # No proxy, and no certificates: reading those takes longer than a callback.
 _PLAIN: Final[dict[str, Any]] = {"trust_env": False, "verify": False}
+NO_CERTIFICATES: Final[dict[str, Any]] = {"ssl.ca.location": False}
+"""The same for the registry's client."""
 _ROOT: Final = Path(__file__).parents[2]
 _TIED: Final = _ROOT / "tests" / "stack" / "die_with_parent.py"
 
@@ -211,7 +213,7 @@ class TopicsReader:
             **(credentials or {}),
         }
         self._consumer = Consumer({**client, "group.id": f"read-{uuid.uuid4()}", "enable.auto.commit": False})
-        self._registry = SchemaRegistryClient({"url": addresses.registry_url, "timeout": 10})
+        self._registry = SchemaRegistryClient({"url": addresses.registry_url, "timeout": 10, **NO_CERTIFICATES})
         self._deserializer = AvroDeserializer(self._registry)
         known = self._consumer.list_topics(timeout=10).topics
         self.partitions = {topic: len(known[topic].partitions) for topic in topics}

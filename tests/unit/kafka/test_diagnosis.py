@@ -1,9 +1,11 @@
 """The messages for failures of Kafka: each says what to check, and none is taken for another."""
 
 import json
+import time
+from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from connector.kafka import diagnosis
 
@@ -17,6 +19,7 @@ from connector.kafka import diagnosis
         (KafkaError._TRANSPORT, {"_AUTHENTICATION", "_ALL_BROKERS_DOWN"}, ("rejects our credentials", "sasl.password")),
         (KafkaError.SASL_AUTHENTICATION_FAILED, set(), ("rejects our credentials", "sasl.username")),
         (KafkaError._TIMED_OUT, {"_SSL"}, ("TLS", "ssl.ca.location")),
+        (KafkaError.NOT_COORDINATOR, set(), ("Kafka is not ready (NOT_COORDINATOR)", "run the command again", "brokers")),
         (KafkaError.CLUSTER_AUTHORIZATION_FAILED, set(), ("not authorised (CLUSTER_AUTHORIZATION_FAILED)", "allow")),
     ],
 )
@@ -83,3 +86,42 @@ def test_permanent_errors_are_recognised(name: str, is_permanent: bool) -> None:
 def test_message_for_hidden_topics_does_not_say_create_them() -> None:
     assert "topics create" in str(diagnosis.missing(["orders"]))
     assert str(diagnosis.hidden(["orders", "texts"], "READ")) == "not authorised for topics: orders, texts; allow READ on them"
+
+
+def failing(*codes: int) -> Any:
+    """Return a call that fails with these codes, one after the other, then succeeds; it collects the seconds it gets."""
+    left, seconds = list(codes), []
+
+    def call(seconds_left: float) -> list[float]:
+        seconds.append(seconds_left)
+        if left:
+            raise KafkaException(KafkaError(left.pop(0)))
+        return seconds
+
+    return call
+
+
+def test_call_is_repeated_while_a_coordinator_or_leader_is_elected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "_AGAIN_SECONDS", 0.01)
+    call = failing(KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR, KafkaError.LEADER_NOT_AVAILABLE)
+
+    seconds = diagnosis.retried(call, 5.0)
+
+    assert len(seconds) == 4
+    assert seconds == sorted(seconds, reverse=True)
+    assert max(seconds) == 5.0
+
+
+@pytest.mark.parametrize("code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError._TIMED_OUT, KafkaError._TRANSPORT])
+def test_other_errors_are_not_repeated(code: int) -> None:
+    with pytest.raises(KafkaException) as failed:
+        diagnosis.retried(failing(code), 5.0)
+    assert failed.value.args[0].code() == code
+
+
+def test_temporary_error_that_lasts_ends_with_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "_AGAIN_SECONDS", 0.02)
+    began = time.monotonic()
+    with pytest.raises(KafkaException):
+        diagnosis.retried(failing(*1000 * [KafkaError.NOT_COORDINATOR]), 0.2)
+    assert time.monotonic() - began <= 0.25

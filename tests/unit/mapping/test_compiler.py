@@ -7,6 +7,7 @@ import fastavro
 import pytest
 
 from connector.errors import ConfigurationInvalid, Misfit, Missing
+from connector.mapping import compiler
 from connector.mapping.compiler import ATTRIBUTES, ROOTS, compile_schema, published
 from connector.records import EMPTY, Json
 
@@ -253,3 +254,20 @@ def test_published_schema_has_none_of_our_attributes() -> None:
     ]
     assert not any(f'"{attribute}"' in str(plain).replace("'", '"') for attribute in ATTRIBUTES)
     assert schema["requires"] == ["message"], "the schema itself is not changed"
+
+
+def test_python_compiles_only_what_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+
+    def recorded(code: str, name: str) -> Any:
+        compiled.append(name)
+        return compile(code, name, "exec")
+
+    monkeypatch.setattr(compiler, "_bytecode", recorded)
+
+    mapping = compile_schema(schema_of(text_field("fine", "message.fine")))
+    assert mapping.paths == {"message.fine"}
+    assert not compiled
+
+    assert mapping.write is mapping.write
+    assert len(compiled) == 1

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from connector.catalogue import Catalogue, read_catalogue
 from connector.errors import ConfigurationInvalid
 from connector.mapping.compiler import ROOTS, compile_schema
+from connector.pipeline.translate import Translator
 from connector.privacy.keyed import Keyed
 from connector.privacy.masks import masked, masked_degrees, masked_phone
 from connector.privacy.policy import Policy
@@ -27,6 +28,7 @@ from tests.support.callbacks import (
     NUMBER,
     RECEIVED_AT,
     SAMPLES,
+    catalogue,
     contact,
     decoded,
     envelope,
@@ -52,6 +54,11 @@ def _under(rules: str) -> Catalogue:
     return read_catalogue(policy=Policy.of(Privacy(**json.loads(rules))))
 
 
+@functools.cache
+def _translator_under(rules: str) -> Translator:
+    return translator(of=_under(rules))
+
+
 def under(**rules: Any) -> Catalogue:
     """Return the catalogue for settings of `[privacy]`, created once."""
     return _under(json.dumps(rules))
@@ -59,7 +66,7 @@ def under(**rules: Any) -> Catalogue:
 
 def records(body: bytes, **rules: Any) -> list[tuple[KafkaMessage, Json]]:
     of = under(**rules)
-    return [(one, decoded(one, of)) for one in translator(of=of).translate(raw(body))]
+    return [(one, decoded(one, of)) for one in _translator_under(json.dumps(rules)).translate(raw(body))]
 
 
 def problems(**rules: Any) -> tuple[str, ...]:
@@ -212,15 +219,20 @@ def test_no_sample_shows_values_of_a_treated_class(pii: str, outcome: str) -> No
         beside |= {"latitude": "drop", "longitude": "drop"}
     # Raw JSON holds values of every class.
     rules = {**HASHED, "phone": "keep", "content": "mask", pii: outcome, "fields": beside}
-    of, kept = under(**rules), read_catalogue()
+    of, kept = under(**rules), catalogue()
+    translators = translator(of=of), translator(of=kept)
+    classes_of = {
+        record_type.name: {one.path: one.pii for one in of.policy.decisions(record_type.name, record_type.schema)}
+        for record_type in of
+    }
     looked_at = 0
     for sample in SAMPLES:
-        treated, plain = (translator(of=one).translate(raw(read(sample))) for one in (of, kept))
+        treated, plain = (one.translate(raw(read(sample))) for one in translators)
         for one, before in zip(treated, plain, strict=True):
             (record_type,) = [record_type for record_type in of if record_type.topic == one.topic]
             if record_type.source == "dead_letters":
                 continue
-            classes = {decision.path: decision.pii for decision in of.policy.decisions(record_type.name, record_type.schema)}
+            classes = classes_of[record_type.name]
             now, then = decoded(one, of), decoded(before, kept)
             for path, value in leaves(then):
                 if classes.get(path) == pii and isinstance(value, str):
@@ -239,7 +251,7 @@ def leaves(value: Any, path: str = "") -> list[tuple[str, Any]]:
 
 
 def test_default_policy_does_not_change_generated_code() -> None:
-    for record_type in read_catalogue():
+    for record_type in catalogue():
         assert record_type.mapping.code == compile_schema(record_type.schema).code
         assert "hashed" not in record_type.mapping.code
         assert record_type.key_of is str.encode
@@ -286,7 +298,7 @@ def test_dropped_value_causes_no_dead_letter() -> None:
 
 
 def test_dropped_fields_count_as_mapped() -> None:
-    kept = {record_type.name: record_type.mapping for record_type in read_catalogue()}
+    kept = {record_type.name: record_type.mapping for record_type in catalogue()}
     for record_type in under(content="drop", name="drop", location="drop", link="drop", fields={"payload": "mask"}):
         assert record_type.mapping.paths == kept[record_type.name].paths
         assert record_type.mapping.raw_paths == kept[record_type.name].raw_paths
