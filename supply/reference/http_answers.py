@@ -37,8 +37,8 @@ READINESS: Final = {
     "starting": "The worker has not verified schema ids, topics and producer yet.",
     "schemas": "The registry does not answer, or does not have our schemas: `connector schemas register`.",
     "topics_and_producer": (
-        "Kafka does not answer, also at an address that one of its brokers advertises; a topic or a right is missing; a partition "
-        "has no leader: `connector doctor`."
+        "Kafka does not answer, also at an address that one of its brokers advertises; a topic or a right is missing; a "
+        "partition has no leader: `connector doctor`."
     ),
     "schema_ids": "The registry has other schemas under our ids: nothing is produced.",
     "spool": "The spool accepts no callbacks: it is full, its oldest callback is too old, or its disk fails.",
