@@ -69,7 +69,7 @@ class Scene:
 
 
 def main() -> int:
-    """Measure and draw; return 1 when a run broke the promise."""
+    """Measure and draw; return 1 when a run broke the delivery guarantee."""
     arguments = _arguments()
     file = arguments.folder / FILE
     wanted = cores.share_out(max(_WORKERS))

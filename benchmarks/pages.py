@@ -25,7 +25,7 @@ from tests.support.callbacks import messages_of
 BENCH: Final = "bench.json"
 PAGES: Final = (
     Path("README.md"),
-    Path("docs/sizing.md"),
+    Path("docs/explanation/sizing.md"),
     Path("docs/performance/README.md"),
 )
 _ROOT: Final = Path(__file__).parents[1]

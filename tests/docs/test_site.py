@@ -33,7 +33,7 @@ def test_site_builds_without_a_warning(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for page in ("reference/settings", "reference/topics", "security"):
+    for page in ("reference/settings", "reference/topics", "explanation/threat-model"):
         assert (tmp_path / "site" / page / "index.html").is_file()
 
 
