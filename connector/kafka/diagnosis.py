@@ -1,4 +1,4 @@
-"""Errors of Kafka's clients in, `KafkaFailed`s out that say what is wrong and what to do.
+"""Errors of Kafka's clients in, `KafkaFailed`s out that name the problem and what to do.
 
 A call itself only reports a timeout. So in go also the errors that the client has reported to its `error_cb` meanwhile: they
 say whether Kafka is away, rejects the credentials, or denies access. For producers, the admin client and consumers.
