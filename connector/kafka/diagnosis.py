@@ -87,8 +87,8 @@ def result_of(future: "Future[Answer]", client: Any, errors: ClientErrors, timeo
                 raise unreachable(KafkaError(KafkaError._TIMED_OUT), errors.names) from None  # noqa: SLF001
         except KafkaException as error:
             client.poll(0)
-            # Negative: an error of the client itself, so Kafka did not answer.
-            if error.args[0].code() < 0:
+            # Negative: an error of the client itself, so Kafka did not answer, unless its broker does not know the request.
+            if error.args[0].code() < 0 and error.args[0].code() != KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001
                 raise unreachable(error.args[0], errors.names) from None
             raise
 
