@@ -186,7 +186,7 @@ class _Stack:
             return
         rows = [(name.replace("_", " "), address) for name, address in self._addresses.items()]
         show.table(
-            "The bridge is ready (no authentication, nothing is stored; Ctrl-C ends it)", ("address of", "address"), rows
+            "The bridge is ready (no authentication, nothing is stored; Ctrl-C ends it)", ("name", "address"), rows
         )
         show.out.print("Try it from a second terminal in this folder:\n")
         program, url = program_name(), self._addresses["callback_url"]
