@@ -73,18 +73,26 @@ def topics(catalogue: Catalogue, wanted: Wanted, described: DescribedTopics) -> 
     for deviation in deviations(catalogue, wanted, described):
         if deviation.rule != "hidden":
             groups.setdefault((deviation.rule, deviation.found), []).append(deviation)
-    yield from sorted((_of_topics(group) for group in groups.values()), key=lambda finding: _ORDER.index(finding.state))
+    yield from sorted(
+        (_of_topics(group, len(described.present)) for group in groups.values()),
+        key=lambda finding: _ORDER.index(finding.state),
+    )
     if not groups:
         yield Finding("topics", "ok", f"{len(described.present)} topics are as they should be")
 
 
-def _of_topics(same: Sequence[Deviation]) -> Finding:
-    """Return the finding for topics with the same deviation."""
+def _of_topics(same: Sequence[Deviation], existing: int) -> Finding:
+    """Return the finding for topics with the same deviation; `existing` is the number of all topics that exist."""
     first = same[0]
     names = ", ".join(deviation.topic for deviation in same)
     if first.rule == "missing":
         return Finding("topics", "error", f"missing: {names}", "`connector topics create` creates them")
-    found = f"{names}: {first.found}" if len(same) == 1 else f"{len(same)} topics: {first.found} ({names})"
+    if len(same) == 1:
+        found = f"{names}: {first.found}"
+    elif len(same) == existing:
+        found = f"all {existing} topics: {first.found}"
+    else:
+        found = f"{len(same)} topics: {first.found} ({names})"
     if first.rule == "unread":
         return Finding("topics", "unknown", found, first.advice)
     advice = dict.fromkeys(deviation.advice for deviation in same)
