@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -308,7 +308,7 @@ def nginx(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             running.wait(SECONDS)
 
 
-def posted(url: str, path: str, content: bytes = b"{}", **headers: str) -> httpx.Response:
+def posted(url: str, path: str, content: bytes = b"{}", headers: Mapping[str, str] | None = None) -> httpx.Response:
     deadline = time.monotonic() + SECONDS
     while True:
         try:
@@ -321,7 +321,7 @@ def posted(url: str, path: str, content: bytes = b"{}", **headers: str) -> httpx
 def test_nginx_passes_callbacks_on_and_logs_no_token(nginx: tuple[str, Path]) -> None:
     url, folder = nginx
     path = f"/callbacks/kaleyra/{TOKEN}"
-    answer = posted(url, path, **{"X-Forwarded-For": "192.0.2.1"})
+    answer = posted(url, path, headers={"X-Forwarded-For": "192.0.2.1"})
     assert answer.status_code == 200
     seen = answer.json()
     assert (seen["path"], seen["x-forwarded-for"], seen["host"]) == (
