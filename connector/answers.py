@@ -1,4 +1,4 @@
-"""Every HTTP answer of the callback path: the delivery promise, one row a constant.
+"""Every HTTP answer of the callback path: the delivery guarantee, one row a constant.
 
 200 says "durable, forget it"; 503 says "outcome unknown, send it again": a second delivery carries the same ids.
 No answer has a body that gives a stranger anything.

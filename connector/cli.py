@@ -6,6 +6,7 @@ import typer
 
 from connector import __version__
 from connector.commands import dev, doctor, exit_codes, explain, forget, privacy, replay, send, serve, show, tail, topics
+from connector.commands.help_texts import with_plain_types
 from connector.commands.schemas import group as schemas
 
 app = typer.Typer(
@@ -27,7 +28,7 @@ def _version(*, version: Annotated[bool, typer.Option("--version", help="Print t
 def main() -> None:
     """Run a command."""
     # Shell completion uses this name; `python -m connector` would use another one.
-    exit_codes.run(lambda: app(prog_name="connector"))
+    exit_codes.run(lambda: with_plain_types(app)(prog_name="connector"))
 
 
 if __name__ == "__main__":

@@ -16,11 +16,21 @@ import structlog
 
 from connector.settings.tables import Logs
 
-_CLIENTS: Final = ("connector.produce", "connector.consume", "connector.replay", "connector.topics")
+_CLIENTS: Final = (
+    "connector.produce",
+    "connector.consume",
+    "connector.replay",
+    "connector.topics",
+    "connector.embedded.broker",
+)
 """The loggers that librdkafka's own lines use."""
 
-_REPEATED: Final = ("%s [%s] %s", "kafka_error", "read_failed")
-"""Messages that `RepeatFilter` limits: librdkafka's lines (facility, client, text), and ours that are as frequent."""
+_LIBRDKAFKA: Final = "%s [%s] %s"
+"""The message of librdkafka's own lines: facility, client, text."""
+CLIENT_EVENT: Final = "kafka_client"
+CLIENT_FIELDS: Final = ("facility", "client", "text")
+_REPEATED: Final = (_LIBRDKAFKA, "kafka_error", "read_failed")
+"""Messages that `RepeatFilter` limits: librdkafka's lines, and ours that are as frequent."""
 
 _logger: Final = structlog.stdlib.get_logger("connector")
 
@@ -50,7 +60,7 @@ def configure(settings: Logs) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
     for name in _CLIENTS:
-        logging.getLogger(name).filters[:] = [RepeatFilter()]
+        logging.getLogger(name).filters[:] = [RepeatFilter(), _as_event]
     # URLs hold the token; these would write them at info and debug.
     for name in ("httpx2", "httpcore2", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -116,6 +126,14 @@ class RepeatFilter(logging.Filter):
         if suppressed:
             record.suppressed = suppressed
         return True
+
+
+def _as_event(record: logging.LogRecord) -> bool:
+    """Turn a line of librdkafka into the event `kafka_client`, with its parts as fields."""
+    if record.msg == _LIBRDKAFKA and isinstance(record.args, tuple) and len(record.args) == len(CLIENT_FIELDS):
+        record.__dict__.update(zip(CLIENT_FIELDS, record.args, strict=True))
+        record.msg, record.args = CLIENT_EVENT, None
+    return True
 
 
 def _same(record: logging.LogRecord) -> str:

@@ -185,7 +185,7 @@ class _Stack:
             show.as_json(self._addresses)
             return
         rows = [(name.replace("_", " "), address) for name, address in self._addresses.items()]
-        show.table("The bridge is ready (no authentication, nothing is stored; Ctrl-C ends it)", ("what", "where"), rows)
+        show.table("The bridge is ready (no authentication, nothing is stored; Ctrl-C ends it)", ("name", "address"), rows)
         show.out.print("Try it from a second terminal in this folder:\n")
         program, url = program_name(), self._addresses["callback_url"]
         data = f"@{_SAMPLE}" if Path(_SAMPLE).is_file() else "'from=393335550142&type=text&body=Ciao'"

@@ -94,8 +94,8 @@ def _read_callback(file: Path | None, query: str | None, seals: Seals, *, is_for
     return callback_by_post(seals.open_printed(body), _FORM if is_form else _JSON)
 
 
-def run(catalogue: Catalogue, raw: RawCallback, loaded: Settings, *, as_json: bool) -> None:
-    """Show what a callback becomes, as tables or JSON."""
+def run(catalogue: Catalogue, raw: RawCallback, loaded: Settings, *, as_json: bool) -> list[str]:
+    """Show what a callback becomes, as tables or JSON; return what `--strict` objects to."""
     refused = _refused(raw, loaded.http.max_body_bytes)
     if refused:
         explained: dict[str, Any] = {"records": [], "dead_letters": [], "unmapped": [], "left_out": {}}
@@ -103,7 +103,7 @@ def run(catalogue: Catalogue, raw: RawCallback, loaded: Settings, *, as_json: bo
         explained = explain(catalogue, raw, loaded.callbacks.renamed_keys)
     if as_json:
         show.as_json({**explained, "refused": refused})
-        return
+        return _objections(explained, refused)
     for record in explained["records"]:
         show.record(record["topic"], record["key"], record["value"])
     if explained["dead_letters"]:
@@ -117,6 +117,16 @@ def run(catalogue: Catalogue, raw: RawCallback, loaded: Settings, *, as_json: bo
         show.line(f"left out: {left_out}")
     if explained["unmapped"]:
         show.table("Keys that no schema maps", ("path",), [(path,) for path in explained["unmapped"]])
+    return _objections(explained, refused)
+
+
+def _objections(explained: Mapping[str, Any], refused: str | None) -> list[str]:
+    """Return each dead letter, each key that no schema maps, and the refusal of the whole callback, as a message."""
+    letters = [
+        f"dead letter: {letter['reason']} in {letter['step']}: {letter['detail']}" for letter in explained["dead_letters"]
+    ]
+    unmapped_keys = [f"no schema maps the key {path}" for path in explained["unmapped"]]
+    return [*([f"refused: {refused}"] if refused else []), *letters, *unmapped_keys]
 
 
 def _refused(raw: RawCallback, max_body_bytes: int) -> str | None:
@@ -140,14 +150,23 @@ app = typer.Typer()
 
 @app.command("explain")
 def explain_command(
-    file: Annotated[Path | None, typer.Argument(help="File with the body of a callback, or - for stdin.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="File with the body of a callback, or - for stdin.", metavar="FILE")
+    ] = None,
     *,
     query: Annotated[str | None, typer.Option(help="Explain a GET with this query, as 'a=b&c=d', instead of a body.")] = None,
     form: Annotated[bool, typer.Option("--form", help="The body is a form.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if there is a dead letter or a key that no schema maps.")
+    ] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Show which records a callback becomes, without any server."""
     settings = open_settings(config)
     raw = read_callback(file, query, Policy.of(settings.privacy).seals, is_form=form)
-    run(catalogue_without_raw(settings), raw, settings, as_json=as_json)
+    objections = run(catalogue_without_raw(settings), raw, settings, as_json=as_json)
+    if strict and objections:
+        for objection in objections:
+            show.problem(objection)
+        raise typer.Exit(1)

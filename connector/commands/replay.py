@@ -143,7 +143,7 @@ def _show(replay: _Run, *, dry_run: bool, as_json: bool) -> None:
     rows += [("without records", None, report["without_records"])] if report["without_records"] else []
     rows += [("skipped", why.replace("_", " "), count) for why, count in report["skipped"].items()]
     title = f"{'Would be replayed' if dry_run else 'Replayed'} from {replay.topic} by the consumer group {replay.group}"
-    show.table(title, ("what", "which", "count"), rows)
+    show.table(title, ("outcome", "topic or reason", "count"), rows)
 
 
 app = typer.Typer(

@@ -17,7 +17,9 @@ app = typer.Typer()
 
 @app.command()
 def tail(
-    topic: Annotated[list[str] | None, typer.Argument(help="Topics, with or without the prefix. Default: all.")] = None,
+    topic: Annotated[
+        list[str] | None, typer.Argument(help="Topics, with or without the prefix. Default: all.", metavar="TOPIC")
+    ] = None,
     *,
     config: Config = None,
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Start with the oldest record.")] = False,

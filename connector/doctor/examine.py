@@ -44,7 +44,7 @@ def examine(file: Path | None) -> list[Finding]:
 
 def run_concurrently(checks: Mapping[str, Check], timeout_seconds: float) -> list[Finding]:
     """Run checks concurrently; return their findings in order. After the timeout, add an error for each unfinished check."""
-    running = [_Running(what, check) for what, check in checks.items()]
+    running = [_Running(name, check) for name, check in checks.items()]
     deadline = time.monotonic() + timeout_seconds
     for one in running:
         one.start()
@@ -54,20 +54,19 @@ def run_concurrently(checks: Mapping[str, Check], timeout_seconds: float) -> lis
         findings += one.found
         if one.is_alive():
             found = f"did not finish within {timeout_seconds:g} s"
-            findings.append(Finding(one.what, "error", found, "check whether it hangs, then try again"))
+            findings.append(Finding(one.name, "error", found, "check whether it hangs, then try again"))
         elif not one.is_done:
             # A bug of ours, whose traceback the thread has printed: it must not look healthy.
-            findings.append(Finding(one.what, "error", "the check itself failed", "report the traceback above"))
+            findings.append(Finding(one.name, "error", "the check itself failed", "report the traceback above"))
     return findings
 
 
 class _Running(threading.Thread):
     """A running check, with its findings so far."""
 
-    def __init__(self, what: str, check: Check) -> None:
+    def __init__(self, name: str, check: Check) -> None:
         # A daemon: a check that hangs must not keep the command from ending.
-        super().__init__(daemon=True)
-        self.what = what
+        super().__init__(name=name, daemon=True)
         self.found: list[Finding] = []
         self.is_done = False
         self._check = check

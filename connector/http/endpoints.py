@@ -39,7 +39,7 @@ class CallbackEndpoint:
         self._answered = {kind: metrics.tally(metrics.callbacks.labels(f"{kind}xx")) for kind in (2, 4, 5)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one callback; nothing but an answer of the promise table ever leaves."""
+        """Answer one callback; nothing but an answer of the delivery guarantee ever leaves."""
         started = time.perf_counter()
         self._in_flight += 1
         reader = BodyReader(self._room, self._http.max_body_bytes, scope, receive, self._clock)

@@ -93,7 +93,7 @@ class Exchange:
             self.arrival.clear()
 
     def disconnect(self) -> None:
-        """Tell the application that the peer is gone, unless it has answered."""
+        """Report to the application that the peer is gone, unless it has answered."""
         self.is_disconnected = not self.is_answered
         if self.arrival:
             self.arrival.set()

@@ -91,7 +91,7 @@ class HttpProtocol(asyncio.Protocol):
             self._refuse(_TOO_MANY_CONNECTIONS)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Tell the application, and release what refers to this object."""
+        """Notify the application, and release what refers to this object."""
         self._state.connections.discard(self)
         self._requests.disconnect()
         self._flow_control.resume_writing()

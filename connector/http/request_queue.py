@@ -87,7 +87,7 @@ class RequestQueue:
         return True
 
     def disconnect(self) -> None:
-        """Tell the application that the peer is gone."""
+        """Report to the application that the peer is gone."""
         for exchange in (self._current, self.latest):
             if exchange:
                 exchange.disconnect()

@@ -1,6 +1,6 @@
 """Kaleyra's advanced authentication, for which the bridge is the customer's auth URL: a client's secret in, a token out.
 
-The client credentials grant of RFC 6749, 4.4: id and secret by Basic, as a form or as JSON. What is wrong is answered with one
+The client credentials grant of RFC 6749, 4.4: id and secret by Basic, as a form or as JSON. Errors are answered with one
 of its error words and no more. Requests are counted by where they come from, so that a stranger uses up his own allowance.
 """
 

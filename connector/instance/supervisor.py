@@ -29,7 +29,7 @@ _GRACE_SECONDS: Final = 5.0
 _REPLACE_SECONDS: Final = 30.0
 """A new worker that is not ready by then does not replace the old one."""
 _PATIENCE_SECONDS: Final = 10.0
-"""For so long connections wait for a restarted worker while no worker is ready; then it answers 503. A busy machine needs more
+"""How long connections wait for a restarted worker while no worker is ready; then it answers 503. A busy machine needs more
 than 5 s for a start, and a callback can take as long anyway, while Kafka does not answer."""
 _FIXED: Final = ("http.host", "http.port", "management.host", "management.port", "spool.folder")
 """Settings that an instance keeps until it stops: it has opened what they name."""

@@ -42,7 +42,7 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, settings: Settings, listening: socket.socket, own_folder: Path, worker: str, changes: Changes) -> Self:
-        """Start the module `worker` in a process of its own, on a listening socket.
+        """Start the module `worker` in a separate process, on a listening socket.
 
         It takes callbacks when it is ready, or after `open_to_traffic`.
         """

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from connector.logs import CLIENT_EVENT, CLIENT_FIELDS
 from supply.reference import markdown
 from supply.reference.markdown import ROOT, code, codes
 
@@ -32,6 +33,10 @@ MEANINGS: Final = {
     "kafka_away": "The circuit breaker opened: Kafka answers nothing. Callbacks go to the spool, or are answered 503.",
     "kafka_away_at_start": "The bridge starts while Kafka is away. It accepts callbacks into the spool.",
     "kafka_back": "The circuit breaker closed: Kafka answers again.",
+    "kafka_client": (
+        "A line of librdkafka, the Kafka client: its facility (`FAIL`, `GETPID`, …), the client's name and the text. "
+        "It can name brokers and topics, never a secret or the content of a record."
+    ),
     "kafka_error": "librdkafka reports an error, such as a broker that it cannot reach. It retries by itself.",
     "listening": "The instance listens. The fields are the addresses of both ports and the number of workers.",
     "not_ready": "A worker cannot become ready yet. `reason` says why and what helps; `/readyz` shows the same.",
@@ -87,7 +92,8 @@ Logs go to stderr, a line per event: JSON, or coloured text on a terminal (`logs
 `logger` and `timestamp` (UTC) besides the fields below. No line holds a body, a number, an id of a message, a URL or a secret.
 
 Rate-limited events are logged at most once a minute for the same fields; `times` counts the occurrences since the last line.
-librdkafka's own lines are passed on, repeated ones at most once a minute; `suppressed` counts the lines dropped since.
+librdkafka's own lines are the event `kafka_client`, repeated ones at most once a minute; `suppressed` counts the lines dropped
+since.
 `not_logged` without fields means that a line could not be written to stderr.
 """
 
@@ -130,6 +136,9 @@ def page() -> str:
 def events(package: Path = PACKAGE) -> dict[str, Event]:
     """Return every event of the package by its name."""
     found: dict[str, Event] = {}
+    if package == PACKAGE:
+        # librdkafka logs it, not a call of ours.
+        found[CLIENT_EVENT] = Event(set(_METHODS), [*CLIENT_FIELDS, "suppressed"])
     for file in sorted(package.rglob("*.py")):
         if file != PACKAGE / "logs.py":
             tree = ast.parse(file.read_text(encoding="utf-8"))

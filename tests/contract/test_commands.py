@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -342,6 +343,13 @@ def test_dev_says_the_name_alone_when_it_is_in_the_path(monkeypatch: pytest.Monk
     assert program_name() == "connector"
 
 
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path], ids=" ".join)
+def test_help_names_types_in_plain_words(run: Runner, path: tuple[str, ...]) -> None:
+    shown = run(*path, "--help").stdout
+    assert "--help" in shown
+    assert not re.search(r"<\w+(?: range|\[\w+\])?>|\[[a-z_]+\]\.\.\.", shown), shown
+
+
 # explain
 
 
@@ -374,6 +382,24 @@ def test_explain_shows_keys_that_no_schema_maps(run: Runner, tmp_path: Path) -> 
     assert done.exit_code == 0
     assert done.json()["unmapped"] == ["message.document.cover.width", "message.document.pages"]
     assert "message.document.pages" in run("explain", str(file)).stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_explain_is_strict_on_dead_letters_and_unmapped_keys_only_if_asked(
+    run: Runner, tmp_path: Path, arguments: list[str]
+) -> None:
+    unmapped = tmp_path / "unmapped.json"
+    unmapped.write_bytes(envelope([message(message_type="document", document={"id": "1", "pages": 3})], [contact()]))
+    refused = tmp_path / "large.json"
+    refused.write_bytes(b"x" * 5000)
+    settings: Settings = {"HTTP__MAX_BODY_BYTES": "4096"}
+    letter = SAMPLES_FOLDER / "rejected" / "does_not_fit.json"
+    for file, complaint in ((letter, "does_not_fit in encode"), (unmapped, "message.document.pages"), (refused, "413")):
+        assert run("explain", str(file), *arguments, settings=settings).exit_code == 0
+        done = run("explain", str(file), "--strict", *arguments, settings=settings)
+        assert (done.exit_code, complaint in done.stderr) == (1, True), done.stderr
+    good = run("explain", str(SAMPLES_FOLDER / "order" / "fractional.json"), "--strict", *arguments)
+    assert (good.exit_code, good.stderr) == (0, "")
 
 
 def test_explain_reads_a_template_s_own_keys_by_the_settings(run: Runner, tmp_path: Path) -> None:
@@ -445,7 +471,7 @@ def test_explain_reports_dropped_values_and_empty_callbacks(run: Runner, tmp_pat
 
 def test_explain_reports_a_callback_that_would_be_refused(run: Runner, tmp_path: Path) -> None:
     (tmp_path / "callback").write_bytes(envelope([message(text={"body": "x" * 2000})]))
-    settings = {"HTTP__MAX_BODY_BYTES": "1024"}
+    settings = {"HTTP__MAX_BODY_BYTES": "4096"}
     report = run("explain", str(tmp_path / "callback"), "--json", settings=settings).json()
     assert report["records"] == []
     assert report["refused"].startswith("413, its body has ")

@@ -1,4 +1,4 @@
-"""The delivery promise, one test a row: the answer to a callback, and what is in the sink at that moment.
+"""The delivery guarantee, one test a row: the answer to a callback, and what is in the sink at that moment.
 
 In memory: the data port's application, driven as a server would, with a scripted sink.
 """

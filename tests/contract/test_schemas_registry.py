@@ -316,18 +316,18 @@ def test_diff_shows_fields_and_takes_versions(registry: ScriptedRegistry, folder
     change(folder / "avro" / "text.avsc", lambda schema: schema.update(doc="Another text."))
     done = run("schemas", "diff")
     assert done.exit_code == 0
-    assert "order differs from version 1" in done.stdout
+    assert "order: differs from version 1" in done.stdout
     assert "later" in done.stdout
-    assert "text is version 1" in done.stdout
+    assert "text: same fields as version 1" in done.stdout
     run("schemas", "register")
     (latest,) = run("schemas", "diff", "order", "--json").json()
     assert (latest["version"], latest["state"], latest["changes"]) == (2, "same", [])
     (first,) = run("schemas", "diff", "order", "--version", "1", "--json").json()
     assert (first["version"], first["state"]) == (1, "different")
-    assert first["changes"] == [{"path": "later", "what": "added", "registered": None, "here": "null or string"}]
+    assert first["changes"] == [{"path": "later", "change": "added", "registered": None, "ours": "null or string"}]
     (none,) = run("schemas", "diff", "order", "--version", "9", "--json").json()
     assert none["state"] == "missing"
-    assert "order has no version 9" in run("schemas", "diff", "order", "--version", "9").stdout
+    assert "order: has no version 9" in run("schemas", "diff", "order", "--version", "9").stdout
 
 
 def test_export_has_id_fingerprint_and_release_of_every_version(
@@ -353,6 +353,7 @@ def test_export_has_id_fingerprint_and_release_of_every_version(
 def test_export_of_released_schemas_needs_no_registry(folder: Path, run: Runner, tmp_path: Path) -> None:
     settings = {"CATALOGUE__FOLDER": str(folder), "REGISTRY__URL": "http://127.0.0.1:1"}
     assert run("schemas", "export", str(tmp_path / "none"), "--released", "--json", settings=settings).json() == []
+    assert "no version is released yet" in run("schemas", "export", str(tmp_path / "empty"), "--released").stdout
     run("schemas", "release", "1.0.0")
     index = run("schemas", "export", str(tmp_path / "out"), "--released", "--json").json()
     assert {(entry["release"], entry["id"]) for entry in index} == {("1.0.0", None)}

@@ -256,8 +256,8 @@ def test_doctor_finds_no_error(dev: Dev) -> None:
     # No authentication is configured: only `serve` needs it. What the embedded broker does not report is unknown.
     assert done.exit_code == 2, done.stderr
     findings = json.loads(done.stdout)
-    assert {finding["what"] for finding in findings if finding["state"] == "error"} == {"configuration"}
-    assert {"rights", "topics", "clock"} <= {finding["what"] for finding in findings if finding["state"] == "unknown"}
+    assert {finding["check"] for finding in findings if finding["state"] == "error"} == {"configuration"}
+    assert {"rights", "topics", "clock"} <= {finding["check"] for finding in findings if finding["state"] == "unknown"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

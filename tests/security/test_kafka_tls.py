@@ -64,7 +64,7 @@ def secured(tls_kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path) 
 def test_callbacks_go_through_and_doctor_finds_no_error(secured: Secured, tmp_path: Path) -> None:
     secured.kafka.allow(AclOperation.WRITE, secured.kafka.topics())
     findings = servers.done(secured.settings(), "doctor", "--json").json()
-    states = {one["what"]: one["state"] for one in findings}
+    states = {one["check"]: one["state"] for one in findings}
     assert {states[what] for what in ("kafka", "rights", "producer id", "registry", "schemas")} == {"ok"}, findings
     with servers.served(secured.settings(), tmp_path) as server:
         server.wait_until_ready()
@@ -79,7 +79,7 @@ def test_other_mechanisms_pass_through_by_their_names(secured: Secured, tmp_path
     secured.kafka.allow(AclOperation.WRITE, secured.kafka.topics())
     settings = secured.settings(client_properties=OTHER_MECHANISMS[mechanism])
     findings = servers.done(settings, "doctor", "--json").json()
-    states = {one["what"]: one["state"] for one in findings}
+    states = {one["check"]: one["state"] for one in findings}
     assert {states[what] for what in ("kafka", "rights", "producer id")} == {"ok"}, findings
     with servers.served(settings, tmp_path) as server:
         server.wait_until_ready()
