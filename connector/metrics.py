@@ -118,7 +118,10 @@ class Metrics:
         "Callbacks over the rate limit of their credential (429).",
         ("credential",),
     )
-    token_requests = Row(Counter, "connector_token_requests", "Requests to the token endpoint, by outcome.", ("outcome",))
+    refused_requests = Row(
+        Counter, "connector_refused_requests", "Requests that were not answered 200, by reason.", ("reason",)
+    )
+    issued_tokens = Row(Counter, "connector_issued_tokens", "Tokens that the token endpoint issued.")
     acknowledgement_seconds = Row(
         Durations,
         "connector_acknowledgement_seconds",

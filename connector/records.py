@@ -17,6 +17,8 @@ Step = Literal["decode", "split", "encode", "produce"]
 Reason = Literal[
     "not_utf8",
     "not_json",
+    "not_multipart",
+    "not_xml",
     "too_deep",
     "not_an_object",
     "unknown_shape",
@@ -34,6 +36,42 @@ Reason = Literal[
 """Why something became a dead letter. The `doc` of the dead letter's schema has the same list (a test compares)."""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
+
+Refusal = Literal[
+    # The listener's: the request did not reach a path.
+    "tls_handshake",
+    "too_many_connections",
+    "malformed_http",
+    "headers_too_large",
+    "headers_too_slow",
+    "body_too_slow",
+    "body_incomplete",
+    "too_many_pipelined",
+    # The request itself.
+    "wrong_path",
+    "wrong_method",
+    "uri_too_long",
+    "not_authentic",
+    "too_often",
+    "meta_verification",
+    "compressed",
+    "too_large",
+    # The token endpoint's.
+    "token_wrong_method",
+    "token_too_often",
+    "token_malformed",
+    "token_unsupported_grant",
+    "token_not_authentic",
+    # Ours: 503, and the sender should try again.
+    "not_ready",
+    "no_room",
+    "kafka_unavailable",
+    "topic_unavailable",
+    "not_confirmed",
+    "stopping",
+    "internal_error",
+]
+"""Why a request was not answered 200. `connector.answers.REFUSALS` says what each means."""
 
 ProfileKey = Literal[
     "meta_object",
@@ -260,8 +298,12 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(NamedTuple):
-    """The HTTP answer: never a body that gives a stranger anything."""
+    """The HTTP answer: never a body that gives a stranger anything.
+
+    Every answer but 200 has a `refusal`, under which it is counted and logged when it is sent.
+    """
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
+    refusal: Refusal | None = None

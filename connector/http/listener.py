@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from connector.errors import ConfigurationInvalid
 from connector.http.protocol import HttpProtocol, ListenerState
+from connector.http.refusals import Refuse, count_nothing
 from connector.settings.tables import Http
 
 LINGER_SECONDS: Final = 1.0
@@ -38,8 +39,9 @@ class Listener:
         drain_timeout_seconds: float,
         tls: ssl.SSLContext | None = None,
         linger_seconds: float = LINGER_SECONDS,
+        refuse: Refuse = count_nothing,
     ) -> None:
-        self.state = ListenerState(app, http, "https" if tls else "http")
+        self.state = ListenerState(app, http, "https" if tls else "http", refuse)
         self.should_exit = False
         self.started = False
         self.cut_off = 0

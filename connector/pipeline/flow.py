@@ -7,7 +7,7 @@ deliver       all records into Kafka together, every acknowledgement awaited    
 acknowledge   outcome → HTTP answer                                                                       acknowledge.py
 """
 
-from connector.answers import FOR_META, NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, SPOOLED, TOO_OFTEN
+from connector.answers import FOR_META, KAFKA_UNAVAILABLE, NOT_AUTHENTIC, NOT_FOR_META, SPOOLED, TOO_OFTEN
 from connector.auth.authenticate import Authenticator, Credentials
 from connector.auth.quota import Quota
 from connector.errors import NoRoom
@@ -50,7 +50,7 @@ class Flow:
 
     async def carry(self, raw: RawCallback, credential: str) -> Answer:
         """Carry an admitted callback into Kafka, or into the spool while Kafka is unavailable; return its answer."""
-        if raw.method == "GET" and is_verification(raw.query):
+        if raw.method in ("GET", "DELETE") and is_verification(raw.query):
             self._from_meta.event(advice=FOR_META)
             return NOT_FOR_META
         try:
@@ -65,5 +65,5 @@ class Flow:
         try:
             await self._spool.store(raw, credential)
         except NoRoom:
-            return NO_ROOM
+            return KAFKA_UNAVAILABLE
         return SPOOLED
