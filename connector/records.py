@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
+from connector.refusals import Refusal
+
 Json = dict[str, Any]
 """A JSON object as decoded: strings, ints, Decimals for numbers with a fraction, lists, dicts, booleans, None."""
 
@@ -36,42 +38,6 @@ Reason = Literal[
 """Why something became a dead letter. The `doc` of the dead letter's schema has the same list (a test compares)."""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
-
-Refusal = Literal[
-    # The listener's: the request did not reach a path.
-    "tls_handshake",
-    "too_many_connections",
-    "malformed_http",
-    "headers_too_large",
-    "headers_too_slow",
-    "body_too_slow",
-    "body_incomplete",
-    "too_many_pipelined",
-    # The request itself.
-    "wrong_path",
-    "wrong_method",
-    "uri_too_long",
-    "not_authentic",
-    "too_often",
-    "meta_verification",
-    "compressed",
-    "too_large",
-    # The token endpoint's.
-    "token_wrong_method",
-    "token_too_often",
-    "token_malformed",
-    "token_unsupported_grant",
-    "token_not_authentic",
-    # Ours: 503, and the sender should try again.
-    "not_ready",
-    "no_room",
-    "kafka_unavailable",
-    "topic_unavailable",
-    "not_confirmed",
-    "stopping",
-    "internal_error",
-]
-"""Why a request was not answered 200. `connector.answers.REFUSALS` says what each means."""
 
 ProfileKey = Literal[
     "meta_object",

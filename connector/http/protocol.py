@@ -18,7 +18,8 @@ from connector.http.exchange import Exchange, empty
 from connector.http.flow_control import FlowControl
 from connector.http.parsing import head_without_upgrade, new_parser, with_ascii_target
 from connector.http.request_queue import QueueFull, RequestQueue
-from connector.records import Answer, Refusal, Request
+from connector.records import Answer, Request
+from connector.refusals import Refusal
 from connector.settings.tables import Http
 
 _MAX_HEADER_BYTES: Final = 65536
@@ -285,7 +286,7 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
 
     def _count(self, refusal: Refusal) -> None:
-        self._state.refuse(refusal, Request(self._headers, None, self._client[0] if self._client else ""), "")
+        self._state.refuse(refusal, Request(self._headers, None, self._client[0] if self._client else ""))
 
     def _is_late(self, waited_seconds: float) -> bool:
         """Return whether the peer took too long to send what is awaited."""

@@ -4,13 +4,14 @@ A log line has the reason, the method and the network of the client, never its a
 """
 
 import ipaddress
-from collections.abc import Callable, Sequence
-from typing import Final, get_args
+from collections.abc import Sequence
+from typing import Final, Protocol, get_args
 
 from connector.auth.client_address import Address, Network, source_of
 from connector.logs import RateLimitedEvent
 from connector.metrics import Metrics
-from connector.records import Answer, Refusal, Request
+from connector.records import Answer, Request
+from connector.refusals import Refusal
 
 _CLOSE: Final = ((b"connection", b"close"),)
 
@@ -29,13 +30,21 @@ FAILED: Final = Answer(500, _CLOSE, refusal="internal_error")
 TOO_MANY_CONNECTIONS: Final = Answer(503, ((b"retry-after", b"5"), *_CLOSE), refusal="too_many_connections")
 """The worker has http.max_connections connections already."""
 
-Refuse = Callable[[Refusal, Request, str], None]
-"""Counts one refused request: the reason, what is known of the request, and its method, empty where it is not known."""
+NOTHING_KNOWN: Final = Request([], None)
+"""A request of which nothing arrived."""
 
 _MOST_LINES: Final = 10
 _IPV4_PREFIX: Final = 24
 _IPV6_PREFIX: Final = 48
 _LONGEST_METHOD: Final = 10
+
+
+class Refuse(Protocol):
+    """Counts one refused request."""
+
+    def __call__(self, reason: Refusal, request: Request, method: str = "", error: str = "") -> None:
+        """Count it: what is known of it, its method, and a library's own word for the cause; empty where not known."""
+        ...
 
 
 class Refusals:
@@ -51,7 +60,7 @@ class Refusals:
         self._refused = RateLimitedEvent("request_refused", by="reason", most=_MOST_LINES)
 
     def add(self, reason: Refusal, request: Request, method: str = "", error: str = "") -> None:
-        """Count a refused request and log it; `error` is a library's own word for the cause."""
+        """Count a refused request and log it."""
         self._tallies[reason].count += 1
         method = method if method.isalpha() and len(method) <= _LONGEST_METHOD else ""
         network = network_of(source_of(request, self._proxies))
@@ -69,5 +78,5 @@ def network_of(address: Address | None) -> str:
     return str(ipaddress.ip_network((address, prefix), strict=False))
 
 
-def count_nothing(_reason: Refusal, _request: Request, _method: str) -> None:
+def count_nothing(reason: Refusal, request: Request, method: str = "", error: str = "") -> None:
     """Do nothing: for listeners of which no one counts the refused requests."""

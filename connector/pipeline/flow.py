@@ -53,17 +53,19 @@ class Flow:
         if raw.method in ("GET", "DELETE") and is_verification(raw.query):
             self._from_meta.event(advice=FOR_META)
             return NOT_FOR_META
+        answer = KAFKA_UNAVAILABLE
         try:
             # A new callback must not overtake those in the spool.
             if not (self._spool.is_waiting and await self._spool.is_ahead()):
                 messages = self._translator.translate(raw)
                 outcome = await self._deliverer.deliver(raw, messages)
+                answer = acknowledge(outcome)
                 if not outcome.may_pass_later:
-                    return acknowledge(outcome)
+                    return answer
         except NoRoom:
             pass
         try:
             await self._spool.store(raw, credential)
         except NoRoom:
-            return KAFKA_UNAVAILABLE
+            return answer
         return SPOOLED

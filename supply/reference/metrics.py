@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from prometheus_client import Counter, Gauge
 
-from connector.answers import REFUSALS
 from connector.metrics import Row, table
+from connector.refusals import REFUSALS
 from supply.reference import markdown
 from supply.reference.markdown import code, codes
 

@@ -24,7 +24,8 @@ class Room(NamedTuple):
 
 ROOMS = {
     # Values and vocabulary: they know nothing that runs.
-    "records": Room(),
+    "refusals": Room(),
+    "records": Room("refusals"),
     "errors": Room("records"),
     "answers": Room("records"),
     "seals": Room("errors"),
@@ -38,9 +39,9 @@ ROOMS = {
     "metrics": Room("prometheus", "prometheus_client"),
     # The path of a callback, pure.
     "auth": Room("metrics records settings"),
-    "pipeline": Room("answers auth catalogue errors logs mapping metrics privacy records settings"),
+    "pipeline": Room("answers auth catalogue errors logs mapping metrics privacy records settings", "python_multipart"),
     # The world outside.
-    "http": Room("answers auth errors logs metrics pipeline records settings", "starlette httptools"),
+    "http": Room("answers auth errors logs metrics pipeline records refusals settings", "starlette httptools"),
     "kafka": Room("errors logs mapping pipeline records", "confluent_kafka"),
     "registry": Room("catalogue errors logs metrics", "confluent_kafka"),
     "spool": Room("errors logs metrics pipeline records seals settings"),
@@ -62,14 +63,24 @@ ROOMS = {
 """Every room, lowest first. A room is a folder or a single module of the package."""
 
 GUARDED = frozenset(
-    {"starlette", "httptools", "uvicorn", "confluent_kafka", "typer", "pydantic", "pydantic_settings", "prometheus_client"}
+    {
+        "starlette",
+        "httptools",
+        "uvicorn",
+        "python_multipart",
+        "confluent_kafka",
+        "typer",
+        "pydantic",
+        "pydantic_settings",
+        "prometheus_client",
+    }
 )
 """Libraries that only the rooms named above may know; uvicorn is known to none."""
 
 CLIENT_MODULES = {"topics/broker.py", "replay/backlog.py", "dev/embedded/broker.py"}
 """The modules outside kafka/ and registry/ that hold a Kafka client."""
 
-PURE = ("auth", "pipeline", "mapping", "records", "errors", "answers")
+PURE = ("auth", "pipeline", "mapping", "records", "refusals", "errors", "answers")
 INPUT_AND_OUTPUT = frozenset(
     {
         "aiohttp",

@@ -11,7 +11,8 @@ from connector import answers
 from connector.http import refusals, token_endpoint
 from connector.instance.readiness import Reason
 from connector.metrics import Metrics, exposition
-from connector.records import Answer, Refusal
+from connector.records import Answer
+from connector.refusals import REFUSALS, Refusal
 from connector.settings.load import environment_names
 from supply.reference import commands, http_answers, log_events, metrics, settings
 from supply.reference.pages import FOLDER, PAGES
@@ -114,7 +115,7 @@ def test_every_answer_has_a_meaning() -> None:
 
 
 def test_every_reason_of_a_refusal_is_in_the_table_and_on_the_pages() -> None:
-    assert set(answers.REFUSALS) == set(get_args(Refusal))
+    assert set(REFUSALS) == set(get_args(Refusal))
     for reason in get_args(Refusal):
         assert f"| `{reason}` |" in TEXTS["metrics.md"]
         assert f"`{reason}`" in TEXTS["http.md"]
