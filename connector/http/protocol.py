@@ -19,7 +19,6 @@ from connector.http.flow_control import FlowControl
 from connector.http.parsing import head_without_upgrade, new_parser, with_ascii_target
 from connector.http.request_queue import QueueFull, RequestQueue
 from connector.records import Answer, Request
-from connector.refusals import Refusal
 from connector.settings.tables import Http
 
 _MAX_HEADER_BYTES: Final = 65536
@@ -93,7 +92,7 @@ class HttpProtocol(asyncio.Protocol):
         """Tell the application, and release what refers to this object."""
         self._state.connections.discard(self)
         if self._reading == "body" and not self._is_over and self._requests.is_answering():
-            self._count("body_incomplete")
+            self._state.refuse("body_incomplete", self._what_is_known())
         self._requests.disconnect()
         self._flow_control.resume_writing()
         del self._parser
@@ -278,15 +277,15 @@ class HttpProtocol(asyncio.Protocol):
             return
         self._is_over = True
         assert answer.refusal
-        self._count(answer.refusal)
+        self._state.refuse(answer.refusal, self._what_is_known())
         if self._requests.end_after_complete():
             self._reading = None
         else:
             self._transport.write(empty(answer))
             self._transport.close()
 
-    def _count(self, refusal: Refusal) -> None:
-        self._state.refuse(refusal, Request(self._headers, None, self._client[0] if self._client else ""))
+    def _what_is_known(self) -> Request:
+        return Request(self._headers, None, self._client[0] if self._client else "")
 
     def _is_late(self, waited_seconds: float) -> bool:
         """Return whether the peer took too long to send what is awaited."""

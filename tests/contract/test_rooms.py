@@ -50,7 +50,7 @@ ROOMS = {
     "schemas": Room("catalogue errors mapping records"),
     "topics": Room("catalogue errors kafka settings", "confluent_kafka"),
     "replay": Room("errors kafka mapping pipeline records seals", "confluent_kafka"),
-    "doctor": Room("catalogue errors http kafka privacy registry schemas settings spool topics"),
+    "doctor": Room("catalogue errors http kafka metrics privacy refusals registry schemas settings spool topics"),
     "dev": Room("errors mapping records", "confluent_kafka starlette"),
     "commands": Room(
         "answers catalogue dev doctor errors http instance kafka logs mapping metrics pipeline privacy records registry replay "
