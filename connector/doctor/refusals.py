@@ -43,7 +43,7 @@ def refusals(counts: Mapping[str, int]) -> Iterator[Finding]:
     counted = sorted(((count, reason) for reason, count in counts.items() if count), reverse=True)
     if not counted:
         yield Finding(WHAT, "ok", "none since the start of the instance")
-    explained: Mapping[str, Explanation] = dict(REFUSALS)
+    explained = {str(reason): one for reason, one in REFUSALS.items()}
     for count, reason in counted:
         one = explained.get(reason, _UNKNOWN)
         meaning = one.meaning.replace("`", "")

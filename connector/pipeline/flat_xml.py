@@ -12,8 +12,8 @@ from connector.errors import NotDecodable
 from connector.pipeline.reading import CHARSETS, MOST_PAIRS
 from connector.records import Json
 
-_MOST_BYTES: Final = 1024 * 1024
-"""A callback in XML holds one message. Attributes and names take up to 40 times their size while they are parsed."""
+_MOST_BYTES: Final = 256 * 1024
+"""A callback in XML holds one message. A megabyte of attributes takes the parser a second, and forty times its size."""
 _BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _ROOT: Final = 1
 _KEY: Final = 2
@@ -86,9 +86,7 @@ class _Elements:
         if self._depth > _KEY:
             raise NotDecodable("unknown_shape", "the XML has elements inside of the elements below its root")
         if self._depth == _KEY:
-            self._count += 1
-            if self._count > MOST_PAIRS:
-                raise NotDecodable("unknown_shape", f"the XML has over {MOST_PAIRS} elements")
+            self._add_one()
             self._name, self._texts, self._is_cdata = name.rpartition(":")[2], [], False
 
     def add_text(self, text: str) -> None:
@@ -100,6 +98,7 @@ class _Elements:
 
     def start_cdata(self) -> None:
         """Keep the text as it is."""
+        self._add_one()
         self._is_cdata = True
 
     def end(self, _name: str) -> None:
@@ -108,3 +107,8 @@ class _Elements:
             text = "".join(self._texts)
             self.keys[self._name] = text if self._is_cdata else text.strip()
         self._depth -= 1
+
+    def _add_one(self) -> None:
+        self._count += 1
+        if self._count > MOST_PAIRS:
+            raise NotDecodable("unknown_shape", f"the XML has over {MOST_PAIRS} elements and CDATA sections")

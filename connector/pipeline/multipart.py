@@ -11,7 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from connector.errors import NotDecodable
-from connector.pipeline.reading import CHARSETS, MOST_PAIRS
+from connector.pipeline.reading import CHARSETS
 from connector.records import Json
 
 if TYPE_CHECKING:
@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 _LONGEST_BOUNDARY: Final = 70
 """RFC 2046, 5.1.1."""
-_MOST_HEADERS: Final = 8
+_MOST_PARTS: Final = 200
+"""Fewer than the pairs of a plain form: a part costs fifty times as much. Kaleyra documents some forty keys."""
+_MOST_HEADERS: Final = 6
 _LONGEST_HEADER: Final = 4096
 _LONGEST_NAME: Final = 256
+_MOST_PARAMETERS: Final = 16
+_MOST_PADDING: Final = 64
 _CHARSET_FIELD: Final = b"_charset_"
 """The field that names the charset of the others: RFC 7578, 4.6."""
 _PLAIN_CODINGS: Final = (b"", b"7bit", b"8bit", b"binary")
@@ -41,9 +45,12 @@ def read_multipart(body: bytes, content_type: str) -> Json:
     if not 0 < len(boundary) <= _LONGEST_BOUNDARY:
         fault = f"a boundary over {_LONGEST_BOUNDARY} characters" if boundary else "no boundary"
         raise NotDecodable("not_multipart", f"the content type has {fault}")
-    # Before anything is parsed: the parser does most work where it meets the boundary.
-    if body.count(b"--" + boundary) > MOST_PAIRS + 1:
-        raise NotDecodable("unknown_shape", f"the form has over {MOST_PAIRS} pairs")
+    # Before anything is parsed: the parser does most work where it meets the boundary, and walks over the blanks behind it.
+    delimiter = b"--" + boundary
+    if body.count(delimiter) > _MOST_PARTS + 1:
+        raise NotDecodable("unknown_shape", f"the form has over {_MOST_PARTS} parts")
+    if any(len(behind) - len(behind.lstrip(b" \t")) > _MOST_PADDING for behind in body.split(delimiter)):
+        raise NotDecodable("not_multipart", f"a boundary has over {_MOST_PADDING} blanks behind it")
     parts = _Parts()
     parser = MultipartParser(boundary, parts.callbacks(), max_header_count=_MOST_HEADERS, max_header_size=_LONGEST_HEADER)
     # Its warnings quote the body.
@@ -110,6 +117,8 @@ class _Parts:
         self._value += data[start:end]
 
     def _end_header(self) -> None:
+        if self._value.count(b";") > _MOST_PARAMETERS:
+            raise NotDecodable("not_multipart", f"a header of a part has over {_MOST_PARAMETERS} parameters")
         self._headers[self._name.lower()] = self._value
         self._name, self._value = b"", b""
 

@@ -112,6 +112,8 @@ def test_transfer_encoding_of_older_senders_is_undone(coding: str, content: byte
         (form(part(name=b'name="%s"' % (b"n" * 257))), TYPE, "over 256"),
         (form(part(b"Ciao", b"X: " + b"x" * 5000)), TYPE, "cannot be read"),
         (form(part(b"Ciao", *[b"X: y"] * 8)), TYPE, "cannot be read"),
+        (form(part(name=b'name="body"' + b";" * 20)), TYPE, "parameters"),
+        (form(part()).replace(b"--B\r\n", b"--B" + b" \t" * 33 + b"\r\n"), TYPE, "blanks"),
         (form(part(b"Ciao", b"Content-Type: multipart/mixed; boundary=C")), TYPE, "parts itself"),
         (form(part(b"Ciao", b"Content-Type: text/plain; charset=utf-7")), TYPE, "not known"),
         (form(part(b"Ciao", b"Content-Transfer-Encoding: base64")[:-3] + b"\r\n"), TYPE, "transfer encoding"),
@@ -130,10 +132,10 @@ def test_part_that_is_no_text_is_refused(headers: list[bytes]) -> None:
     assert refusal_of(form(part(b"\x89PNG\xff", *headers))).reason == "not_utf8"
 
 
-def test_up_to_a_thousand_parts_are_read() -> None:
-    parts = [part(b"x", name=b'name="k%d"' % number) for number in range(1000)]
+def test_up_to_two_hundred_parts_are_read() -> None:
+    parts = [part(b"x", name=b'name="k%d"' % number) for number in range(200)]
 
-    assert len(read_multipart(form(*parts), TYPE)) == 1000
+    assert len(read_multipart(form(*parts), TYPE)) == 200
     assert refusal_of(form(*parts, part())).reason == "unknown_shape"
 
 
