@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from connector import logs
@@ -26,6 +28,7 @@ from connector.pipeline.outcome import Failure, Outcome
 from connector.records import KafkaMessage
 from connector.refusals import Refusal
 from connector.settings.tables import Authentication, Http, Oauth, Tls
+from tests.support import servers
 from tests.support.callbacks import MemorySink, counted, envelope, flow, message
 from tests.support.certificates import Authority
 from tests.support.raw_client import Client
@@ -317,3 +320,26 @@ def test_every_reason_is_shown_from_the_start() -> None:
     Refusals(metrics)
     shown = exposition(metrics).decode()
     assert all(f'connector_refused_requests_total{{reason="{reason}"}} 0.0' in shown for reason in get_args(Refusal))
+
+
+def test_two_workers_are_summed_up_and_the_doctor_shows_it(tmp_path: Path) -> None:
+    with servers.developing({"CONNECTOR_TOPICS__PREFIX": "kaleyra.whatsapp."}, tmp_path) as (_, dev):
+        environment = servers.environment(dev.bootstrap_servers, dev.registry_url, prefix=dev.prefix)
+        with servers.served(environment, tmp_path, workers=2) as server:
+            server.wait_until_ready(workers=2)
+            url, management = server.addresses.callback_url, server.addresses.management_url
+            for _ in range(20):
+                # Each over its own connection: the kernel chooses the worker.
+                assert httpx.post(f"{url}/another/path", trust_env=False).status_code == 404
+            servers.eventually(
+                lambda: servers.metric(management, "connector_refused_requests_total", reason="wrong_path") == 20
+            )
+            of_doctor = {**environment, "CONNECTOR_MANAGEMENT__PORT": str(urlsplit(management).port)}
+            findings = servers.done(of_doctor, "doctor", "--json").json()
+            log = server.log()
+    (found,) = [finding for finding in findings if finding["what"] == "refused requests"]
+    assert found["found"].startswith("20 wrong_path since the start of the instance")
+    assert "http.path" in found["advice"]
+    lines = [json.loads(line) for line in log.splitlines() if "request_refused" in line]
+    assert {(line["reason"], line["network"], line["method"]) for line in lines} == {("wrong_path", "127.0.0.0/24", "POST")}
+    assert "another" not in log
