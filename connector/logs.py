@@ -72,28 +72,43 @@ def event(name: str, level: str = "error", **facts: Any) -> None:
 
 
 class RateLimitedEvent:
-    """Logs an event with the same facts at most once in `seconds`; `times` counts occurrences since the last line."""
+    """Logs an event with the same facts at most once in `seconds`; `times` counts occurrences since the last line.
+
+    With `by`, at most `most` lines in `seconds` have the same value of that fact, whatever their other facts: for facts that a
+    stranger can vary at will. Its values must be few.
+    """
 
     _MOST_LINES = 1000
 
-    def __init__(self, name: str, level: str = "warning", seconds: float = 60.0) -> None:
+    def __init__(self, name: str, level: str = "warning", seconds: float = 60.0, by: str = "", most: int = 0) -> None:
         self._name = name
         self._level = level
         self._seconds = seconds
+        self._by = by
+        self._most = most
         self._lines: dict[tuple[Any, ...], tuple[float, int]] = {}
+        self._windows: dict[Any, tuple[float, int]] = {}
 
     def event(self, **facts: Any) -> None:
         """Count the event, and log it if it is due. `facts` must be safe."""
         line = tuple(facts.values())
         now = time.monotonic()
         due, times = self._lines.get(line, (0.0, 0))
-        if now < due:
+        if line not in self._lines and len(self._lines) >= self._MOST_LINES:
+            self._lines.clear()
+        if now < due or (self._by and not self._take_line(facts[self._by], now)):
             self._lines[line] = (due, times + 1)
             return
-        if len(self._lines) >= self._MOST_LINES:
-            self._lines.clear()
         self._lines[line] = (now + self._seconds, 0)
         event(self._name, self._level, times=times + 1, **facts)
+
+    def _take_line(self, value: Any, now: float) -> bool:
+        """Take one of the lines that a value of the fact `by` has in this span of time; return False if none is left."""
+        ends, left = self._windows.get(value, (0.0, 0))
+        if now >= ends:
+            ends, left = now + self._seconds, self._most
+        self._windows[value] = (ends, max(left - 1, 0))
+        return left > 0
 
 
 class RepeatFilter(logging.Filter):

@@ -12,6 +12,8 @@ from connector.doctor.certificate import check_certificate
 from connector.doctor.findings import SCHEMA_FILES, Finding, not_checked
 from connector.doctor.kafka import check_kafka
 from connector.doctor.personal import check_personal
+from connector.doctor.refusals import WHAT as REFUSED_REQUESTS
+from connector.doctor.refusals import check_refusals
 from connector.doctor.registry import check_clock, check_registry
 from connector.doctor.spool import check_spool
 from connector.settings.tables import Settings
@@ -29,7 +31,8 @@ def examine(file: Path | None) -> list[Finding]:
     if settings is None:
         why = "the settings cannot be read"
         unknown = (
-            not_checked(what, why) for what in (SCHEMA_FILES, "kafka", "registry", "clock", "spool", "open files", "privacy")
+            not_checked(what, why)
+            for what in (SCHEMA_FILES, "kafka", "registry", "clock", "spool", "open files", "privacy", REFUSED_REQUESTS)
         )
         return [*read.findings, *unknown, machine.check_temporary_folder()]
     checks: dict[str, Check] = {
@@ -38,6 +41,7 @@ def examine(file: Path | None) -> list[Finding]:
         "registry": lambda: check_registry(settings, read.catalogue),
         "clock": lambda: [check_clock(settings)],
         "machine": lambda: _machine(settings, read.catalogue),
+        REFUSED_REQUESTS: lambda: check_refusals(settings.management),
     }
     return [*read.findings, *run_concurrently(checks, SECONDS)]
 

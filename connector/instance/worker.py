@@ -25,6 +25,7 @@ from connector.http import tls
 from connector.http.app import create_app
 from connector.http.listener import Listener
 from connector.http.open_files import needed_files, raise_limit
+from connector.http.refusals import Refusals
 from connector.instance.bridge import Bridge
 from connector.instance.worker_process import OPEN_TO_TRAFFIC
 from connector.settings.tables import Settings
@@ -47,11 +48,13 @@ class Worker:
         self._listening = listening
         self.bridge = Bridge(loaded, own_folder, clock)
         self._is_open = False
+        refusals = Refusals(self.bridge.metrics, loaded.authentication.trusted_proxies)
         self._listener = Listener(
-            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.token_issuer(), clock),
+            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.token_issuer(), clock, refusals),
             loaded.http,
             loaded.shutdown.drain_timeout_seconds,
             tls.context(loaded.tls),
+            refuse=refusals.add,
         )
 
     def open_to_traffic(self) -> None:

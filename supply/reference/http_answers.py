@@ -1,7 +1,7 @@
 """The answers of the code in, docs/reference/http.md out.
 
-The callback path's answers come from connector/answers.py with the texts below them; those of the token endpoint and the
-listener have their texts here. The tests fail for an answer without a text.
+Answers come from connector/answers.py and connector/http/refusals.py with the texts below them; those of the token endpoint
+have their texts here. The tests fail for an answer without a text.
 """
 
 import ast
@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Final
 
 from connector import answers
-from connector.http import exchange, protocol, token_endpoint
+from connector.http import refusals, token_endpoint
 from connector.records import Answer
 from supply.reference import markdown
 from supply.reference.markdown import code
@@ -20,18 +20,10 @@ TOKEN_ENDPOINT: Final = {
     "INVALID_REQUEST": "The body is neither JSON nor a form.",
     "UNSUPPORTED_GRANT": "`grant_type` is not `client_credentials`.",
     "INVALID_CLIENT": "Id or secret is wrong, or the client's `networks` do not include the caller.",
+    "ONLY_POST": "The token endpoint takes POST only.",
+    "TOO_MANY_TOKENS": "The source asks for tokens more often than `oauth.max_requests_per_minute`.",
 }
 """Meanings of the answers of connector/http/token_endpoint.py, by the constant's name."""
-
-LISTENER: Final = {
-    "_BAD_REQUEST": "The request is not valid HTTP, or a proxy in front could read it in another way.",
-    "_TIMED_OUT": "Headers or body took longer than `http.header_timeout_seconds` or `http.body_timeout_seconds`.",
-    "_HEADERS_TOO_LARGE": "The headers are larger than 64 KiB, or there are more than 128.",
-    "_TOO_MANY_CONNECTIONS": "The worker has `http.max_connections` connections already.",
-    "_INTERNAL_ERROR": "An error in the bridge, or the drain time ended before the answer. A callback is answered 503 instead.",
-    "_CONTINUE": "The client sent `expect: 100-continue`, and its headers are accepted: it can send the body.",
-}
-"""Meanings of the listener's own answers, by the constant's name."""
 
 READINESS: Final = {
     "starting": "The worker has not verified schema ids, topics and producer yet.",
@@ -54,23 +46,30 @@ _INTRODUCTION: Final = """\
 A sender needs two rules. 2xx means that the callback is stored durably. After anything else it sends the callback again. A
 second delivery is harmless: its records have the same `ce_id`. No answer has a body unless the table says so.
 
+Every answer but 200 has a reason. It is counted in `connector_refused_requests_total{{reason}}` and logged as
+`request_refused`, at most ten lines a minute for a reason. [Metrics](metrics.md#reasons-of-refused-requests) lists the reasons
+with what helps. `connector doctor` shows those of a running instance.
+
 ## Callbacks
 
-`POST` and `GET` on `http.path`, by default `/callbacks/kaleyra`; with a URL token `<path>/<token>`.
+`POST` and `PUT`, `GET` and `DELETE` on `http.path`, by default `/callbacks/kaleyra`; with a URL token `<path>/<token>`. `PUT`
+is taken like `POST`, and `DELETE` like `GET`: what was sent is the body, or without a body the query.
 """
 
 _TOKENS: Final = """\
 ## Token endpoint
 
 `POST` on `oauth.path`, by default `/oauth/token`; it exists if a credential has the kind `oauth`. Bodies are JSON:
-`{"access_token", "token_type", "expires_in"}`, or `{"error"}` with a code of RFC 6749. The answers 404, 405, 413, 415, 429 and
-503 of the callback path occur here too.
+`{"access_token", "token_type", "expires_in"}`, or `{"error"}` with a code of RFC 6749. The answers 404, 413, 415 and 503 of the
+callback path occur here too.
 """
 
 _LISTENER_TEXT: Final = """\
 ## Listener
 
-These answers come before a request reaches a path. After each of them, except 100, the connection is closed.
+These answers come before a request reaches a path, and the connection is closed after each of them. `100 Continue` is sent to a
+client that asks for it (`expect: 100-continue`), once its headers are accepted. A failed TLS handshake (`tls_handshake`) and a
+sender that hangs up in its body (`body_incomplete`) get no answer, and are counted.
 """
 
 _MANAGEMENT: Final = """\
@@ -90,18 +89,17 @@ Reasons of `/readyz`:
 
 def page() -> str:
     """Return the whole page."""
-    columns = ("status", "headers", "meaning")
-    listener = {**raw_answers(exchange), **raw_answers(protocol)}
-    tokens = [(str(answer.status), _headers(answer), TOKEN_ENDPOINT[name]) for name, answer in token_answers().items()]
-    granted = ("200", "`content-type: application/json`, `cache-control: no-store`", "A token for the client.")
+    columns = ("status", "reason", "headers", "meaning")
+    tokens = [(*_facts(answer), TOKEN_ENDPOINT[name]) for name, answer in token_answers().items()]
+    granted = ("200", "", "`content-type: application/json`, `cache-control: no-store`", "A token for the client.")
     return "\n".join(
         (
             _INTRODUCTION.format(notice=markdown.notice("make docs", markdown.link("connector/answers.py"))),
-            markdown.table(columns, sorted(_row(name, text) for name, text in texts(answers).items() if name != "ONLY_POST")),
+            markdown.table(columns, sorted(_row(getattr(answers, name), text) for name, text in texts(answers).items())),
             _TOKENS,
-            markdown.table(columns, [granted, *tokens]),
+            markdown.table(columns, [granted, *sorted(tokens)]),
             _LISTENER_TEXT,
-            markdown.table(columns, sorted((*_of_bytes(given), LISTENER[name]) for name, given in listener.items())),
+            markdown.table(columns, sorted(_row(getattr(refusals, name), text) for name, text in texts(refusals).items())),
             _MANAGEMENT,
             markdown.table(("reason", "meaning"), [(code(name), meaning) for name, meaning in READINESS.items()]),
         )
@@ -127,28 +125,11 @@ def token_answers() -> dict[str, Answer]:
     return {name: given for name, given in vars(token_endpoint).items() if isinstance(given, Answer) and name not in common}
 
 
-def raw_answers(module: ModuleType) -> dict[str, bytes]:
-    """Return the answers that a module writes itself, as bytes or as an ASGI message, by the constant's name."""
-    found = {}
-    for name, given in vars(module).items():
-        if isinstance(given, bytes) and given.startswith(b"HTTP/1.1 "):
-            found[name] = given
-        elif isinstance(given, dict) and given.get("type") == "http.response.start":
-            found[name] = b"HTTP/1.1 %d\r\nconnection: close\r\n" % given["status"]
-    return found
-
-
-def _row(name: str, text: str) -> tuple[str, str, str]:
-    answer: Answer = getattr(answers, name)
+def _row(answer: Answer, text: str) -> tuple[str, str, str, str]:
     text = re.sub(r"\b(?:http|oauth)\.[a-z_]+", lambda setting: code(setting[0]), text)
-    return str(answer.status), _headers(answer), text + (" The body is a text that says what to do." if answer.body else "")
+    return (*_facts(answer), text + (" The body is a text that says what to do." if answer.body else ""))
 
 
-def _headers(answer: Answer) -> str:
-    return ", ".join(code(f"{name.decode()}: {value.decode()}") for name, value in answer.headers)
-
-
-def _of_bytes(answer: bytes) -> tuple[str, str]:
-    first, *headers = answer.decode().rstrip("\r\n").split("\r\n")
-    shown = ", ".join(code(header) for header in headers if not header.startswith("content-length"))
-    return first.split()[1], shown
+def _facts(answer: Answer) -> tuple[str, str, str]:
+    headers = ", ".join(code(f"{name.decode()}: {value.decode()}") for name, value in answer.headers)
+    return str(answer.status), code(answer.refusal) if answer.refusal else "", headers

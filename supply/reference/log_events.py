@@ -56,6 +56,11 @@ MEANINGS: Final = {
         "The worker stopped before Kafka acknowledged all records or all callbacks had answers. None of these got a 200. "
         "With `records` above 0 the exit code is 1."
     ),
+    "request_refused": (
+        "A request was not answered 200: `reason`, the `network` of its sender (a /24 of IPv4, a /48 of IPv6) and its "
+        "`method`, where they are known. `error` is OpenSSL's word for a failed handshake. At most ten lines a minute have the "
+        "same `reason`; [metrics](metrics.md#reasons-of-refused-requests) lists the reasons with what helps."
+    ),
     "schema_id_cache_unreadable": "The file in `registry.cache_folder` cannot be used. The ids are looked up at the registry.",
     "schema_id_cache_unwritable": "The ids cannot be stored in `registry.cache_folder`: a start needs the registry.",
     "schema_ids_changed": "The registry has other ids than before. Records under the old ids may be unreadable.",
@@ -90,6 +95,7 @@ _INTRODUCTION: Final = """\
 {notice}
 Logs go to stderr, a line per event: JSON, or coloured text on a terminal (`logs.format`). Every line has `event`, `level`,
 `logger` and `timestamp` (UTC) besides the fields below. No line holds a body, a number, an id of a message, a URL or a secret.
+Of a request that is refused, a line has the reason, the method and the network.
 
 Rate-limited events are logged at most once a minute for the same fields; `times` counts the occurrences since the last line.
 librdkafka's own lines are the event `kafka_client`, repeated ones at most once a minute; `suppressed` counts the lines dropped

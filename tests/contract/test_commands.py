@@ -20,7 +20,7 @@ from connector.commands.dev import program_name
 from connector.dev.invented.callbacks import TYPES
 from connector.topics import broker
 from tests.stack.ports import free_ports
-from tests.support.callbacks import SAMPLES, contact, envelope, message
+from tests.support.callbacks import BODIES, SAMPLES, contact, envelope, message, sample, sample_name
 from tests.support.commands import Done, Runner, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -206,6 +206,8 @@ def test_completion_is_shown_and_installed(run: Runner, monkeypatch: pytest.Monk
         ["explain", "no/such/file"],
         ["explain", "README.md", "--query", "a=b"],
         ["explain", "--query", "a=b", "--form"],
+        ["explain", "--query", "a=b", "--content-type", "application/xml"],
+        ["explain", "README.md", "--form", "--content-type", "application/xml"],
         ["explain", "tests"],
         ["explain", "README.md", "--config", "no/such/file"],
         ["dev", "--port", "0", "--ready-file", "no/such/folder/ready.json"],
@@ -432,11 +434,11 @@ def test_explain_reports_a_body_that_is_no_callback(body: bytes, run: Runner, tm
 
 
 def test_explain_prints_the_same_facts_as_text_and_as_json(run: Runner) -> None:
-    sample = SAMPLES_FOLDER / "document" / "full.json"
-    assert sample in SAMPLES
-    done = run("explain", str(sample))
+    path = SAMPLES_FOLDER / "document" / "full.json"
+    assert path in SAMPLES
+    done = run("explain", str(path))
     assert done.exit_code == 0
-    for record in run("explain", str(sample), "--json").json()["records"]:
+    for record in run("explain", str(path), "--json").json()["records"]:
         assert record["topic"] in done.stdout
         assert record["key"] in done.stdout
 
@@ -457,6 +459,34 @@ def test_explain_takes_a_query_or_a_form(run: Runner, tmp_path: Path) -> None:
             ("kaleyra.whatsapp.texts", "Perché")
         ]
     assert explained(run, tmp_path, pairs.encode())["dead_letters"][0]["reason"] == "not_json"
+
+
+@pytest.mark.parametrize("path", BODIES, ids=sample_name)
+def test_explain_recognises_the_type_of_a_body_or_is_given_it(path: Path, run: Runner) -> None:
+    given = sample(path)
+    by_type = run("explain", str(path), "--content-type", given.content_type, "--json").json()
+    assert by_type["records"]
+    assert not by_type["dead_letters"]
+    if path.suffix in (".xml", ".multipart", ".html"):
+        assert records_of(run("explain", str(path), "--json").json()) == records_of(by_type)
+
+
+def records_of(report: Any) -> Any:
+    """Return the records of a report without the times at which each was explained."""
+    return [
+        (
+            one["topic"],
+            one["key"],
+            {name: part for name, part in one["value"].items() if name not in ("received_at", "seen_at")},
+        )
+        for one in report["records"]
+    ]
+
+
+def test_explain_shows_why_a_form_in_parts_or_xml_is_refused(run: Runner) -> None:
+    for name in ("not_multipart.multipart", "not_xml.xml"):
+        report = run("explain", str(SAMPLES_FOLDER / "rejected" / name), "--json").json()
+        assert [letter["reason"] for letter in report["dead_letters"]] == [name.partition(".")[0]]
 
 
 def test_explain_reports_dropped_values_and_empty_callbacks(run: Runner, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ ALL = (
     "disk",
     "spool",
     "open files",
+    "refused requests",
 )
 
 
@@ -64,7 +65,10 @@ def states(findings: list[dict[str, Any]]) -> dict[str, str]:
     assert tuple(dict.fromkeys(finding["check"] for finding in findings)) == ALL
     wrong: dict[str, str] = {}
     for finding in findings:
-        if finding["state"] != "ok" and wrong.get(finding["check"]) != "error":
+        if finding["check"] == "refused requests":
+            # No bridge runs here.
+            assert finding["state"] == "unknown"
+        elif finding["state"] != "ok" and wrong.get(finding["check"]) != "error":
             wrong[finding["check"]] = finding["state"]
     return wrong
 

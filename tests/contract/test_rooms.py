@@ -29,7 +29,8 @@ class Room(NamedTuple):
 
 ROOMS = {
     # Values and vocabulary: they know nothing that runs.
-    "records": Room(),
+    "refusals": Room(),
+    "records": Room("refusals"),
     "errors": Room("records"),
     "answers": Room("records"),
     "seals": Room("errors"),
@@ -43,9 +44,9 @@ ROOMS = {
     "metrics": Room("prometheus", "prometheus_client"),
     # The path of a callback, pure.
     "auth": Room("metrics records settings"),
-    "pipeline": Room("answers auth catalogue errors logs mapping metrics privacy records settings"),
+    "pipeline": Room("answers auth catalogue errors logs mapping metrics privacy records settings", "python_multipart"),
     # The world outside.
-    "http": Room("answers auth errors logs metrics pipeline records settings", "starlette httptools"),
+    "http": Room("answers auth errors logs metrics pipeline records refusals settings", "starlette httptools"),
     "kafka": Room("errors logs mapping pipeline records", "confluent_kafka"),
     "registry": Room("catalogue errors logs metrics", "confluent_kafka"),
     "spool": Room("errors logs metrics pipeline records seals settings"),
@@ -54,7 +55,7 @@ ROOMS = {
     "schemas": Room("catalogue errors mapping records"),
     "topics": Room("catalogue errors kafka settings", "confluent_kafka"),
     "replay": Room("errors kafka mapping pipeline records seals", "confluent_kafka"),
-    "doctor": Room("catalogue errors http kafka privacy registry schemas settings spool topics"),
+    "doctor": Room("catalogue errors http kafka metrics privacy refusals registry schemas settings spool topics"),
     "dev": Room("errors mapping records", "confluent_kafka starlette"),
     "commands": Room(
         "answers catalogue dev doctor errors http instance kafka logs mapping metrics pipeline privacy records registry replay "
@@ -67,14 +68,24 @@ ROOMS = {
 """Every room, lowest first. A room is a folder or a single module of the package."""
 
 GUARDED = frozenset(
-    {"starlette", "httptools", "uvicorn", "confluent_kafka", "typer", "pydantic", "pydantic_settings", "prometheus_client"}
+    {
+        "starlette",
+        "httptools",
+        "uvicorn",
+        "python_multipart",
+        "confluent_kafka",
+        "typer",
+        "pydantic",
+        "pydantic_settings",
+        "prometheus_client",
+    }
 )
 """Libraries that only the rooms named above may know; uvicorn is known to none."""
 
 CLIENT_MODULES = {"topics/broker.py", "replay/backlog.py", "dev/embedded/broker.py"}
 """The modules outside kafka/ and registry/ that hold a Kafka client."""
 
-PURE = ("auth", "pipeline", "mapping", "records", "errors", "answers")
+PURE = ("auth", "pipeline", "mapping", "records", "refusals", "errors", "answers")
 INPUT_AND_OUTPUT = frozenset(
     {
         "aiohttp",

@@ -8,10 +8,11 @@ import pytest
 from typer.core import TyperGroup
 
 from connector import answers
-from connector.http import exchange, protocol, token_endpoint
+from connector.http import refusals, token_endpoint
 from connector.instance.readiness import Reason
 from connector.metrics import Metrics, exposition
 from connector.records import Answer
+from connector.refusals import REFUSALS, Refusal
 from connector.settings.load import environment_names
 from supply.reference import commands, http_answers, log_events, metrics, settings
 from supply.reference.pages import FOLDER, PAGES
@@ -105,12 +106,29 @@ def test_every_rate_limited_event_of_the_source_is_found() -> None:
 
 
 def test_every_answer_has_a_meaning() -> None:
-    texts = http_answers.texts(answers)
-    assert set(texts) == {name for name, value in vars(answers).items() if isinstance(value, Answer)}
-    assert [name for name, text in texts.items() if not text] == []
+    for module in (answers, refusals):
+        texts = http_answers.texts(module)
+        assert set(texts) == {name for name, value in vars(module).items() if isinstance(value, Answer)}
+        assert [name for name, text in texts.items() if not text] == []
     assert set(http_answers.TOKEN_ENDPOINT) == set(http_answers.token_answers())
     assert http_answers.token_answers().items() <= vars(token_endpoint).items()
-    assert set(http_answers.LISTENER) == {*http_answers.raw_answers(protocol), *http_answers.raw_answers(exchange)}
+
+
+def test_every_reason_of_a_refusal_is_in_the_table_and_on_the_pages() -> None:
+    assert set(REFUSALS) == set(get_args(Refusal))
+    for reason in get_args(Refusal):
+        assert f"| `{reason}` |" in TEXTS["metrics.md"]
+        assert f"`{reason}`" in TEXTS["http.md"]
+
+
+def test_every_answer_but_200_has_a_reason() -> None:
+    every = [
+        value for module in (answers, refusals, token_endpoint) for value in vars(module).values() if isinstance(value, Answer)
+    ]
+    assert len(every) > 20
+    assert not [one for one in every if (one.refusal is None) != (one.status == 200)]
+    without_answer = set(get_args(Refusal)) - {one.refusal for one in every}
+    assert without_answer == {"tls_handshake", "body_incomplete"}
 
 
 def test_every_reason_of_readyz_has_a_meaning() -> None:
