@@ -501,7 +501,7 @@ def test_explain_reports_dropped_values_and_empty_callbacks(run: Runner, tmp_pat
 
 def test_explain_reports_a_callback_that_would_be_refused(run: Runner, tmp_path: Path) -> None:
     (tmp_path / "callback").write_bytes(envelope([message(text={"body": "x" * 2000})]))
-    settings = {"HTTP__MAX_BODY_BYTES": "4096"}
+    settings = {"HTTP__MAX_BODY_BYTES": "1024"}
     report = run("explain", str(tmp_path / "callback"), "--json", settings=settings).json()
     assert report["records"] == []
     assert report["refused"].startswith("413, its body has ")

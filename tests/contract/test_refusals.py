@@ -337,7 +337,7 @@ def test_two_workers_are_summed_up_and_the_doctor_shows_it(tmp_path: Path) -> No
             of_doctor = {**environment, "CONNECTOR_MANAGEMENT__PORT": str(urlsplit(management).port)}
             findings = servers.done(of_doctor, "doctor", "--json").json()
             log = server.log()
-    (found,) = [finding for finding in findings if finding["what"] == "refused requests"]
+    (found,) = [finding for finding in findings if finding["check"] == "refused requests"]
     assert found["found"].startswith("20 wrong_path since the start of the instance")
     assert "http.path" in found["advice"]
     lines = [json.loads(line) for line in log.splitlines() if "request_refused" in line]
