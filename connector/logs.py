@@ -19,7 +19,10 @@ from connector.settings.tables import Logs
 _CLIENTS: Final = ("connector.produce", "connector.consume", "connector.replay", "connector.topics")
 """The loggers that librdkafka's own lines use."""
 
-_REPEATED: Final = ("%s [%s] %s", "kafka_error", "read_failed")
+_CLIENT_LINE: Final = "%s [%s] %s"
+"""The message of every line of librdkafka's own."""
+
+_REPEATED: Final = (_CLIENT_LINE, "kafka_error", "read_failed")
 """Messages that `RepeatFilter` limits: librdkafka's lines (facility, client, text), and ours that are as frequent."""
 
 _logger: Final = structlog.stdlib.get_logger("connector")
@@ -54,6 +57,12 @@ def configure(settings: Logs) -> None:
     # URLs hold the token; these would write them at info and debug.
     for name in ("httpx2", "httpcore2", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def hide_client_lines() -> None:
+    """Drop librdkafka's own lines, for commands: they report why Kafka does not answer, and what to do, in their own words."""
+    for name in _CLIENTS:
+        logging.getLogger(name).addFilter(_is_ours)
 
 
 def event(name: str, level: str = "error", **facts: Any) -> None:
@@ -116,6 +125,10 @@ class RepeatFilter(logging.Filter):
         if suppressed:
             record.suppressed = suppressed
         return True
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.msg != _CLIENT_LINE
 
 
 def _same(record: logging.LogRecord) -> str:

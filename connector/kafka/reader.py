@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from connector.errors import ConfigurationInvalid
-from connector.kafka.diagnosis import ClientErrors, hidden, readable_partitions
+from connector.errors import ConfigurationInvalid, KafkaFailed
+from connector.kafka.diagnosis import ClientErrors, hidden, readable_partitions, unreachable
 from connector.kafka.producers import reason_of
 from connector.mapping.avro_reader import AvroReader
 
@@ -78,6 +78,15 @@ class Reader:
                     for name, content in headers
                 },
             )
+
+    def take_problem(self) -> KafkaFailed | None:
+        """Return why Kafka does not answer, if no broker does, or none will, since the last call."""
+        names, is_permanent = set(self._client_errors.names), self._client_errors.is_permanent
+        self._client_errors.names.clear()
+        if not (is_permanent or "_ALL_BROKERS_DOWN" in names):
+            # A single broker restarts: the client goes on with the others.
+            return None
+        return unreachable(KafkaError(KafkaError._ALL_BROKERS_DOWN), names)  # noqa: SLF001 - the library's own name
 
     def close(self) -> None:
         """Close the consumer."""
