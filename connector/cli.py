@@ -5,7 +5,21 @@ from typing import Annotated
 import typer
 
 from connector import __version__
-from connector.commands import dev, doctor, exit_codes, explain, forget, privacy, replay, send, serve, show, tail, topics
+from connector.commands import (
+    dev,
+    doctor,
+    exit_codes,
+    explain,
+    forget,
+    health,
+    privacy,
+    replay,
+    send,
+    serve,
+    show,
+    tail,
+    topics,
+)
 from connector.commands.schemas import group as schemas
 
 app = typer.Typer(
@@ -13,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (serve, dev, explain, send, tail, doctor, privacy, forget, schemas, topics, replay):
+for command in (serve, health, dev, explain, send, tail, doctor, privacy, forget, schemas, topics, replay):
     app.add_typer(command.app)
 
 

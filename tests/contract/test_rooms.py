@@ -36,6 +36,8 @@ ROOMS = {
     "logs": Room("settings"),
     "prometheus": Room("", "prometheus_client"),
     "metrics": Room("prometheus", "prometheus_client"),
+    # Asks a running bridge, and imports little.
+    "health": Room("errors settings"),
     # The path of a callback, pure.
     "auth": Room("metrics records settings"),
     "pipeline": Room("answers auth catalogue errors logs mapping metrics privacy records settings"),
@@ -52,12 +54,12 @@ ROOMS = {
     "doctor": Room("catalogue errors http kafka privacy registry schemas settings spool topics"),
     "dev": Room("errors mapping records", "confluent_kafka starlette"),
     "commands": Room(
-        "answers catalogue dev doctor errors http instance kafka logs mapping metrics pipeline privacy records registry replay "
-        "schemas seals settings topics",
+        "answers catalogue dev doctor errors health http instance kafka logs mapping metrics pipeline privacy records registry "
+        "replay schemas seals settings topics",
         "typer",
     ),
     "cli": Room("commands", "typer"),
-    "__main__": Room("cli"),
+    "__main__": Room("cli health"),
 }
 """Every room, lowest first. A room is a folder or a single module of the package."""
 
