@@ -16,6 +16,7 @@ FOR_META: Final = (
 
 _LATER: Final = ((b"retry-after", b"5"),)
 _CLOSE: Final = ((b"connection", b"close"),)
+_NOT_STORED: Final = ((b"cache-control", b"no-store"),)
 
 ACKNOWLEDGED: Final = Answer(200)
 """Every record and dead letter is acknowledged by Kafka, or there was nothing to send."""
@@ -43,3 +44,9 @@ NOT_CONFIRMED: Final = Answer(503, _LATER)
 """Outcome unknown: Kafka did not acknowledge in time, so a record may still have been written."""
 NO_ROOM: Final = Answer(503, _LATER)
 """Nothing was enqueued: the queue is full, too many callbacks or bytes are in flight, or the bridge is starting or stopping."""
+HEALTHY: Final = Answer(200, _NOT_STORED)
+"""The worker takes callbacks."""
+UNHEALTHY: Final = Answer(503, _NOT_STORED)
+"""The worker takes no callbacks, or the instance is stopping and takes them only for shutdown.delay_seconds more."""
+ONLY_GET: Final = Answer(405, ((b"allow", b"GET, HEAD"), *_CLOSE))
+"""The health path takes GET and HEAD only."""

@@ -1,4 +1,4 @@
-"""The Starlette application of the data port: the callback path, the token endpoint, and 404 for everything else.
+"""The Starlette application of the data port: the callback path, the token endpoint, the health path, else 404.
 
 The callback route's endpoint is a raw ASGI object; there is no middleware.
 """
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from connector.http.endpoints import CallbackEndpoint, TokenEndpoint, not_found
+from connector.http.endpoints import CallbackEndpoint, HealthEndpoint, TokenEndpoint, not_found
 from connector.http.token_endpoint import TokenIssuer
 from connector.metrics import Metrics
 from connector.pipeline.flow import Flow
@@ -22,10 +22,12 @@ def create_app(
     metrics: Metrics,
     issuer: TokenIssuer | None = None,
     clock: Callable[[], int] = time.time_ns,
+    is_healthy: Callable[[], bool] | None = None,
 ) -> ASGIApp:
-    """Return the data port's application: the callback path with and without token and trailing slash, and nothing else.
+    """Return the data port's application: the callback path with and without token and trailing slash.
 
-    With a `issuer`, tokens are given at its path.
+    With an `issuer`, tokens are given at its path. `is_healthy` is what the health path answers; by default, whether there is
+    a flow.
     """
     endpoint = CallbackEndpoint(http, flow, metrics, clock)
     paths = (http.path, f"{http.path}/", f"{http.path}/{{token}}", f"{http.path}/{{token}}/")
@@ -34,6 +36,8 @@ def create_app(
     routes = [Route(path, endpoint) for path in paths]
     if issuer:
         routes.append(Route(issuer.path, TokenEndpoint(issuer)))
+    if http.health_path:
+        routes.append(Route(http.health_path, HealthEndpoint(is_healthy or (lambda: flow() is not None))))
     router = Router(routes, redirect_slashes=False, default=not_found)
 
     def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

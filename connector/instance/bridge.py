@@ -58,6 +58,7 @@ class Bridge:
         self.metrics = Metrics()
         self.readiness = Readiness({"starting": STARTING})
         self.catalogue = load_catalogue(settings)
+        self.is_draining = False
         self._circuit = CircuitBreaker()
         self.sink = KafkaSink(producer_properties(settings), self._circuit)
         self._credentials = Credentials.of(settings.authentication, settings.oauth)
@@ -112,6 +113,7 @@ class Bridge:
 
     def drain(self) -> None:
         """Stop being ready; callbacks that still arrive are carried until `close`."""
+        self.is_draining = True
         self._update({"draining": DRAINING})
 
     async def close(self) -> int:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-Reason = Literal["starting", "schemas", "topics_and_producer", "schema_ids", "spool", "draining"]
+Reason = Literal["starting", "schemas", "topics_and_producer", "schema_ids", "spool", "spool_locked", "draining"]
 Scope = Literal["worker", "spool", "instance"]
 
 _SCOPES: Final[Mapping[Reason, Scope]] = {
@@ -17,6 +17,7 @@ _SCOPES: Final[Mapping[Reason, Scope]] = {
     "topics_and_producer": "worker",
     "schema_ids": "worker",
     "spool": "spool",
+    "spool_locked": "worker",
     "draining": "instance",
 }
 """What a reason concerns. `worker`: it takes no callbacks. `spool`: it takes them, and cannot store any during an outage.

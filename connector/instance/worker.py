@@ -25,7 +25,7 @@ from connector.http import tls
 from connector.http.app import create_app
 from connector.http.listener import Listener
 from connector.instance.bridge import Bridge
-from connector.instance.worker_process import OPEN_TO_TRAFFIC
+from connector.instance.worker_process import DRAIN, OPEN_TO_TRAFFIC
 from connector.settings.tables import Settings
 
 _FIGURES_SECONDS = 0.5
@@ -47,7 +47,7 @@ class Worker:
         self.bridge = Bridge(loaded, own_folder, clock)
         self._is_open = False
         self._listener = Listener(
-            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.token_issuer(), clock),
+            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.token_issuer(), clock, self._is_healthy),
             loaded.http,
             loaded.shutdown.drain_timeout_seconds,
             tls.context(loaded.tls),
@@ -57,6 +57,10 @@ class Worker:
         """Take callbacks even before the bridge is ready."""
         self._is_open = True
         self.bridge.readiness.changes.notify()
+
+    def drain(self) -> None:
+        """Go on taking callbacks, but let load balancers send them elsewhere."""
+        self.bridge.drain()
 
     def stop(self) -> None:
         """Accept no more connections, and let `run` finish what is under way."""
@@ -74,6 +78,10 @@ class Worker:
         if unacknowledged or self._listener.cut_off:
             logs.event("records_unacknowledged", records=unacknowledged, callbacks_cut_off=self._listener.cut_off)
         return unacknowledged
+
+    def _is_healthy(self) -> bool:
+        """Return what load balancers see. A full spool does not count: callbacks are taken as long as Kafka answers."""
+        return self.bridge.flow() is not None and not self.bridge.is_draining
 
 
 async def work(
@@ -102,6 +110,8 @@ async def _read_commands(reader: asyncio.StreamReader, worker: Worker) -> None:
         async for line in reader:
             if line == OPEN_TO_TRAFFIC:
                 worker.open_to_traffic()
+            elif line == DRAIN:
+                worker.drain()
     worker.stop()
 
 

@@ -102,6 +102,7 @@ class Http(_Table):
     host: str = "0.0.0.0"
     port: int = Field(8080, ge=0, le=65535)
     path: str = Field("/callbacks/kaleyra", pattern=r"^(/[A-Za-z0-9._~-]+)+$")
+    health_path: str = Field("/readyz", pattern=r"^(|(/[A-Za-z0-9._~-]+)+)$", validate_default=True)
     max_body_bytes: int = Field(4194304, ge=1024, le=16777216)
     header_timeout_seconds: PositiveFloat = 10.0
     body_timeout_seconds: PositiveFloat = 30.0
@@ -109,6 +110,13 @@ class Http(_Table):
     max_connections: PositiveInt = 2000
     max_callbacks_in_flight: PositiveInt = 1000
     max_bytes_in_flight: int = Field(134217728, ge=1024)
+
+    @field_validator("health_path")
+    @classmethod
+    def _health_path_is_no_callback_path(cls, value: str, info: ValidationInfo) -> str:
+        if value and f"{value}/".startswith(f"{info.data.get('path', value + '?')}/"):
+            raise ValueError("must not be http.path or below it, where URL tokens are; choose another, or empty for none")
+        return value
 
     @field_validator("max_bytes_in_flight")
     @classmethod
@@ -352,6 +360,7 @@ class Spool(_Table):
     folder: str = ""
     max_bytes: int = Field(1073741824, ge=1048576)
     max_age_seconds: PositiveFloat = 86400.0
+    lock_timeout_seconds: NonNegativeFloat = 60.0
 
 
 Outcome = Literal["keep", "drop", "mask", "hash"]
@@ -463,6 +472,8 @@ class Settings(BaseSettings):
             raise ValueError("credentials of the kind oauth need a key that signs their tokens: set oauth.signing_keys")
         if http and f"{value.path}/".startswith(f"{http.path}/"):
             raise ValueError("path must not be below http.path, where URL tokens are")
+        if http and value.path == http.health_path:
+            raise ValueError("path must not be http.health_path; choose another for one of them")
         return value
 
     @classmethod

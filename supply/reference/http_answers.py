@@ -39,6 +39,7 @@ READINESS: Final = {
     "topics_and_producer": "Kafka does not answer, a topic is missing, or a right is missing: `connector doctor`.",
     "schema_ids": "The registry has other schemas under our ids: nothing is produced.",
     "spool": "The spool accepts no callbacks: it is full, its oldest callback is too old, or its disk fails.",
+    "spool_locked": "Another instance uses `spool.folder`: this one waits for it, up to `spool.lock_timeout_seconds`.",
     "draining": "The instance is stopping.",
 }
 """Meanings of the reasons that `/readyz` gives, by name (connector/instance/readiness.py)."""
@@ -69,6 +70,14 @@ _LISTENER_TEXT: Final = """\
 These answers come before a request reaches a path. After each of them, except 100, the connection is closed.
 """
 
+_HEALTH: Final = """\
+## Health path
+
+`GET` and `HEAD` on `http.health_path`, by default `/readyz`, for load balancers that reach only the data port. It needs no
+credential, and no metric counts it. No answer has a body.
+"""
+_HEALTH_ANSWERS: Final = ("HEALTHY", "UNHEALTHY", "ONLY_GET")
+
 _MANAGEMENT: Final = """\
 ## Management port
 
@@ -87,15 +96,19 @@ Reasons of `/readyz`:
 def page() -> str:
     """Return the whole page."""
     columns = ("status", "headers", "meaning")
+    found = texts(answers)
+    elsewhere = {"ONLY_POST", *_HEALTH_ANSWERS}
     listener = {**raw_answers(exchange), **raw_answers(protocol)}
     tokens = [(str(answer.status), _headers(answer), TOKEN_ENDPOINT[name]) for name, answer in token_answers().items()]
     granted = ("200", "`content-type: application/json`, `cache-control: no-store`", "A token for the client.")
     return "\n".join(
         (
             _INTRODUCTION.format(notice=markdown.notice("make docs", markdown.link("connector/answers.py"))),
-            markdown.table(columns, sorted(_row(name, text) for name, text in texts(answers).items() if name != "ONLY_POST")),
+            markdown.table(columns, sorted(_row(name, text) for name, text in found.items() if name not in elsewhere)),
             _TOKENS,
             markdown.table(columns, [granted, *tokens]),
+            _HEALTH,
+            markdown.table(columns, [_row(name, found[name]) for name in _HEALTH_ANSWERS]),
             _LISTENER_TEXT,
             markdown.table(columns, sorted((*_of_bytes(given), LISTENER[name]) for name, given in listener.items())),
             _MANAGEMENT,
@@ -136,7 +149,7 @@ def raw_answers(module: ModuleType) -> dict[str, bytes]:
 
 def _row(name: str, text: str) -> tuple[str, str, str]:
     answer: Answer = getattr(answers, name)
-    text = re.sub(r"\b(?:http|oauth)\.[a-z_]+", lambda setting: code(setting[0]), text)
+    text = re.sub(r"\b(?:http|oauth|shutdown)\.[a-z_]+", lambda setting: code(setting[0]), text)
     return str(answer.status), _headers(answer), text + (" The body is a text that says what to do." if answer.body else "")
 
 
