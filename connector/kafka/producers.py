@@ -14,11 +14,13 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connector.errors import KafkaAway, KafkaFailed
+from connector.errors import ConfigurationInvalid, KafkaAway, KafkaFailed
 from connector.kafka import diagnosis
+from connector.kafka.tokens import takes_tokens, with_tokens
 from connector.logs import RateLimitedEvent
 
 _log: Final = logging.getLogger("connector.produce")
+_TOKEN_RETRY_SECONDS: Final = 5.0
 
 
 class Producers:
@@ -29,6 +31,7 @@ class Producers:
         self.main: Producer | None = None
         self._single_record: Producer | None = None
         self._retiring: list[Producer] = []
+        self._making: asyncio.Task[None] | None = None
         self._errors: set[str] = set()
         self._not_replaced = RateLimitedEvent("producer_not_replaced", "error")
         self.replaced = 0
@@ -36,8 +39,11 @@ class Producers:
         self.brokers_up = 0
 
     def start(self) -> None:
-        """Create the main producer."""
-        self.main = self._make(self._properties)
+        """Create the main producer; one that needs a token follows once it has it, and `main` is None until then."""
+        if takes_tokens(self._properties):
+            self._making = asyncio.get_running_loop().create_task(self._make_in_thread())
+        else:
+            self.main = self._make(self._properties)
 
     def poll(self) -> None:
         """Poll all producers; their delivery reports are called back from here."""
@@ -57,12 +63,17 @@ class Producers:
 
     def drop(self) -> None:
         """Drop all producers, with the records that they have queued."""
+        if self._making:
+            self._making.cancel()
         self.main = self._single_record = None
         self._retiring = []
 
     def replace(self, failed: Producer) -> None:
         """Replace a producer that failed for good; the records that it has queued are reported as failed."""
-        if failed is self.main:
+        if failed is self.main and takes_tokens(self._properties):
+            self.main = None
+            self.start()
+        elif failed is self.main:
             try:
                 self.main = self._make(self._properties)
             except KafkaException as error:
@@ -79,17 +90,37 @@ class Producers:
         # Polled until its last report has arrived: requests wait for the reports.
         self._retiring.append(failed)
 
-    def single_record(self) -> Producer:
+    async def single_record(self) -> Producer:
         """Return a producer that sends each record in its own batch, so that Kafka rejects no other record with it."""
         if self._single_record is None:
             # No statistics: those of the main producer give the state.
             overrides = {"batch.num.messages": 1, "linger.ms": 0, "statistics.interval.ms": 0}
-            self._single_record = self._make({**self._properties, **overrides})
+            properties = {**self._properties, **overrides}
+            if takes_tokens(properties):
+                return self._keep_first(await asyncio.to_thread(self._make, properties))
+            self._single_record = self._make(properties)
         return self._single_record
+
+    def _keep_first(self, made: Producer) -> Producer:
+        """Keep a producer that sends single records, unless another callback has made one meanwhile."""
+        if self._single_record is None:
+            self._single_record = made
+        return self._single_record
+
+    async def _make_in_thread(self) -> None:
+        """Create the main producer off the event loop; try until there is a token."""
+        while self.main is None:
+            try:
+                self.main = await asyncio.to_thread(self._make, self._properties)
+            except KafkaException as error:
+                self._errors.add(name_of(error.args[0]))
+                await asyncio.sleep(_TOKEN_RETRY_SECONDS)
 
     def _make(self, properties: dict[str, Any]) -> Producer:
         with _batch_scheduling():
-            return Producer({**properties, "error_cb": self._on_error, "stats_cb": self._on_statistics}, logger=_log)
+            return Producer(
+                {**with_tokens(properties), "error_cb": self._on_error, "stats_cb": self._on_statistics}, logger=_log
+            )
 
     def _on_error(self, error: KafkaError) -> None:
         _log.warning("kafka_error", extra={"error": name_of(error)})
@@ -109,8 +140,11 @@ class Producers:
         Raises:
             KafkaFailed: when Kafka is away, rejects the credentials, lacks a topic, or does not authorise us.
         """
+        if self._making:
+            await asyncio.wait([self._making], timeout=timeout_seconds)
         producer = self.main
-        assert producer is not None
+        if producer is None:
+            raise KafkaFailed("no token for Kafka; check the AWS credentials of the process (log event kafka_token_failed)")
         self._errors.clear()
         # One by one: in the list of all topics, a hidden topic looks as if it were missing.
         errors = {topic: await self._topic_error(producer, topic, timeout_seconds) for topic in topics}
@@ -162,6 +196,11 @@ def _batch_scheduling() -> Iterator[None]:
 def check_properties(properties: dict[str, Any]) -> list[str]:
     """Return librdkafka's error for each property by itself, or else for all of them together."""
     problems = []
+    try:
+        # Without the callback, for which the client would wait.
+        properties = {name: value for name, value in with_tokens(properties).items() if name != "oauth_cb"}
+    except ConfigurationInvalid as invalid:
+        return list(invalid.problems)
     for name, value in properties.items():
         try:
             Producer({name: value}, logger=_log)

@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from connector.errors import ConfigurationInvalid, KafkaFailed
 from connector.kafka.diagnosis import ClientErrors, hidden, readable_partitions, unreachable
 from connector.kafka.producers import reason_of
+from connector.kafka.tokens import with_tokens
 from connector.mapping.avro_reader import AvroReader
 
 _LOG = logging.getLogger("connector.consume")
@@ -36,7 +37,7 @@ class Reader:
         ours = {"group.id": "connector-tail", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
         self._client_errors = ClientErrors()
         try:
-            self._consumer = Consumer({**client, **ours, "error_cb": self._client_errors.record}, logger=_LOG)
+            self._consumer = Consumer({**with_tokens(client), **ours, "error_cb": self._client_errors.record}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None
         self._avro = AvroReader(schema_text)

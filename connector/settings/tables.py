@@ -48,6 +48,9 @@ RESERVED: Final = (
 )
 """Properties that the delivery guarantee depends on; settings that contain them are refused."""
 
+TOKENS: Final = "token.provider"
+"""Our own property beside librdkafka's: the source of tokens and its region. kafka/tokens.py replaces it by a callback."""
+
 ENVELOPE_BYTES: Final = 65536
 """Allowance in a record beyond the body of its callback: headers, the other fields of a dead letter."""
 
@@ -88,7 +91,7 @@ def _properties(defaults: Mapping[str, str | int]) -> Any:
         dict[str, str | int | float | bool],
         BeforeValidator(lambda table: {**defaults, **_dotted(table)} if isinstance(table, dict) else table),
         AfterValidator(_without_reserved),
-        Field(default_factory=lambda: Properties(defaults), repr=False),
+        Field(default_factory=lambda: Properties(defaults), repr=False, validate_default=True),
     ]
 
 
@@ -311,10 +314,32 @@ _PRODUCER: Final = {
 }
 
 
+def _problem_of_tokens(properties: Mapping[str, Any], provider: str) -> str:
+    """Return why a client would never have a token, or have it from two sources; empty if all is well."""
+    mechanism = str(properties.get("sasl.mechanism", properties.get("sasl.mechanisms", ""))).upper()
+    is_oidc = str(properties.get("sasl.oauthbearer.method", "")).lower() == "oidc"
+    is_unsecured = str(properties.get("enable.sasl.oauthbearer.unsecure.jwt", "")).lower() in ("true", "t", "1")
+    if provider and (mechanism != "OAUTHBEARER" or is_oidc or is_unsecured):
+        return (
+            f"token_provider = {provider!r} needs sasl.mechanism = OAUTHBEARER and no other source of tokens: remove the others"
+        )
+    if not str(properties.get("security.protocol", "")).upper().startswith("SASL_") or mechanism != "OAUTHBEARER":
+        return ""
+    if provider or is_oidc or is_unsecured:
+        return ""
+    return (
+        "sasl.mechanism = OAUTHBEARER has no source of tokens: add to [kafka.client] sasl.oauthbearer.method = oidc with "
+        "sasl.oauthbearer.client.id, sasl.oauthbearer.client.secret and sasl.oauthbearer.token.endpoint.url; "
+        'for Amazon MSK set kafka.token_provider = "aws-msk-iam"'
+    )
+
+
 class Kafka(_Table):
     """The Kafka clients."""
 
     delivery_timeout_seconds: PositiveFloat = 10.0
+    token_provider: Literal["", "aws-msk-iam"] = ""
+    aws_region: str = Field("", pattern=r"^[a-z0-9-]*$")
     client: _properties(_CLIENT)  # type: ignore[valid-type]
     producer: _properties(_PRODUCER)  # type: ignore[valid-type]
     consumer: _properties({})  # type: ignore[valid-type]
@@ -325,6 +350,26 @@ class Kafka(_Table):
         if not str(value["bootstrap.servers"]).strip(", "):
             raise ValueError("bootstrap.servers is empty: list the brokers, as kafka1:9092,kafka2:9092")
         return value
+
+    @field_validator("client")
+    @classmethod
+    def _tokens_are_asked_for(
+        cls, value: dict[str, str | int | float | bool], info: ValidationInfo
+    ) -> dict[str, str | int | float | bool]:
+        """Add what a token provider needs; every Kafka client takes its properties from here."""
+        provider, region = info.data.get("token_provider"), info.data.get("aws_region", "")
+        if not provider:
+            return value
+        by_token = {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"}
+        return {**by_token, **value, TOKENS: f"{provider} {region}".rstrip()}
+
+    @model_validator(mode="after")
+    def _tokens_have_a_source(self) -> Self:
+        alone: dict[str, Any] = {}
+        for table in (alone, self.producer, self.consumer):
+            if problem := _problem_of_tokens({**self.client, **table}, self.token_provider):
+                raise ValueError(problem)
+        return self
 
 
 class Registry(_Table):
