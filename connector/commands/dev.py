@@ -41,6 +41,7 @@ from connector.settings.tables import Logs, Registry, Settings, Spool, Tls
 
 _HOST = "127.0.0.1"
 _QUIET_SECONDS = 0.5
+_STALLED_SECONDS = 3.0
 _SAMPLE = "tests/samples/document/full.json"
 
 app = typer.Typer()
@@ -146,6 +147,9 @@ class _Stack:
         await stopping.wait()
         self._worker.stop()
         await working
+        if not (await asyncio.wait([reading], timeout=_STALLED_SECONDS))[0]:
+            # Its thread waits for a reader of our output that does not read (a pager), and nothing else ends that.
+            os._exit(1)
         await reading
         for server in self._servers:
             server.should_exit = True
