@@ -25,7 +25,7 @@ SPOOLED: Final = Answer(200)
 NOT_AUTHENTIC: Final = Answer(401, ((b"www-authenticate", b'Bearer realm="callbacks"'), *_CLOSE))
 """No credential fits; nothing was produced. The connection is closed: the body of a stranger is not read."""
 WRONG_PATH: Final = Answer(404, _CLOSE)
-"""The path is neither the callback path nor the token endpoint; nothing was read or produced."""
+"""The path is none of the callback path, the token endpoint and the health path; nothing was read or produced."""
 WRONG_METHOD: Final = Answer(405, ((b"allow", b"GET, POST"), *_CLOSE))
 """The callback path takes GET and POST only; nothing was produced."""
 ONLY_POST: Final = Answer(405, ((b"allow", b"POST"), *_CLOSE))

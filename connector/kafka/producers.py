@@ -220,6 +220,9 @@ def check_properties(properties: dict[str, Any]) -> list[str]:
 def reason_of(error: Exception) -> str:
     """Return a client's error about its properties."""
     cause = error.args[0] if error.args else error
+    if isinstance(cause, KafkaError) and cause.code() == KafkaError.SASL_AUTHENTICATION_FAILED:
+        # Only the constructor of a client with a token provider reports it here: it waits for the first token.
+        return "no token for Kafka; check the AWS credentials of the process (log event kafka_token_failed)"
     return str(cause.str() if isinstance(cause, KafkaError) else cause)
 
 

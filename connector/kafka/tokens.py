@@ -1,6 +1,6 @@
 """Tokens for Kafka clients: `token.provider` among a client's properties in, the library's callback out.
 
-The client calls it in a thread of its own, at its creation and before each token expires, so fetching credentials delays no
+The client calls it in its own thread, at its creation and before each token expires, so fetching credentials delays no
 callback. Its constructor waits for the first token, for one second at least: do not call it on the event loop.
 """
 

@@ -242,3 +242,13 @@ def test_warm_up_says_that_there_is_no_token(monkeypatch: pytest.MonkeyPatch) ->
         producers.drop()
 
     asyncio.run(run())
+
+
+def test_command_without_a_token_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> tuple[str, int]:
+        raise RuntimeError
+
+    monkeypatch.setattr("connector.kafka.tokens._sign", fail)
+    properties = {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER", PROPERTY: "aws-msk-iam eu-south-1"}
+    with pytest.raises(ConfigurationInvalid, match="no token for Kafka; check the AWS credentials"):
+        Broker(properties)
