@@ -16,6 +16,7 @@ FOR_META: Final = (
 
 _LATER: Final = ((b"retry-after", b"5"),)
 _CLOSE: Final = ((b"connection", b"close"),)
+_NOT_STORED: Final = ((b"cache-control", b"no-store"),)
 
 ACKNOWLEDGED: Final = Answer(200)
 """Every record and dead letter is acknowledged by Kafka, or there was nothing to send."""
@@ -24,7 +25,7 @@ SPOOLED: Final = Answer(200)
 NOT_AUTHENTIC: Final = Answer(401, ((b"www-authenticate", b'Bearer realm="callbacks"'), *_CLOSE), refusal="not_authentic")
 """No credential fits; nothing was produced. The connection is closed: the body of a stranger is not read."""
 WRONG_PATH: Final = Answer(404, _CLOSE, refusal="wrong_path")
-"""The path is neither the callback path nor the token endpoint; nothing was read or produced."""
+"""The path is none of the callback path, the token endpoint and the health path; nothing was read or produced."""
 WRONG_METHOD: Final = Answer(405, ((b"allow", b"GET, POST, PUT, DELETE"), *_CLOSE), refusal="wrong_method")
 """The callback path takes POST and PUT, GET and DELETE only; nothing was produced."""
 NOT_FOR_META: Final = Answer(
@@ -53,3 +54,9 @@ CUT_OFF: Final = Answer(503, _LATER, refusal="stopping")
 """Outcome unknown: the bridge stops, and the time to drain ended before Kafka acknowledged."""
 INTERNAL_ERROR: Final = Answer(503, _LATER, refusal="internal_error")
 """Outcome unknown: an error in the bridge."""
+HEALTHY: Final = Answer(200, _NOT_STORED)
+"""The worker takes callbacks."""
+UNHEALTHY: Final = Answer(503, _NOT_STORED)
+"""The worker takes no callbacks, or the instance is stopping and takes them only for shutdown.delay_seconds more."""
+ONLY_GET: Final = Answer(405, ((b"allow", b"GET, HEAD"), *_CLOSE), refusal="wrong_method")
+"""The health path takes GET and HEAD only."""

@@ -66,6 +66,12 @@ def configure(settings: Logs) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def hide_client_lines() -> None:
+    """Drop librdkafka's own lines, for commands: they report why Kafka does not answer, and what to do, in their own words."""
+    for name in _CLIENTS:
+        logging.getLogger(name).addFilter(_is_ours)
+
+
 def event(name: str, level: str = "error", **facts: Any) -> None:
     """Log an event. `facts` must be safe: names, counts, times."""
     getattr(_logger, level)(name, **facts)
@@ -149,6 +155,10 @@ def _as_event(record: logging.LogRecord) -> bool:
         record.__dict__.update(zip(CLIENT_FIELDS, record.args, strict=True))
         record.msg, record.args = CLIENT_EVENT, None
     return True
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.msg not in (_LIBRDKAFKA, CLIENT_EVENT)
 
 
 def _same(record: logging.LogRecord) -> str:

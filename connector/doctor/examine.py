@@ -86,7 +86,7 @@ def _machine(settings: Settings, catalogue: Catalogue | None) -> list[Finding]:
         *check_certificate(settings.tls),
         *machine.check_privacy(settings),
         *check_personal(settings, catalogue),
-        machine.check_temporary_folder(),
+        machine.check_temporary_folder(settings.registry.cache_folder),
         *machine.check_cache_folder(settings.registry.cache_folder),
         *check_spool(settings.spool),
         machine.check_open_files(settings.http),

@@ -1,4 +1,4 @@
-"""The Starlette application of the data port: the callback path, the token endpoint, and 404 for everything else.
+"""The Starlette application of the data port: the callback path, the token endpoint, the health path, else 404.
 
 The callback route's endpoint is a raw ASGI object; there is no middleware.
 """
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from connector.http.endpoints import CallbackEndpoint, NotFoundEndpoint, TokenEndpoint
+from connector.http.endpoints import CallbackEndpoint, HealthEndpoint, NotFoundEndpoint, TokenEndpoint
 from connector.http.refusals import Refusals
 from connector.http.token_endpoint import TokenIssuer
 from connector.metrics import Metrics
@@ -24,10 +24,12 @@ def create_app(
     issuer: TokenIssuer | None = None,
     clock: Callable[[], int] = time.time_ns,
     refusals: Refusals | None = None,
+    is_healthy: Callable[[], bool] | None = None,
 ) -> ASGIApp:
-    """Return the data port's application: the callback path with and without token and trailing slash, and nothing else.
+    """Return the data port's application: the callback path with and without token and trailing slash.
 
-    With a `issuer`, tokens are given at its path. `refusals` are those of the listener in front; without, its own.
+    With an `issuer`, tokens are given at its path. `refusals` are those of the listener in front; without, its own.
+    `is_healthy` is what the health path answers; by default, whether there is a flow.
     """
     refuse = (refusals or Refusals(metrics)).add
     endpoint = CallbackEndpoint(http, flow, metrics, clock, refuse)
@@ -37,6 +39,8 @@ def create_app(
     routes = [Route(path, endpoint) for path in paths]
     if issuer:
         routes.append(Route(issuer.path, TokenEndpoint(issuer, refuse)))
+    if http.health_path:
+        routes.append(Route(http.health_path, HealthEndpoint(is_healthy or (lambda: flow() is not None), refuse)))
     router = Router(routes, redirect_slashes=False, default=NotFoundEndpoint(refuse))
 
     def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -1,4 +1,4 @@
-"""The ASGI endpoints of the data port: callbacks, tokens, and 404.
+"""The ASGI endpoints of the data port: callbacks, tokens, health, and 404.
 
 A request becomes a `Request` and, once it is known to be authentic, a `RawCallback`; `Flow` does the rest. Nothing here
 logs a URL, a header or a body.
@@ -113,6 +113,22 @@ class TokenEndpoint:
         reader = BodyReader(Room(LONGEST_BODY), LONGEST_BODY, scope, receive, time.time_ns)
         asked = await reader.callback()
         return asked if isinstance(asked, Answer) else self._issuer.answer(request, asked)
+
+
+class HealthEndpoint:
+    """The ASGI endpoint for load balancers, which reach only the data port. It gives no reasons, and no metric counts it."""
+
+    def __init__(self, is_healthy: Callable[[], bool], refuse: Refuse) -> None:
+        self._is_healthy = is_healthy
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer whether this worker is to get callbacks."""
+        if scope["method"] not in ("GET", "HEAD"):
+            self._refuse("wrong_method", _request(scope), scope["method"])
+            await _send(answers.ONLY_GET, send)
+        else:
+            await _send(answers.HEALTHY if self._is_healthy() else answers.UNHEALTHY, send)
 
 
 class NotFoundEndpoint:

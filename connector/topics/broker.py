@@ -13,6 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 from connector.errors import ConfigurationInvalid, KafkaFailed
 from connector.kafka.diagnosis import ClientErrors, fetch_metadata, hidden, result_of, retried
 from connector.kafka.producers import reason_of
+from connector.kafka.tokens import with_tokens
 from connector.topics.deviations import DescribedTopics, TopicState
 
 SECONDS: Final = 10.0
@@ -48,7 +49,7 @@ class Broker:
         self._timeout_seconds = timeout_seconds
         ours: dict[str, Any] = {"socket.timeout.ms": int(timeout_seconds * 1000), **self._client_errors.callbacks()}
         try:
-            self._admin = AdminClient({**client, **ours}, logger=_LOG)
+            self._admin = AdminClient({**with_tokens(client), **ours}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client: {reason_of(error)}"]) from None
 

@@ -35,6 +35,7 @@ READINESS: Final = {
     "schema_ids": "The registry has other schemas under our ids: nothing is produced.",
     "spool": "The spool accepts no callbacks: it is full, its oldest callback is too old, or its disk fails.",
     "open_files": "The worker can open no more files, so the operating system resets new connections.",
+    "spool_locked": "Another instance uses `spool.folder`: this one waits for it, up to `spool.lock_timeout_seconds`.",
     "draining": "The instance is stopping.",
 }
 """Meanings of the reasons that `/readyz` gives, by name (connector/instance/readiness.py)."""
@@ -72,6 +73,14 @@ client that asks for it (`expect: 100-continue`), once its headers are accepted.
 sender that hangs up in its body (`body_incomplete`) get no answer, and are counted.
 """
 
+_HEALTH: Final = """\
+## Health path
+
+`GET` and `HEAD` on `http.health_path`, by default `/readyz`, for load balancers that reach only the data port. It needs no
+credential, and no metric counts it. No answer has a body.
+"""
+_HEALTH_ANSWERS: Final = ("HEALTHY", "UNHEALTHY", "ONLY_GET")
+
 _MANAGEMENT: Final = """\
 ## Management port
 
@@ -90,14 +99,18 @@ Reasons of `/readyz`:
 def page() -> str:
     """Return the whole page."""
     columns = ("status", "reason", "headers", "meaning")
+    found = texts(answers)
     tokens = [(*_facts(answer), TOKEN_ENDPOINT[name]) for name, answer in token_answers().items()]
     granted = ("200", "", "`content-type: application/json`, `cache-control: no-store`", "A token for the client.")
+    callbacks = sorted(_row(getattr(answers, name), text) for name, text in found.items() if name not in _HEALTH_ANSWERS)
     return "\n".join(
         (
             _INTRODUCTION.format(notice=markdown.notice("make docs", markdown.link("connector/answers.py"))),
-            markdown.table(columns, sorted(_row(getattr(answers, name), text) for name, text in texts(answers).items())),
+            markdown.table(columns, callbacks),
             _TOKENS,
             markdown.table(columns, [granted, *sorted(tokens)]),
+            _HEALTH,
+            markdown.table(columns, [_row(getattr(answers, name), found[name]) for name in _HEALTH_ANSWERS]),
             _LISTENER_TEXT,
             markdown.table(columns, sorted(_row(getattr(refusals, name), text) for name, text in texts(refusals).items())),
             _MANAGEMENT,
@@ -126,7 +139,7 @@ def token_answers() -> dict[str, Answer]:
 
 
 def _row(answer: Answer, text: str) -> tuple[str, str, str, str]:
-    text = re.sub(r"\b(?:http|oauth)\.[a-z_]+", lambda setting: code(setting[0]), text)
+    text = re.sub(r"\b(?:http|oauth|shutdown)\.[a-z_]+", lambda setting: code(setting[0]), text)
     return (*_facts(answer), text + (" The body is a text that says what to do." if answer.body else ""))
 
 

@@ -38,6 +38,7 @@ MEANINGS: Final = {
         "It can name brokers and topics, never a secret or the content of a record."
     ),
     "kafka_error": "librdkafka reports an error, such as a broker that it cannot reach. It retries by itself.",
+    "kafka_token_failed": "No token for Kafka could be fetched (`kafka.token_provider`). It is tried again.",
     "listening": "The instance listens. The fields are the addresses of both ports and the number of workers.",
     "not_ready": "A worker cannot become ready yet. `reason` says why and what helps; `/readyz` shows the same.",
     "open_files_exhausted": (
@@ -82,6 +83,7 @@ MEANINGS: Final = {
     "spool_failed": (
         "The spool's disk fails or is full: callbacks that need it are answered 503. With `where`, delivery failed and repeats."
     ),
+    "spool_locked": "Another instance uses `spool.folder`. This one waits for it, not ready, up to `lock_timeout_seconds`.",
     "spool_undecryptable": "A callback of the spool is sealed with a key that is not in `privacy.seal_keys`. It is parked.",
     "worker_died": "A worker crashed. It is restarted after `restart_in_seconds`, with exponential backoff.",
     "worker_killed": "A worker did not end within its time and was killed.",

@@ -17,6 +17,7 @@ from typer.main import get_command
 from connector import __version__
 from connector.cli import app
 from connector.commands.dev import program_name
+from connector.commands.show import shortened
 from connector.dev.invented.callbacks import TYPES
 from connector.topics import broker
 from tests.stack.ports import free_ports
@@ -569,3 +570,110 @@ def test_output_may_be_read_in_part() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(SECONDS) in (0, 1)
+
+
+# What the terminal, or the program that reads, can take
+
+ENCODINGS = [
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "cp1252"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+]
+FOREIGN = "Perché → 日本 \U0001f600"
+
+
+def started(
+    *arguments: str, environment: dict[str, str], stdout: Any = subprocess.PIPE
+) -> "subprocess.CompletedProcess[bytes]":
+    without_ours = {name: value for name, value in os.environ.items() if not name.startswith(("CONNECTOR_", "LC_", "PYTHON"))}
+    return subprocess.run(
+        [sys.executable, "-m", "connector", *arguments],
+        env={**without_ours, **environment},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("environment", ENCODINGS, ids=["ascii", "cp1252", "C"])
+def test_terminal_without_utf8_gets_replacement_characters(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "callback.json"
+    file.write_bytes(envelope([message(text={"body": FOREIGN})]))
+    shown = started("explain", str(file), environment=environment)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"Perch" in shown.stdout
+    assert b"?" in shown.stdout
+    as_json = started("explain", str(file), "--json", environment=environment)
+    (record,) = json.loads(as_json.stdout.decode("ascii"))["records"]
+    assert record["value"]["body"] == FOREIGN, "JSON says the same in any encoding"
+
+
+@pytest.mark.parametrize("environment", ENCODINGS, ids=["ascii", "cp1252", "C"])
+@pytest.mark.parametrize("arguments", [["--help"], ["explain", "é→日"], ["nonsense→"], ["schemas", "diff", "→"]])
+def test_messages_of_any_command_need_no_utf8(environment: dict[str, str], arguments: list[str]) -> None:
+    ended = started(*arguments, environment=environment)
+    assert ended.returncode in (0, 2)
+    assert b"Traceback" not in ended.stdout + ended.stderr
+    assert ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["privacy"], ["privacy", "--json"], ["explain", "-", "--json"]])
+def test_closed_output_is_exit_code_1_without_a_traceback(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = started(*arguments, environment={}, stdout=writing)
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["privacy"], ["privacy", "--json"]])
+def test_full_disk_is_exit_code_1_with_a_message(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = started(*arguments, environment={}, stdout=full)
+    assert ended.returncode == 1
+    assert b"No space left on device" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+# What is shown of a long value
+
+
+def test_long_values_are_shortened_for_people_and_whole_in_json(run: Runner, tmp_path: Path) -> None:
+    text = "x" * 100_000
+    file = tmp_path / "callback.json"
+    file.write_bytes(envelope([message(text={"body": text})]))
+    began = time.monotonic()
+    done = run("explain", str(file))
+    assert time.monotonic() - began < 10
+    assert "… (99,500 more characters)" in done.stdout.replace("\n", "")
+    assert len(done.stdout) < 5000
+    (record,) = run("explain", str(file), "--json").json()["records"]
+    assert record["value"]["body"] == text
+
+
+def test_long_tables_are_shortened_for_people_and_whole_in_json(run: Runner, tmp_path: Path) -> None:
+    unknown = message(message_type="document", document={"id": "1", **{f"key{number}": 1 for number in range(1000)}})
+    file = tmp_path / "callback.json"
+    file.write_bytes(envelope([unknown]))
+    assert "… (800 more; --json shows all)" in run("explain", str(file)).stdout
+    assert len(run("explain", str(file), "--json").json()["unmapped"]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("short", "short"),
+        ("x" * 501, "x" * 500 + "… (1 more characters)"),
+        (b"y" * 4_000_000, "y" * 500 + "… (3,999,500 more bytes)"),
+        ([*range(22)], [*range(20), "… (2 more)"]),
+        ([{"a": "z" * 600}], [{"a": "z" * 500 + "… (100 more characters)"}]),
+        (None, None),
+    ],
+)
+def test_value_says_how_much_more_there_is(value: Any, shown: Any) -> None:
+    assert shortened(value) == shown

@@ -42,6 +42,10 @@ ROOMS = {
     "logs": Room("settings"),
     "prometheus": Room("", "prometheus_client"),
     "metrics": Room("prometheus", "prometheus_client"),
+    # Asks a running bridge, and imports little.
+    "health": Room("errors settings"),
+    # Where the processes of an instance keep what they need while they run.
+    "temporary": Room("errors"),
     # The path of a callback, pure.
     "auth": Room("metrics records settings"),
     "pipeline": Room("answers auth catalogue errors logs mapping metrics privacy records settings", "python_multipart"),
@@ -50,20 +54,20 @@ ROOMS = {
     "kafka": Room("errors logs mapping pipeline records", "confluent_kafka"),
     "registry": Room("catalogue errors logs metrics", "confluent_kafka"),
     "spool": Room("errors logs metrics pipeline records seals settings"),
-    "instance": Room("auth catalogue errors http kafka logs metrics pipeline registry settings spool"),
+    "instance": Room("auth catalogue errors http kafka logs metrics pipeline registry settings spool temporary"),
     # What people and deployments run.
     "schemas": Room("catalogue errors mapping records"),
     "topics": Room("catalogue errors kafka settings", "confluent_kafka"),
     "replay": Room("errors kafka mapping pipeline records seals", "confluent_kafka"),
-    "doctor": Room("catalogue errors http kafka metrics privacy refusals registry schemas settings spool topics"),
+    "doctor": Room("catalogue errors http kafka metrics privacy refusals registry schemas settings spool temporary topics"),
     "dev": Room("errors mapping records", "confluent_kafka starlette"),
     "commands": Room(
-        "answers catalogue dev doctor errors http instance kafka logs mapping metrics pipeline privacy records registry replay "
-        "schemas seals settings topics",
+        "answers catalogue dev doctor errors health http instance kafka logs mapping metrics pipeline privacy records registry "
+        "replay schemas seals settings topics",
         "typer",
     ),
     "cli": Room("commands", "typer"),
-    "__main__": Room("cli"),
+    "__main__": Room("cli health"),
 }
 """Every room, lowest first. A room is a folder or a single module of the package."""
 

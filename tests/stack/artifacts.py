@@ -17,13 +17,13 @@ from pathlib import Path
 from tests.stack.errors import StackUnavailable
 from tests.stack.versions import (
     APICURIO_VERSION,
-    KAFKA_LOG4J_VERSION,
+    KAFKA,
     KAFKA_SCALA_VERSION,
-    KAFKA_VERSION,
     MAVEN_DEPENDENCY_PLUGIN_VERSION,
+    KafkaRelease,
 )
 
-_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+_POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>stack</groupId>
   <artifactId>kafka</artifactId>
@@ -32,13 +32,13 @@ _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <dependencies>
     <dependency>
       <groupId>org.apache.kafka</groupId>
-      <artifactId>kafka_{KAFKA_SCALA_VERSION}</artifactId>
-      <version>{KAFKA_VERSION}</version>
+      <artifactId>kafka_{scala}</artifactId>
+      <version>{version}</version>
     </dependency>
     <dependency>
-      <groupId>org.apache.logging.log4j</groupId>
-      <artifactId>log4j-slf4j-impl</artifactId>
-      <version>{KAFKA_LOG4J_VERSION}</version>
+      <groupId>{group}</groupId>
+      <artifactId>{artifact}</artifactId>
+      <version>{binding_version}</version>
     </dependency>
   </dependencies>
 </project>
@@ -47,14 +47,15 @@ _DEPENDENCY_PLUGIN = f"org.apache.maven.plugins:maven-dependency-plugin:{MAVEN_D
 _MAVEN_TIMEOUT_SECONDS = 1800
 
 
-def kafka_jars() -> Path:
+def kafka_jars(release: KafkaRelease = KAFKA) -> Path:
     """Return the folder of Kafka's jars, fetched first if need be (43 MB).
 
     Raises:
         StackUnavailable: they are not in the cache and Maven is missing or could not get them.
     """
-    folder = cache_folder() / f"kafka_{KAFKA_SCALA_VERSION}-{KAFKA_VERSION}-log4j-{KAFKA_LOG4J_VERSION}"
-    return fetched(folder, _fetch_kafka)
+    logging = "log4j" if "log4j-" in release.binding else "reload4j"
+    folder = cache_folder() / f"kafka_{KAFKA_SCALA_VERSION}-{release.version}-{logging}-{release.binding_version}"
+    return fetched(folder, lambda whole: _fetch_kafka(whole, release))
 
 
 def apicurio_app() -> Path:
@@ -97,12 +98,20 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _fetch_kafka(folder: Path) -> None:
+def _fetch_kafka(folder: Path, release: KafkaRelease) -> None:
+    group, _, artifact = release.binding.partition(":")
     with tempfile.TemporaryDirectory(dir=folder.parent) as project:
         pom = Path(project, "pom.xml")
-        pom.write_text(_POM, encoding="utf-8")
+        text = _POM.format(
+            scala=KAFKA_SCALA_VERSION,
+            version=release.version,
+            group=group,
+            artifact=artifact,
+            binding_version=release.binding_version,
+        )
+        pom.write_text(text, encoding="utf-8")
         _maven("copy-dependencies", "-f", str(pom), "-DincludeScope=runtime", f"-DoutputDirectory={folder}")
-    _expect(folder / f"kafka_{KAFKA_SCALA_VERSION}-{KAFKA_VERSION}.jar")
+    _expect(folder / f"kafka_{KAFKA_SCALA_VERSION}-{release.version}.jar")
 
 
 def _fetch_apicurio(folder: Path) -> None:

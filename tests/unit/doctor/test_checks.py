@@ -123,13 +123,19 @@ def test_unwritable_cache_folder_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_missing_temporary_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> str:
+    def refuse(**_: object) -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
-    monkeypatch.setattr("tempfile.gettempdir", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
     finding = machine.check_temporary_folder()
     assert finding.state == "error"
     assert "TMPDIR" in finding.advice
+
+
+def test_check_of_the_temporary_folder_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert machine.check_temporary_folder().found.startswith(f"{tmp_path} has ")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("limit", "state"), [(1024, "warning"), (2099, "warning"), (2100, "ok"), (-1, "ok")])
