@@ -82,12 +82,13 @@ class Reader:
 
     def take_problem(self) -> KafkaFailed | None:
         """Return why Kafka does not answer, if no broker does, or none will, since the last call."""
-        names, is_permanent = set(self._client_errors), self._client_errors.is_permanent
-        self._client_errors.names.clear()
-        if not (is_permanent or "_ALL_BROKERS_DOWN" in names):
-            # A single broker restarts: the client goes on with the others.
-            return None
-        return unreachable(KafkaError(KafkaError._ALL_BROKERS_DOWN), names)  # noqa: SLF001 - the library's own name
+        reported = self._client_errors
+        problem = None
+        # A single broker restarts: the client goes on with the others.
+        if reported.is_permanent or "_ALL_BROKERS_DOWN" in reported.names:
+            problem = unreachable(KafkaError(KafkaError._ALL_BROKERS_DOWN), reported)  # noqa: SLF001 - the library's own name
+        reported.names.clear()
+        return problem
 
     def close(self) -> None:
         """Close the consumer."""

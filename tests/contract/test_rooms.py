@@ -216,8 +216,9 @@ def test_kafka_clients_are_held_in_few_modules() -> None:
 
 
 def test_dependencies_are_those_that_are_imported() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    wanted = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in declared}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packages_of_users = [*declared["dependencies"], *declared["optional-dependencies"]["msk"]]
+    wanted = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in packages_of_users}
     packages = {name.partition(".")[0] for module in MODULES for name in imports_of(module)}
     packages -= {"connector", *sys.stdlib_module_names}
     distributions = packages_distributions()
