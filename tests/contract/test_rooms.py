@@ -31,7 +31,8 @@ ROOMS = {
     "mapping": Room("errors records"),
     "settings": Room("errors records seals", "pydantic pydantic_settings"),
     "privacy": Room("mapping records seals settings"),
-    "catalogue": Room("errors mapping privacy records settings"),
+    "catalogue": Room("errors mapping privacy record_tables records settings"),
+    "record_tables": Room("mapping records settings"),
     # What every room above may use.
     "logs": Room("settings"),
     "prometheus": Room("", "prometheus_client"),
@@ -52,7 +53,8 @@ ROOMS = {
     "doctor": Room("catalogue errors http kafka privacy registry schemas settings spool topics"),
     "dev": Room("errors mapping records", "confluent_kafka starlette"),
     "commands": Room(
-        "answers catalogue dev doctor errors http instance kafka logs mapping metrics pipeline privacy records registry replay "
+        "answers catalogue dev doctor errors http instance kafka logs mapping metrics pipeline privacy record_tables records "
+        "registry replay "
         "schemas seals settings topics",
         "typer",
     ),

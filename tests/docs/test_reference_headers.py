@@ -8,6 +8,7 @@ import pytest
 
 from connector.catalogue import read_catalogue
 from connector.commands import replay
+from connector.mapping import conversions
 from connector.metrics import Metrics
 from connector.pipeline import encode
 from connector.privacy.policy import Policy
@@ -100,7 +101,7 @@ def test_example_values_are_those_of_the_code() -> None:
 
 
 def test_bounds_of_timestamps_are_those_of_the_code() -> None:
-    assert f"{encode._OLDEST_MS // 86_400_000} days before and {encode._AHEAD_MS // 60_000} minutes after receipt" in PAGE
+    assert f"{encode._OLDEST_MS // 86_400_000} days before and {conversions.AHEAD_MS // 60_000} minutes after receipt" in PAGE
     assert "clamped_times" in Metrics().adjusted
 
 

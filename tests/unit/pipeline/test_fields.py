@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from connector.errors import NotDecodable
 from connector.pipeline.decode import decode
 from connector.pipeline.dialects.fields import read_other_field
-from connector.pipeline.encode import digest
+from connector.pipeline.digest import digest
 from connector.pipeline.split import split
 from connector.records import Callback, Item, Json
 from tests.support.callbacks import (
@@ -450,7 +450,7 @@ def test_event_identity_includes_its_request() -> None:
     ids = {
         id_of(body),
         id_of(body, query="a=1"),
-        id_of(body + b" "),
+        id_of(body.replace(b"TIER", b"TIGER")),
         id_of(b"", **by_query),
         id_of(b"", **{**by_query, "query": "display_phone_number=1&current_limit=T2"}),
         id_of(b"", **{**by_query, "method": "POST"}),
@@ -500,9 +500,8 @@ def test_v1_message_is_a_record_with_its_contact() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        envelope([message()], [contact()], errors=ERRORS).replace(b'"messaging_product"', b'"errors":[{"code":"x"}],"m"', 1),
-        field_value("calls", {"calls": [CALL, {"n": 1}], "errors": [{"code": "x"}]}),
-        field_value("calls", {"metadata": METADATA, "calls": [{**CALL, "id": "a", "timestamp": "1"}, CALL]}, {"trace_id": {}}),
+        envelope([message()], [contact()]).replace(b'"messaging_product"', b'"unknown":[[[[[[[[[[[1]]]]]]]]]]],"m"', 1),
+        field_value("calls", {"metadata": METADATA, "calls": [CALL, {"n": [[[[[[[[[[1]]]]]]]]]]}]}),
     ],
 )
 def test_replayed_dead_letter_of_several_has_the_same_single_fault(body: bytes) -> None:

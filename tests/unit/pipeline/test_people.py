@@ -163,10 +163,9 @@ def test_profile_is_not_refused_for_an_odd_id_of_its_message(kind: str, odd: Any
     [({"hash": "h", "acknowledged": True}, "h"), ({"hash": 5}, "5"), ({"hash": {"a": 1}}, None), ([], None), ("x", None)],
 )
 def test_profile_uses_the_identity_of_its_message_if_readable(identity: Any, expected: Any) -> None:
-    given, profile = split(callback_of([message(identity=identity)], [contact()]), raw(b"{}")).items
+    (profile,) = on("contacts", messages_of(envelope([message(identity=identity)], [contact()])))
 
-    assert profile.message["identity"] == {"hash": expected}
-    assert given.message["identity"] == identity
+    assert profile["identity_key_hash"] == expected
 
 
 def test_profile_is_not_refused_for_other_faults_of_its_message() -> None:

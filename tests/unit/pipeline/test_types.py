@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from connector.catalogue import ANY_TYPE
+from connector.record_tables import ANY_TYPE
 from tests.support.callbacks import (
     EXTRA,
     NUMBER,
