@@ -12,7 +12,6 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp/webhoo
 """
 
 import re
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from connector.pipeline.dialects.events import event_of
@@ -189,7 +188,10 @@ class _Search:
         return self.take(element, around, trail, depth, name, owner)
 
     def _of_object(self, part: Json, around: Json, trail: _Trail | None, depth: int) -> Json | None:
-        facts = dict(islice(((name, fact) for name, fact in part.items() if _is_plain(fact)), _MOST_FACTS))
+        facts = {name: fact for name, fact in part.items() if _is_plain(fact)}
+        if len(facts) > _MOST_FACTS:
+            # Not the first ones: a second delivery can have them in another order.
+            facts = {name: facts[name] for name in sorted(facts)[:_MOST_FACTS]}
         around = {**around, **facts}
         # A thread of `history` belongs to a person, whichever side wrote in it.
         of_thread = self._number(part.get("id")) if part.get("messages").__class__ is list else None
