@@ -12,6 +12,7 @@ import typer
 from connector.catalogue import Catalogue, RecordType
 from connector.commands.options import Config
 from connector.commands.resources import complete_catalogue, open_settings
+from connector.mapping.field import EVENT_ID
 from connector.mapping.places import NOT_PERSONAL
 from connector.record_tables import ANY_TYPE
 from connector.records import Json
@@ -25,8 +26,8 @@ those, not this page.
 A field without a value in the callback is null; a list is empty. Types that end in `!` are never null. *From* is the path in
 the view of one item: `message`, `status` and `contact` are entries of the callback's lists, `metadata` is the business number,
 `extra` is `extra_info`, `callback` is the rest of the callback and its request, `event` is what happened to the account, `key`
-is the record's key, `event_id` is the header `ce_id`, `fault` is the error, `item` is one element of a list, and `each` is the
-number of the element that the record is made of. With several paths, the first one that has a value is used. *or null* marks a
+is the record's key, `fault` is the error, `item` is one element of a list, and `each` is the number of the element that the
+record is made of. With several paths, the first one that has a value is used. *or null* marks a
 side field: a value that does not fit becomes null, and the header `connector_unfit` names its path; in other fields it makes
 the item a dead letter. *by a table* marks a field that the schema's `values` fill. *Personal* is the class of personal data in
 the field: a `phone` number or an id that contains or replaces one, a `name`, `content` that a person wrote or chose, a
@@ -121,7 +122,7 @@ def _rows(fields: list[Json], prefix: str = "") -> Iterator[tuple[str, ...]]:
     """Yield a row per field; the fields of a list's elements follow the list."""
     for field in fields:
         name = f"{prefix}{field['name']}"
-        source = _paths(field["source"]) + _conversion(field)
+        source = "header `ce_id`" if field["source"] == EVENT_ID else _paths(field["source"]) + _conversion(field)
         personal = field.get("pii", "").replace(NOT_PERSONAL, "")
         yield f"`{name}`", _type(field["type"]), source, personal, field["doc"]
         if _type(field["type"]) == "list":
