@@ -31,8 +31,8 @@ ROOMS = {
     "mapping": Room("errors records"),
     "settings": Room("errors records seals", "pydantic pydantic_settings"),
     "privacy": Room("mapping records seals settings"),
-    "catalogue": Room("errors mapping privacy record_tables records settings"),
     "record_tables": Room("mapping records settings"),
+    "catalogue": Room("errors mapping privacy record_tables records settings"),
     # What every room above may use.
     "logs": Room("settings"),
     "prometheus": Room("", "prometheus_client"),
