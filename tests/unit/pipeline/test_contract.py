@@ -16,11 +16,14 @@ from tests.support.callbacks import (
     NUMBER,
     OTHER_NUMBER,
     USER_ID,
+    MemorySink,
+    answer_to,
     body_of,
     catalogue,
     contact,
     decoded,
     envelope,
+    flow,
     header,
     message,
     messages_of,
@@ -307,3 +310,14 @@ def test_second_delivery_has_the_same_ids_of_lines() -> None:
 
 def test_order_with_too_many_lines_is_a_dead_letter() -> None:
     assert lines_of(envelope([order(*[{"quantity": 1}] * 5001)])) == ["dead-letters"]
+
+
+def test_lines_that_kafka_refuses_are_one_dead_letter_of_their_order() -> None:
+    sink = MemorySink(refuse=lambda one: topics([one]) == ["order-lines"])
+
+    answer = answer_to(envelope([order(*LINES)]), flow(sink, of=read_catalogue(optional=["order_lines"])))
+
+    assert answer.status == 200
+    assert topics(sink.messages) == ["orders", "dead-letters"]
+    again = lines_of(on("dead-letters", sink.messages[1:])[0]["body"])
+    assert again == ["orders", "order-lines", "order-lines"]
