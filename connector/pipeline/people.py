@@ -96,6 +96,10 @@ class People:
         contact: Json = self._contacts[index]
         return contact
 
+    def has(self, number: Any) -> bool:
+        """Return whether a contact has this number."""
+        return number is not None and self._found(number, None) is not None
+
     def _may_have(self, user_id: Any) -> bool:
         given, own = comparable(user_id), comparable(self._contacts[0].get("user_id"))
         return given is None or own is None or given == own

@@ -27,10 +27,14 @@ _OWN_WAY: Final = frozenset({"messages", "statuses", "contacts"})
 _NOT_SEARCHED: Final = frozenset({"metadata", "messaging_product", "errors"})
 _BUSINESS: Final = ("phone_number_id", "display_phone_number")
 
-_NUMBERS: Final = ("wa_id", "from", "recipient_id", "to", "input", "sender", "recipient", "participant")
-_NUMBERS_OF_ECHOES: Final = ("wa_id", "to", "recipient_id", "from", "input", "sender", "recipient", "participant")
+_MEMBERS: Final = ("recipient_participant_id", "participant_recipient_id")
+_NUMBERS: Final = ("wa_id", "from", *_MEMBERS, "recipient_id", "to", "input", "sender", "recipient", "participant")
+_NUMBERS_OF_ECHOES: Final = ("wa_id", "to", *_MEMBERS, "recipient_id", "from", "input", "sender", "recipient", "participant")
 """In an echo the business writes, so the recipient comes first."""
-_USER_IDS: Final = (*OLD_USER_IDS, "user_id", "from_user_id", "recipient_user_id", "to_user_id")
+_OF_MEMBERS: Final = ("recipient_participant_user_id", "participant_recipient_user_id")
+_USER_IDS: Final = (*OLD_USER_IDS, "user_id", "from_user_id", *_OF_MEMBERS, "recipient_user_id", "to_user_id")
+_OF_GROUPS: Final = frozenset({"recipient_id", "to", "recipient"})
+"""In a message to a group these are the group, which is no person."""
 _PERSON_KEYS: Final = ("contact", "sender", "recipient", "user", "customer", "person", "participant")
 """Objects that name the person of the object around them; only in these does `phone_number` name a person."""
 _PEOPLE: Final = frozenset({"wa_ids", "user_ids", "participants", "users", "members", "recipients", "customers"})
@@ -191,7 +195,7 @@ class _Search:
         facts = {name: fact for name, fact in part.items() if _is_plain(fact)}
         if len(facts) > _MOST_FACTS:
             # Not the first ones: a second delivery can have them in another order.
-            facts = {name: facts[name] for name in sorted(facts)[:_MOST_FACTS]}
+            facts = {name: facts[name] for name in sorted(facts, key=_by_length)[:_MOST_FACTS]}
         around = {**around, **facts}
         # A thread of `history` belongs to a person, whichever side wrote in it.
         of_thread = self._number(part.get("id")) if part.get("messages").__class__ is list else None
@@ -216,6 +220,8 @@ class _Search:
         return person
 
     def _named(self, part: Json, numbers: tuple[str, ...]) -> _Person | None:
+        if part.get("recipient_type") == "group":
+            numbers = tuple(name for name in numbers if name not in _OF_GROUPS)
         number = next((text for name in numbers if (text := self._number(part.get(name)))), None)
         user_id = next((text for name in _USER_IDS if (text := _user_id(part.get(name)))), None)
         # A user id can come in the place of a number.
@@ -225,6 +231,10 @@ class _Search:
     def _number(self, value: Any) -> str | None:
         digits = _digits(value)
         return None if digits is None or digits in self._own_numbers else text_of(value)
+
+
+def _by_length(name: str) -> tuple[int, str]:
+    return len(name), name
 
 
 def _names_people(name: str) -> bool:

@@ -89,7 +89,8 @@ def with_value(parts: dict[str, Json], path: str, value: Any) -> bytes:
     changed = {**{name: dict(part) for name, part in parts.items()}}
     changed.setdefault("extra", dict(EXTRA))
     changed.setdefault("metadata", dict(METADATA))
-    place: Any = changed[root] if root in changed else changed.setdefault(root, {})
+    whole = {"message": message(), "status": status(), "contact": contact()}
+    place: Any = changed[root] if root in changed else changed.setdefault(root, whole[root])
     for name in names[:-1]:
         inner = place.get(name)
         inner = [{}] if isinstance(inner, list) or name == "errors" else dict(inner or {})

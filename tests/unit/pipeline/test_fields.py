@@ -552,3 +552,12 @@ def test_object_of_a_field_is_found_again_in_its_smallest_value(value: Json, fie
 
         assert [one.message for one in again.people] == [other.message]
         assert not again.events
+
+
+def test_group_of_another_field_is_no_person() -> None:
+    sent = {"id": "m-1", "recipient_id": "120363000000000001", "recipient_type": "group"}
+    body = field_value("group_echoes", {"metadata": METADATA, "entries": [sent, {**sent, "recipient_participant_id": NUMBER}]})
+
+    (record,) = on("others", messages_of(body))
+    assert (record["record_key"], record["wa_id"]) == (NUMBER, NUMBER)
+    assert outcome(messages_of(body)) == ["others", "account-events"]
