@@ -47,9 +47,9 @@ def shared_registry() -> Iterator[ScriptedRegistry]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a copy of avro/ and config/ that a test may change."""
+    """Return a copy of avro/ and config/ that a test may change, without releases."""
     for name in ("avro", "config"):
-        shutil.copytree(data_folder() / name, tmp_path / "contract" / name)
+        shutil.copytree(data_folder() / name, tmp_path / "contract" / name, ignore=shutil.ignore_patterns("released"))
     return tmp_path / "contract"
 
 

@@ -30,9 +30,9 @@ NULLABLE: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a copy of avro/ and config/ that a test can change."""
+    """Return a copy of avro/ and config/ that a test can change, without releases."""
     for name in ("avro", "config"):
-        shutil.copytree(data_folder() / name, tmp_path / name)
+        shutil.copytree(data_folder() / name, tmp_path / name, ignore=shutil.ignore_patterns("released"))
     return tmp_path
 
 
@@ -84,7 +84,22 @@ def reorder(schema: Json) -> None:
 
 
 def test_our_schemas_keep_all_rules() -> None:
-    assert checked(data_folder()) == Checked(len(list(read_catalogue(optional=OPTIONAL_TOPICS))), 0, [])
+    of_all = list(read_catalogue(optional=OPTIONAL_TOPICS))
+    released = read_released(data_folder())
+
+    assert checked(data_folder()) == Checked(len(of_all), sum(map(len, released.values())), [])
+    assert {record_type.name for record_type in of_all} == set(released), "every record type is released"
+    assert {versions[0].label for versions in released.values()} == {"1.0.0"}
+
+
+def test_contract_of_the_first_release_is_enforced(folder: Path) -> None:
+    shutil.copytree(data_folder() / "avro" / "released", folder / "avro" / "released")
+    for name in ("text", "status", "order_line", "dead_letter"):
+        change(folder, name, remove("event_id"))
+
+    found = {(one.schema, one.path, one.rule, one.against) for one in checked(folder).violations}
+    for name in ("text", "status", "order_line", "dead_letter"):
+        assert (f"avro/{name}.avsc", "event_id", "field stays", "1.0.0") in found
 
 
 # House rules
