@@ -147,7 +147,7 @@ def runs(fields: list[Field], roots: tuple[str, ...]) -> Iterator[tuple[int, int
 
 
 def path_fault(path: Any, roots: tuple[str, ...]) -> str:
-    """Return what is wrong with a source path; empty if nothing is."""
+    """Return the problem of a source path, or an empty text."""
     if path == EVENT_ID:
         return ""
     parts = path.split(".") if isinstance(path, str) else [""]
@@ -157,5 +157,5 @@ def path_fault(path: Any, roots: tuple[str, ...]) -> str:
 
 
 def id_fault(path: str) -> str:
-    """Return what is wrong with the path of an object if it is the source of ids; empty otherwise."""
+    """Return the problem of a path to an object if it is the source of ids, or an empty text."""
     return "is no object" if path == EVENT_ID else ""

@@ -27,13 +27,13 @@ class Addressed(NamedTuple):
     identity: Any
 
     @property
-    def is_of_nobody(self) -> bool:
+    def names_no_person(self) -> bool:
         """Whether it is of a group, and names no participant."""
         return bool(self.group) and not (self.number or self.user_id)
 
 
 def addressed(status: Json) -> Addressed:
-    """Return whom a status is about: in a group the participant, or nobody if none is named."""
+    """Return whom a status is about: in a group the participant, or no person if none is named."""
     recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
     member = status.get(_IN_GROUPS[0]) or status.get(_IN_GROUPS[1])
     member_user_id = status.get(_USER_IDS_IN_GROUPS[0]) or status.get(_USER_IDS_IN_GROUPS[1])

@@ -196,7 +196,7 @@ def _status(index: int, status: Any, context: _CallbackContext, beside: Json) ->
         to = addressed(status)
         status, recipient = to.status, to.identity
         contact = EMPTY
-        if not to.is_of_nobody:
+        if not to.names_no_person:
             # A contact that is the group itself is not the participant's, though it is the only one.
             by_position = not any(context.people.has(group) for _, group in to.group)
             contact = context.people.match(to.number, to.user_id, "status", status, by_position=by_position)

@@ -186,7 +186,7 @@ def test_doctor_asks_a_busy_registry_again(registry: ScriptedRegistry, run: Runn
     registry.seen.clear()
     registry.script = lambda request: error(503, 50301) if "/subjects" in request.url.path and len(registry.seen) < 3 else None
     findings = run("doctor", "--json").json()
-    assert {one["what"]: one["state"] for one in findings}["schemas"] == "ok", findings
+    assert {one["check"]: one["state"] for one in findings}["schemas"] == "ok", findings
 
 
 def test_hanging_registry_is_reported_after_the_client_timeout(registry: ScriptedRegistry, run: Runner) -> None:
