@@ -9,6 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from connector.errors import NotDecodable
+from connector.pipeline.flat_xml import read_flat_xml
+from connector.pipeline.multipart import read_multipart
 from connector.pipeline.reading import read_json
 from connector.privacy.policy import plain_event_id
 from connector.records import RawCallback
@@ -34,22 +36,34 @@ def identity_text(parts: tuple[Any, ...]) -> bytes:
 def request_parts(raw: RawCallback) -> tuple[str, str, str]:
     """Return method, query and a digest of the body: what identifies an event that belongs to no message.
 
-    The pairs of a query or form, and the keys of JSON, count in any order.
+    The pairs of a query, a form or XML and the keys of JSON count in any order, the boundary of a form in parts does not count.
     """
     query = "&".join(sorted(raw.query.split("&"))) if "&" in raw.query else raw.query
-    return raw.method, query, _body_digest(raw.body, raw.content_type.lower().startswith(_FORM))
+    return raw.method, query, _body_digest(raw.body, raw.content_type)
 
 
 # A callback can have thousands of items that need it.
 @lru_cache(maxsize=1)
-def _body_digest(body: bytes, is_form: bool) -> str:  # noqa: FBT001 - a key of the cache
-    if is_form:
-        body = b"&".join(sorted(body.split(b"&")))
-    else:
-        # Of what is no JSON, the bytes are all that is known.
-        with suppress(NotDecodable):
-            body = identity_text((read_json(body)[0],))
+def _body_digest(body: bytes, content_type: str) -> str:
+    # Of what nothing explains, the bytes are all that is known.
+    with suppress(NotDecodable):
+        body = identity_text((_keys(body, content_type),))
     return hashlib.sha256(body).hexdigest()
+
+
+def _keys(body: bytes, content_type: str) -> Any:
+    """Return what a body holds, read in the same order as by `decode`."""
+    try:
+        return read_json(body)[0]
+    except NotDecodable:
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind == _FORM:
+            return "form", sorted(part.hex() for part in body.split(b"&"))
+        if kind.startswith("multipart/"):
+            return read_multipart(body, content_type)
+        if kind.endswith("xml"):
+            return read_flat_xml(body, content_type)
+        raise
 
 
 def _flattened(parts: tuple[Any, ...]) -> list[Any]:
