@@ -5,7 +5,22 @@ from typing import Annotated
 import typer
 
 from connector import __version__
-from connector.commands import dev, doctor, exit_codes, explain, forget, privacy, replay, send, serve, show, tail, topics
+from connector.commands import (
+    asyncapi,
+    dev,
+    doctor,
+    exit_codes,
+    explain,
+    forget,
+    openapi,
+    privacy,
+    replay,
+    send,
+    serve,
+    show,
+    tail,
+    topics,
+)
 from connector.commands.schemas import group as schemas
 
 app = typer.Typer(
@@ -13,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (serve, dev, explain, send, tail, doctor, privacy, forget, schemas, topics, replay):
+for command in (serve, dev, explain, send, tail, doctor, privacy, forget, schemas, topics, replay, asyncapi, openapi):
     app.add_typer(command.app)
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.stack import artifacts
 from tests.stack.acl_broker import GUARDED, PASSWORDS, credentials, credentials_over_tls, over_tls
 from tests.stack.apicurio import ApicurioRegistry, OwnApicurio
 from tests.stack.cluster import KafkaCluster
@@ -32,6 +33,7 @@ _REAL_FIXTURES = frozenset(
         "own_apicurio",
         "kafka_cluster",
         "node_modules",
+        "flink_jars",
         "revenue_venv",
     }
 )
@@ -119,6 +121,13 @@ def node_modules() -> Path:
     """Where kafkajs and its registry client are."""
     with _skipped_where_unavailable():
         return kafkajs.node_modules()
+
+
+@pytest.fixture(scope="session")
+def flink_jars() -> Path:
+    """Where the jars of Flink's SQL client are."""
+    with _skipped_where_unavailable():
+        return artifacts.flink_jars()
 
 
 @pytest.fixture(scope="session")

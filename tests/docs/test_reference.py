@@ -8,7 +8,7 @@ import pytest
 from typer.core import TyperGroup
 
 from connector import answers
-from connector.http import exchange, protocol, token_endpoint
+from connector.http import answer_texts, exchange, protocol, token_endpoint
 from connector.instance.readiness import Reason
 from connector.metrics import Metrics, exposition
 from connector.records import Answer
@@ -105,12 +105,12 @@ def test_every_rate_limited_event_of_the_source_is_found() -> None:
 
 
 def test_every_answer_has_a_meaning() -> None:
-    texts = http_answers.texts(answers)
+    texts = answer_texts.texts(answers)
     assert set(texts) == {name for name, value in vars(answers).items() if isinstance(value, Answer)}
     assert [name for name, text in texts.items() if not text] == []
-    assert set(http_answers.TOKEN_ENDPOINT) == set(http_answers.token_answers())
-    assert http_answers.token_answers().items() <= vars(token_endpoint).items()
-    assert set(http_answers.LISTENER) == {*http_answers.raw_answers(protocol), *http_answers.raw_answers(exchange)}
+    assert set(answer_texts.TOKEN_ENDPOINT) == set(answer_texts.token_answers())
+    assert answer_texts.token_answers().items() <= vars(token_endpoint).items()
+    assert set(answer_texts.LISTENER) == {*answer_texts.raw_answers(protocol), *answer_texts.raw_answers(exchange)}
 
 
 def test_every_reason_of_readyz_has_a_meaning() -> None:

@@ -14,7 +14,11 @@ from connector.schemas.ddl.engines import ENGINES, EngineName, definitions
 from connector.schemas.ddl.tables import Servers, WriterSchema, tables_of
 from connector.settings.tables import Settings
 
-_SHOWN: Final = {"security.protocol": "security.protocol", "sasl.mechanisms": "sasl.mechanism", "sasl.mechanism": "sasl.mechanism"}
+_SHOWN: Final = {
+    "security.protocol": "security.protocol",
+    "sasl.mechanisms": "sasl.mechanism",
+    "sasl.mechanism": "sasl.mechanism",
+}
 """The client's properties that the definitions have too, with their names in Java. All others can be secrets or paths here."""
 
 app = typer.Typer()

@@ -39,9 +39,7 @@ def statement(table: Table, servers: Servers) -> str:
         f"CREATE OR REPLACE TEMPORARY VIEW {queue}\nUSING kafka\nOPTIONS (\n{_options(table, servers)}\n);\n\n"
         f"CREATE OR REPLACE TEMPORARY VIEW {text.name(table.name)} (\n{text.listed(name for name, _ in columns)}\n){comment}\n"
         f"AS SELECT\n{text.listed(expression for _, expression in columns)}\n"
-        f"FROM (\n  SELECT *, CASE\n    WHEN `value` IS NULL THEN NULL\n{''.join(_decoders(table, servers))}"
-        f"    ELSE raise_error(concat('{table.topic} has a schema that was registered later, with the id ', {_SCHEMA_ID}, "
-        f"': run connector schemas ddl spark again'))\n  END AS {_RECORD}\n  FROM {queue}\n);\n"
+        f"FROM (\n{_decoded(table, servers, queue)}\n);\n"
     )
 
 
@@ -71,6 +69,14 @@ def _added(table: Table) -> Iterator[tuple[str, str]]:
     yield text.name(table.unused("kafka_key")), "CAST(`key` AS STRING)"
     for column in ("partition", "offset", "timestamp"):
         yield text.name(table.unused(f"kafka_{column}")), text.name(column)
+
+
+def _decoded(table: Table, servers: Servers, queue: str) -> str:
+    """Return the query of the topic with the record as one more column."""
+    unknown = text.escaped_text(f"{table.topic} has a schema that is newer than this view: make it again; its id is ")
+    decoders = "".join(_decoders(table, servers))
+    cases = f"    WHEN `value` IS NULL THEN NULL\n{decoders}    ELSE raise_error(concat({unknown}, {_SCHEMA_ID}))"
+    return f"  SELECT *, CASE\n{cases}\n  END AS {_RECORD}\n  FROM {queue}"  # noqa: S608 - printed, and every part is quoted
 
 
 def _decoders(table: Table, servers: Servers) -> Iterator[str]:

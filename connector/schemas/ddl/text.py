@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from connector.schemas.ddl.tables import Table
 
 
-
 def name(text: str) -> str:
     """Return a name in backticks, which Flink, Spark, Iceberg and ClickHouse have in common."""
     return f"`{text}`"
