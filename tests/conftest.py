@@ -20,6 +20,7 @@ from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.process import JavaServer
+from tests.support import asyncapi
 from tests.support.certificates import Authority
 from tests.support.readers import kafkajs, revenue
 
@@ -34,6 +35,7 @@ _REAL_FIXTURES = frozenset(
         "kafka_cluster",
         "node_modules",
         "flink_jars",
+        "asyncapi_modules",
         "revenue_venv",
     }
 )
@@ -128,6 +130,13 @@ def flink_jars() -> Path:
     """Where the jars of Flink's SQL client are."""
     with _skipped_where_unavailable():
         return artifacts.flink_jars()
+
+
+@pytest.fixture(scope="session")
+def asyncapi_modules() -> Path:
+    """Where AsyncAPI's own parser is."""
+    with _skipped_where_unavailable():
+        return asyncapi.modules()
 
 
 @pytest.fixture(scope="session")

@@ -43,11 +43,13 @@ def openapi_command(
     every_credential: Annotated[
         bool, typer.Option("--every-credential", help="Describe every kind of credential, not those of the settings.")
     ] = False,
-    url: Annotated[str, typer.Option(help="URL of the bridge for its callers, without a path. Default: http.port here.")] = "",
+    url: Annotated[
+        str | None, typer.Option(help="URL of the bridge for its callers, without a path. Default: http.port here.")
+    ] = None,
 ) -> None:
     """Print the callback URL as an OpenAPI 3.1 document, in JSON, which YAML parsers read too. It contains no secret."""
     settings, credentials = _of_every_kind(config) if every_credential else _of_settings(config)
-    typer.echo(json.dumps(document(settings, credentials, url), ensure_ascii=False, indent=2))
+    typer.echo(json.dumps(document(settings, credentials, url or ""), ensure_ascii=False, indent=2))
 
 
 def document(settings: Settings, credentials: Mapping[str, Credential | None], url: str = "") -> Json:
