@@ -73,9 +73,9 @@ def _added(table: Table) -> Iterator[tuple[str, str]]:
 
 def _decoded(table: Table, servers: Servers, queue: str) -> str:
     """Return the query of the topic with the record as one more column."""
-    unknown = text.escaped_text(f"{table.topic} has a schema that is newer than this view: make it again; its id is ")
+    unknown = text.escaped_text(f"{table.topic} has a schema that is newer than this view: make it again; its id is:")
     decoders = "".join(_decoders(table, servers))
-    cases = f"    WHEN `value` IS NULL THEN NULL\n{decoders}    ELSE raise_error(concat({unknown}, {_SCHEMA_ID}))"
+    cases = f"    WHEN `value` IS NULL THEN NULL\n{decoders}    ELSE raise_error(concat({unknown}, ' ', {_SCHEMA_ID}))"
     return f"  SELECT *, CASE\n{cases}\n  END AS {_RECORD}\n  FROM {queue}"  # noqa: S608 - printed, and every part is quoted
 
 
