@@ -26,12 +26,12 @@ _WIDTH: Final = 120
 _console: Final = Console(stderr=True)
 
 
-class BrokenPromise(Exception):
+class GuaranteeBroken(Exception):
     """A callback answered 2xx is not in the topics, or the run went wrong otherwise."""
 
 
 def main() -> int:
-    """Measure and print; return 1 when a run broke the promise."""
+    """Measure and print; return 1 when a run broke the delivery guarantee."""
     arguments = _arguments()
     missing = [program for program in ("wrk", "taskset") if shutil.which(program) is None]
     if missing:
@@ -53,7 +53,7 @@ def main() -> int:
                 folder.mkdir()
                 if names or (brokers == 1 and _OUTAGE in arguments.workloads):
                     _on_a_stack(brokers, names, arguments, wanted, folder, result)
-    except BrokenPromise as broken:
+    except GuaranteeBroken as broken:
         print(broken, file=sys.stderr)
         return 1
     if arguments.save:
@@ -115,7 +115,7 @@ def _measured(
             rate = f"{rounded(done.figures.callbacks_per_second)} callbacks/s, {done.figures.cpu_us_per_callback:.1f} µs"
             _console.print(f"{name}: {contender}: {rate}, {', '.join(done.wrong) or 'all found'}", highlight=False)
             if done.wrong:
-                raise BrokenPromise(f"{contender}, {name}: {', '.join(done.wrong)}")
+                raise GuaranteeBroken(f"{contender}, {name}: {', '.join(done.wrong)}")
     return report(workload, runs, acknowledged)
 
 
@@ -128,7 +128,7 @@ def _measure_outage(
     _console.print("outage: before, in and after")
     figures = result[_OUTAGE] = outage.measured(broker, given, folder, arguments.seconds, 2 * arguments.seconds)
     if figures["missing"]:
-        raise BrokenPromise(f"outage: {figures['missing']} of {figures['answered']} callbacks answered 2xx are missing")
+        raise GuaranteeBroken(f"outage: {figures['missing']} of {figures['answered']} callbacks answered 2xx are missing")
 
 
 def _rounds(workload: Workload, arguments: argparse.Namespace) -> int:

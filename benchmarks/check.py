@@ -128,7 +128,7 @@ class Topics:
 
 
 def faults(load: Load, found: Found, connections: int, events_per_callback: int = 1, *, is_bad: bool = False) -> list[str]:
-    """Return what is wrong with a run. What was under way when the load stopped may be there as well, but no more than that.
+    """Return the errors of a run. Callbacks under way when the load stopped can be in the topics too, but no more than those.
 
     Of bad callbacks some have a contact and some have none.
     """

@@ -18,7 +18,7 @@ from connector.catalogue import Catalogue
 
 _WARM_UP_SECONDS: Final = 1
 _FIRST_WARM_UP_SECONDS: Final = 5
-"""A broker's Java is compiled while it runs, and its first seconds would be charged to whom they hit hardest: the fastest."""
+"""The broker's JVM compiles while it runs; its slow first seconds would count most against the fastest contender."""
 _MESSAGES: Final = ("document", "order", "media", "text")
 Start = Callable[[Stack, tuple[int, ...], Path], AbstractContextManager[servers.Server]]
 
@@ -26,7 +26,7 @@ BASELINE: Final = "baseline"
 BRIDGE: Final = "bridge"
 NO_SPOOL: Final = "bridge without a spool"
 TWO_WORKERS: Final = "bridge, two workers"
-ANYONE: Final = "bridge that lets everybody in"
+ANYONE: Final = "bridge without authentication"
 HASHED: Final = "bridge, phones hashed"
 
 STARTS: Final[Mapping[str, Start]] = {
@@ -55,7 +55,7 @@ STARTS: Final[Mapping[str, Start]] = {
 
 
 HIDES_IDS: Final = frozenset({HASHED})
-"""Of these the records are counted, and not looked up by their ids."""
+"""Records of these contenders are counted, not looked up by their ids."""
 
 
 def written_by(name: str, catalogue: Catalogue) -> Written:
@@ -68,7 +68,7 @@ def written_by(name: str, catalogue: Catalogue) -> Written:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One measured run: its figures, how many callbacks were answered 2xx, and what is wrong with it."""
+    """One measured run: its figures, how many callbacks were answered 2xx, and its errors."""
 
     figures: Figures
     acknowledged: int
@@ -76,7 +76,7 @@ class Run:
 
 
 class Running:
-    """A contender that is started, frozen but while it is measured."""
+    """A started contender, frozen except while it is measured."""
 
     def __init__(self, server: servers.Server, topics: Topics, *, keeps_records: bool) -> None:
         self.server = server
@@ -132,7 +132,7 @@ def running(
     """Start one contender, frozen; stop it at the end."""
     with ExitStack() as open_things:
         server = open_things.enter_context(start(stack, cores.server, folder))
-        # Frozen it could not be stopped.
+        # A frozen process cannot be stopped.
         open_things.callback(server.go_on)
         server.freeze()
         topics = Topics(stack.bootstrap_servers, written)

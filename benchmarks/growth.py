@@ -46,7 +46,7 @@ Point = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Setup:
     """What all measurements need."""
 
     broker: stack.Stack
@@ -69,7 +69,7 @@ class Scene:
 
 
 def main() -> int:
-    """Measure and draw; return 1 when a run broke the promise."""
+    """Measure and draw; return 1 when a run broke the delivery guarantee."""
     arguments = _arguments()
     file = arguments.folder / FILE
     wanted = cores.share_out(max(_WORKERS))
@@ -84,9 +84,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="growth-") as name, stack.started(Path(name), topics) as broker:
         results["broker"] = broker.broker
         stack.registered(broker.registry_url)
-        scene = Scene(broker, wanted, Path(name), arguments.seconds, arguments.soak_seconds)
+        setup = Setup(broker, wanted, Path(name), arguments.seconds, arguments.soak_seconds)
         for dimension in arguments.dimensions:
-            results["dimensions"][dimension] = list(DIMENSIONS[dimension](scene))
+            results["dimensions"][dimension] = list(DIMENSIONS[dimension](setup))
             # At once, so that an interrupted run keeps its results.
             file.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     wrong = [point["wrong"] for points in results["dimensions"].values() for point in points if point["wrong"]]
@@ -105,63 +105,63 @@ def _point(x: float, contender: str, run: Run, **more: Any) -> Point:
     return {"x": x, "contender": contender, "wrong": run.wrong, **asdict(figures), **more}
 
 
-def size(scene: Scene) -> Iterator[Point]:
+def size(setup: Setup) -> Iterator[Point]:
     """Grow the statuses in a callback."""
-    with scene.started(BASELINE) as usual, scene.started(BRIDGE) as bridge:
+    with setup.started(BASELINE) as usual, setup.started(BRIDGE) as bridge:
         for count in _SIZES:
             connections = max(1, min(load.CONNECTIONS, _MOST_OUTSTANDING // count))
-            caller = scene.caller("size", statuses(count), connections)
+            caller = setup.caller("size", statuses(count), connections)
             for name, one in ((BASELINE, usual), (BRIDGE, bridge)):
-                yield _point(count, name, one.run(caller, scene.seconds, events_per_callback=count), connections=connections)
+                yield _point(count, name, one.run(caller, setup.seconds, events_per_callback=count), connections=connections)
 
 
-def connections(scene: Scene) -> Iterator[Point]:
+def connections(setup: Setup) -> Iterator[Point]:
     """Grow the callbacks that are under way at once."""
-    with scene.started(BASELINE) as usual, scene.started(BRIDGE) as bridge:
+    with setup.started(BASELINE) as usual, setup.started(BRIDGE) as bridge:
         for count in _CONNECTIONS:
-            caller = scene.caller("connections", templates(), count)
+            caller = setup.caller("connections", templates(), count)
             for name, one in ((BASELINE, usual), (BRIDGE, bridge)):
-                yield _point(count, name, one.run(caller, scene.seconds))
+                yield _point(count, name, one.run(caller, setup.seconds))
 
 
-def partitions(scene: Scene) -> Iterator[Point]:
+def partitions(setup: Setup) -> Iterator[Point]:
     """Grow the partitions of each topic that is written to."""
-    caller = scene.caller("partitions", templates())
+    caller = setup.caller("partitions", templates())
     catalogues_of = {}
     for count in _PARTITIONS:
         prefix = f"partitions-{count}."
-        catalogue = catalogues_of[prefix] = stack.registered(scene.broker.registry_url, prefix)
-        scene.broker.create_topics([catalogue.record_types[name].topic for name in _GROWN], count)
-        scene.broker.create_topics([other.topic for other in catalogue if other.name not in _GROWN], 1)
+        catalogue = catalogues_of[prefix] = stack.registered(setup.broker.registry_url, prefix)
+        setup.broker.create_topics([catalogue.record_types[name].topic for name in _GROWN], count)
+        setup.broker.create_topics([other.topic for other in catalogue if other.name not in _GROWN], 1)
     # Hundreds of new partitions keep a broker busy for a while.
     time.sleep(_NEW_TOPICS_SECONDS)
     for count, (prefix, catalogue) in zip(_PARTITIONS, catalogues_of.items(), strict=True):
         start = partial(servers.bridge, settings={"CONNECTOR_TOPICS__PREFIX": prefix})
-        with scene.started(BRIDGE, start, catalogue) as one:
+        with setup.started(BRIDGE, start, catalogue) as one:
             # The first records of each partition are slow: the broker makes its files.
-            yield _point(count, BRIDGE, one.run(caller, scene.seconds, warm_up_seconds=5))
+            yield _point(count, BRIDGE, one.run(caller, setup.seconds, warm_up_seconds=5))
 
 
-def workers(scene: Scene) -> Iterator[Point]:
+def workers(setup: Setup) -> Iterator[Point]:
     """Grow the workers, each on its own core where there are enough."""
-    caller = scene.caller("workers", templates())
+    caller = setup.caller("workers", templates())
     for count in _WORKERS:
-        with scene.started(BRIDGE, partial(servers.bridge, workers=count)) as one:
-            on = min(count, len(scene.cores.server))
-            yield _point(count, BRIDGE, one.run(caller, scene.seconds, warm_up_seconds=2), cores=on)
+        with setup.started(BRIDGE, partial(servers.bridge, workers=count)) as one:
+            on = min(count, len(setup.cores.server))
+            yield _point(count, BRIDGE, one.run(caller, setup.seconds, warm_up_seconds=2), cores=on)
 
 
-def arrival(scene: Scene) -> Iterator[Point]:
+def arrival(setup: Setup) -> Iterator[Point]:
     """Grow the rate at which callbacks arrive, until the p99 leaves the limit."""
-    program = load.compiled(scene.folder)
-    caller = scene.caller("arrival", templates())
+    program = load.compiled(setup.folder)
+    caller = setup.caller("arrival", templates())
     for name in (BASELINE, BRIDGE):
-        with scene.started(name) as one:
-            most = one.run(caller, scene.seconds).figures.callbacks_per_second
+        with setup.started(name) as one:
+            most = one.run(caller, setup.seconds).figures.callbacks_per_second
             for share in _SHARES:
                 rate = float(round(most * share))
                 send = partial(caller.send_at, program, rate=rate)
-                runs = [one.run(caller, scene.seconds, send=send) for _ in range(_ARRIVAL_RUNS)]
+                runs = [one.run(caller, setup.seconds, send=send) for _ in range(_ARRIVAL_RUNS)]
                 middle = sorted(runs, key=lambda run: run.figures.p99_ms)[_ARRIVAL_RUNS // 2]
                 wrong = [fault for run in runs for fault in run.wrong]
                 yield _point(rate, name, replace(middle, wrong=wrong))
@@ -169,27 +169,27 @@ def arrival(scene: Scene) -> Iterator[Point]:
                     break
 
 
-def memory(scene: Scene) -> Iterator[Point]:
+def memory(setup: Setup) -> Iterator[Point]:
     """Follow the worker's memory over a load of documents and orders."""
-    caller = scene.caller("memory", templates())
+    caller = setup.caller("memory", templates())
     samples: list[float] = []
     keeps_nothing = running(
         STARTS[BRIDGE],
         written_by(BRIDGE, read_catalogue()),
-        scene.broker,
-        scene.cores,
-        scene.folder,
+        setup.broker,
+        setup.cores,
+        setup.folder,
         keeps_records=False,
     )
     with keeps_nothing as one:
         with sampled(one.server, samples):
-            run = one.run(caller, scene.soak_seconds)
+            run = one.run(caller, setup.soak_seconds)
         every = max(1, len(samples) // 300)
         shown = [[round(index * MEMORY_SECONDS, 1), round(samples[index], 1)] for index in range(0, len(samples), every)]
-        yield _point(scene.soak_seconds, BRIDGE, run, memory_mb=shown)
+        yield _point(setup.soak_seconds, BRIDGE, run, memory_mb=shown)
 
 
-DIMENSIONS: Final[dict[str, Callable[[Scene], Iterator[Point]]]] = {
+DIMENSIONS: Final[dict[str, Callable[[Setup], Iterator[Point]]]] = {
     "size": size,
     "connections": connections,
     "partitions": partitions,

@@ -1,4 +1,4 @@
-"""What the figures were taken on: machine, date, versions. Nothing that names a person, a host or a folder."""
+"""The machine, date and versions of a measurement. Nothing that names a person, a host or a folder."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ _LIBRARIES = ("starlette", "uvicorn", "uvloop", "httptools", "msgspec", "conflue
 
 
 def described() -> dict[str, Any]:
-    """Return it as JSON, for the files of docs/performance."""
+    """Return the description as JSON, for the files of docs/performance."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -31,13 +31,13 @@ def described() -> dict[str, Any]:
         "kafka": KAFKA_VERSION,
         "librdkafka": confluent_kafka.libversion()[0],
         **{library: version(library) for library in _LIBRARIES},
-        # Others that work on the machine make every figure worse.
+        # Other work on the machine makes every figure worse.
         "load_before": round(os.getloadavg()[0], 2),
     }
 
 
 def in_one_line(machine: dict[str, Any]) -> str:
-    """Return what a caption needs."""
+    """Return the description as the text of a caption."""
     return (
         f"{machine['processor']}, {machine['cores']} cores, {machine['date']}; connector {machine['connector']} "
         f"({machine['commit']}), Python {machine['python']}, Kafka {machine['kafka']}, librdkafka {machine['librdkafka']}; "

@@ -1,7 +1,7 @@
 """`python -m benchmarks.pages`: writes the figures of docs/performance/*.json into the pages that show them.
 
-A page says `<!-- figure: NAME -->…<!-- end -->` or `<!-- table: NAME -->…<!-- end -->`; the text between is replaced. What
-was not measured says so. Figures are never written by hand: a test compares.
+A page contains `<!-- figure: NAME -->…<!-- end -->` or `<!-- table: NAME -->…<!-- end -->`; the text between is
+replaced. A figure that was not measured becomes "not measured". Figures are never written by hand: a test compares them.
 """
 
 import json
@@ -18,14 +18,14 @@ from benchmarks.floor import PARTS, filled
 from benchmarks.growth import FILE as GROWTH
 from benchmarks.growth import FOLDER, LIMIT_MS
 from benchmarks.machine import in_one_line
-from benchmarks.report import HEADINGS, rounded, rows
+from benchmarks.report import HEADINGS, rounded, rows, title
 from benchmarks.where import FILE as WHERE
 from tests.support.callbacks import messages_of
 
 BENCH: Final = "bench.json"
 PAGES: Final = (
     Path("README.md"),
-    Path("docs/sizing.md"),
+    Path("docs/explanation/sizing.md"),
     Path("docs/performance/README.md"),
 )
 _ROOT: Final = Path(__file__).parents[1]
@@ -45,12 +45,12 @@ def main() -> int:
 
 
 def places(text: str) -> list[str]:
-    """Return the names that a page asks for."""
+    """Return the names of the figures and tables of a page."""
     return [name for _, name, _ in _PLACE.findall(text)]
 
 
 class Figures:
-    """What was measured, by the names that pages use."""
+    """The measured figures, by the names that pages use."""
 
     def __init__(self, folder: Path) -> None:
         self._bench, self._growth, self._floor, self._where = (_read(folder / name) for name in (BENCH, GROWTH, FLOOR, WHERE))
@@ -104,7 +104,7 @@ class Figures:
         return _PLACE.sub(replace, text)
 
     def of(self, kind: str, name: str) -> str:
-        """Return a figure or table; what is in no file is not measured."""
+        """Return a figure or table; one that is in no file was not measured."""
         known = self._figures if kind == "figure" else self._tables
         try:
             return known[name]()
@@ -145,13 +145,13 @@ class Figures:
         heading = f"| | {' | '.join(HEADINGS)} |"
         lines = [heading, f"|---|{'---:|' * len(HEADINGS)}"]
         for workload in self._bench["workloads"].values():
-            lines.append(f"| **{workload['title']}**, {workload['connections']} connections |{' |' * len(HEADINGS)}")
+            lines.append(f"| **{workload['title']}**{title(workload).removeprefix(workload['title'])} |{' |' * len(HEADINGS)}")
             lines += [f"| {' | '.join(row)} |" for row in rows(workload)]
         return "\n".join(lines)
 
     def _outage_table(self) -> str:
         results = self._bench["outage"]
-        of = {"direct": "Kafka is there", "into_spool": "into the spool", "out_of_spool": "out of the spool"}
+        of = {"direct": "Kafka is available", "into_spool": "into the spool", "out_of_spool": "out of the spool"}
         lines = ["| | callbacks/s | ratio |", "|---|---:|---:|"]
         return "\n".join(
             [
@@ -172,7 +172,7 @@ class Figures:
 
 
 class _NotMeasured(Exception):
-    """A file, a work load or a figure is not there."""
+    """A file, a workload or a figure is missing."""
 
 
 class _Measured(dict[str, Any]):
@@ -191,7 +191,7 @@ def _taken_on(results: Results) -> str:
 
 
 def _bytes_of(name: LoadName) -> float:
-    """Return the bytes of all records that a callback of a load becomes, on average, before Kafka packs them."""
+    """Return the average size in bytes of all records of a callback, before Kafka compresses them."""
     return mean(sum(one.size_bytes() for one in messages_of(filled(body).encode())) for body in templates(name))
 
 

@@ -35,7 +35,7 @@ def summary(runs: Sequence[Figures]) -> dict[str, Any]:
 
 
 def ratio(runs: Sequence[Figures], of: Sequence[Figures]) -> dict[str, float]:
-    """Return by how much `runs` carry more callbacks/s than `of`: of the medians, and the spread of the pairs."""
+    """Return the ratio of callbacks/s of `runs` to `of`: of the medians, and the spread within the rounds."""
     pairs = [a.callbacks_per_second / b.callbacks_per_second for a, b in zip(runs, of, strict=True)]
     middle, other = (median(run.callbacks_per_second for run in side) for side in (runs, of))
     return {"of_medians": round(middle / other, 3), "least": round(min(pairs), 3), "most": round(max(pairs), 3)}
@@ -54,8 +54,8 @@ def report(workload: Workload, runs: Mapping[str, Sequence[Figures]], acknowledg
 
 
 def table(workload: Mapping[str, Any]) -> Table:
-    """Return one workload as a table: medians, and the spread of what varies most."""
-    shown = Table(title=f"{workload['title']}, {workload['connections']} connections", caption=_found(workload))
+    """Return one workload as a table: medians, and the spread of callbacks/s."""
+    shown = Table(title=title(workload), caption=_found(workload))
     for heading in ("", *HEADINGS):
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows(workload):
@@ -63,7 +63,7 @@ def table(workload: Mapping[str, Any]) -> Table:
     return shown
 
 
-HEADINGS: Final = ("callbacks/s", "least-most", "CPU µs", "p50 ms", "p99 ms", "peak MB", "ratio", "of the pairs")
+HEADINGS: Final = ("callbacks/s", "min-max", "CPU µs", "p50 ms", "p99 ms", "peak MB", "ratio", "per round")
 
 
 def rows(workload: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -86,8 +86,14 @@ def _row(name: str, contender: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def title(workload: Mapping[str, Any]) -> str:
+    """Return the title of a workload, with its number of connections."""
+    connections = workload["connections"]
+    return f"{workload['title']}, {connections} connection{'' if connections == 1 else 's'}"
+
+
 def rounded(figure: float) -> str:
-    """Return a figure with as many digits as it deserves."""
+    """Return a figure with three significant digits or more."""
     return f"{figure:,.0f}" if figure >= 100 else f"{figure:.1f}"
 
 

@@ -1,4 +1,4 @@
-"""What is measured by `python -m benchmarks`: a load, so many connections, and who carries it."""
+"""What is measured by `python -m benchmarks`: a load, the connections, and the contenders."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -36,7 +36,7 @@ WORKLOADS: Final = {
     "treatments": Workload(
         "documents and orders: what authentication and hashed phones cost",
         "documents",
-        ("bridge that lets everybody in", "bridge", "bridge, phones hashed"),
+        ("bridge without authentication", "bridge", "bridge, phones hashed"),
     ),
     "big": Workload(
         f"big callbacks: {BIG_STATUSES:,} statuses each", "big", connections=_BIG_CONNECTIONS, events_per_callback=BIG_STATUSES

@@ -12,6 +12,7 @@ from connector.commands import (
     exit_codes,
     explain,
     forget,
+    health,
     openapi,
     privacy,
     replay,
@@ -21,6 +22,7 @@ from connector.commands import (
     tail,
     topics,
 )
+from connector.commands.help_texts import with_plain_types
 from connector.commands.schemas import group as schemas
 
 app = typer.Typer(
@@ -28,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (serve, dev, explain, send, tail, doctor, privacy, forget, schemas, topics, replay, asyncapi, openapi):
+for command in (serve, health, dev, explain, send, tail, doctor, privacy, forget, schemas, topics, replay, asyncapi, openapi):
     app.add_typer(command.app)
 
 
@@ -42,7 +44,7 @@ def _version(*, version: Annotated[bool, typer.Option("--version", help="Print t
 def main() -> None:
     """Run a command."""
     # Shell completion uses this name; `python -m connector` would use another one.
-    exit_codes.run(lambda: app(prog_name="connector"))
+    exit_codes.run(lambda: with_plain_types(app)(prog_name="connector"))
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ class BrokersUnreachable(KafkaAway):
 
 
 class RegistryFailed(OtherSideFailed):
-    """The schema registry is down, refuses, or does not know our schema."""
+    """The schema registry is down, refuses, or does not know our schema. `wait_seconds` is what its `Retry-After` asks for."""
+
+    wait_seconds = 0.0
 
 
 class NotRegistered(RegistryFailed):

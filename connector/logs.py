@@ -16,11 +16,21 @@ import structlog
 
 from connector.settings.tables import Logs
 
-_CLIENTS: Final = ("connector.produce", "connector.consume", "connector.replay", "connector.topics")
+_CLIENTS: Final = (
+    "connector.produce",
+    "connector.consume",
+    "connector.replay",
+    "connector.topics",
+    "connector.embedded.broker",
+)
 """The loggers that librdkafka's own lines use."""
 
-_REPEATED: Final = ("%s [%s] %s", "kafka_error", "read_failed")
-"""Messages that `RepeatFilter` limits: librdkafka's lines (facility, client, text), and ours that are as frequent."""
+_LIBRDKAFKA: Final = "%s [%s] %s"
+"""The message of librdkafka's own lines: facility, client, text."""
+CLIENT_EVENT: Final = "kafka_client"
+CLIENT_FIELDS: Final = ("facility", "client", "text")
+_REPEATED: Final = (_LIBRDKAFKA, "kafka_error", "read_failed")
+"""Messages that `RepeatFilter` limits: librdkafka's lines, and ours that are as frequent."""
 
 _logger: Final = structlog.stdlib.get_logger("connector")
 
@@ -50,10 +60,16 @@ def configure(settings: Logs) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.level.upper())
     for name in _CLIENTS:
-        logging.getLogger(name).filters[:] = [RepeatFilter()]
+        logging.getLogger(name).filters[:] = [RepeatFilter(), _as_event]
     # URLs hold the token; these would write them at info and debug.
     for name in ("httpx2", "httpcore2", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def hide_client_lines() -> None:
+    """Drop librdkafka's own lines, for commands: they report why Kafka does not answer, and what to do, in their own words."""
+    for name in _CLIENTS:
+        logging.getLogger(name).addFilter(_is_ours)
 
 
 def event(name: str, level: str = "error", **facts: Any) -> None:
@@ -62,28 +78,43 @@ def event(name: str, level: str = "error", **facts: Any) -> None:
 
 
 class RateLimitedEvent:
-    """Logs an event with the same facts at most once in `seconds`; `times` counts occurrences since the last line."""
+    """Logs an event with the same facts at most once in `seconds`; `times` counts occurrences since the last line.
+
+    With `by`, at most `most` lines in `seconds` have the same value of that fact, whatever their other facts: for facts that a
+    stranger can vary at will. Its values must be few.
+    """
 
     _MOST_LINES = 1000
 
-    def __init__(self, name: str, level: str = "warning", seconds: float = 60.0) -> None:
+    def __init__(self, name: str, level: str = "warning", seconds: float = 60.0, by: str = "", most: int = 0) -> None:
         self._name = name
         self._level = level
         self._seconds = seconds
+        self._by = by
+        self._most = most
         self._lines: dict[tuple[Any, ...], tuple[float, int]] = {}
+        self._windows: dict[Any, tuple[float, int]] = {}
 
     def event(self, **facts: Any) -> None:
         """Count the event, and log it if it is due. `facts` must be safe."""
         line = tuple(facts.values())
         now = time.monotonic()
         due, times = self._lines.get(line, (0.0, 0))
-        if now < due:
+        if line not in self._lines and len(self._lines) >= self._MOST_LINES:
+            self._lines.clear()
+        if now < due or (self._by and not self._take_line(facts[self._by], now)):
             self._lines[line] = (due, times + 1)
             return
-        if len(self._lines) >= self._MOST_LINES:
-            self._lines.clear()
         self._lines[line] = (now + self._seconds, 0)
         event(self._name, self._level, times=times + 1, **facts)
+
+    def _take_line(self, value: Any, now: float) -> bool:
+        """Take one of the lines that a value of the fact `by` has in this span of time; return False if none is left."""
+        ends, left = self._windows.get(value, (0.0, 0))
+        if now >= ends:
+            ends, left = now + self._seconds, self._most
+        self._windows[value] = (ends, max(left - 1, 0))
+        return left > 0
 
 
 class RepeatFilter(logging.Filter):
@@ -116,6 +147,18 @@ class RepeatFilter(logging.Filter):
         if suppressed:
             record.suppressed = suppressed
         return True
+
+
+def _as_event(record: logging.LogRecord) -> bool:
+    """Turn a line of librdkafka into the event `kafka_client`, with its parts as fields."""
+    if record.msg == _LIBRDKAFKA and isinstance(record.args, tuple) and len(record.args) == len(CLIENT_FIELDS):
+        record.__dict__.update(zip(CLIENT_FIELDS, record.args, strict=True))
+        record.msg, record.args = CLIENT_EVENT, None
+    return True
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.msg not in (_LIBRDKAFKA, CLIENT_EVENT)
 
 
 def _same(record: logging.LogRecord) -> str:

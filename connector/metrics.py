@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.parser import text_string_to_metric_families
 
 from connector.prometheus import add_to_histogram, merge_files_of
 
@@ -118,7 +119,10 @@ class Metrics:
         "Callbacks over the rate limit of their credential (429).",
         ("credential",),
     )
-    token_requests = Row(Counter, "connector_token_requests", "Requests to the token endpoint, by outcome.", ("outcome",))
+    refused_requests = Row(
+        Counter, "connector_refused_requests", "Requests that were not answered 200, by reason.", ("reason",)
+    )
+    issued_tokens = Row(Counter, "connector_issued_tokens", "Tokens that the token endpoint issued.")
     acknowledgement_seconds = Row(
         Durations,
         "connector_acknowledgement_seconds",
@@ -245,6 +249,21 @@ def exposition(metrics: Metrics | None) -> bytes:
         with _FILES:
             return generate_latest(registry)
     return generate_latest(metrics.registry)
+
+
+def counts_by_label(text: str, name: str, label: str) -> dict[str, int]:
+    """Return the values of a counter in an exposition by one of its labels; none where the counter is not in it.
+
+    Raises:
+        ValueError: when the text is not an exposition.
+    """
+    return {
+        sample.labels[label]: int(sample.value)
+        for family in text_string_to_metric_families(text)
+        if family.name == name
+        for sample in family.samples
+        if sample.name == f"{name}_total" and label in sample.labels
+    }
 
 
 def keep_counts(pid: int, folder: Path) -> None:

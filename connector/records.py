@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
+from connector.refusals import Refusal
+
 Json = dict[str, Any]
 """A JSON object as decoded: strings, ints, Decimals for numbers with a fraction, lists, dicts, booleans, None."""
 
@@ -17,6 +19,8 @@ Step = Literal["decode", "split", "encode", "produce"]
 Reason = Literal[
     "not_utf8",
     "not_json",
+    "not_multipart",
+    "not_xml",
     "too_deep",
     "not_an_object",
     "unknown_shape",
@@ -260,8 +264,12 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class Answer(NamedTuple):
-    """The HTTP answer: never a body that gives a stranger anything."""
+    """The HTTP answer: never a body that gives a stranger anything.
+
+    Every answer but 200 has a `refusal`, under which it is counted and logged when it is sent.
+    """
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
+    refusal: Refusal | None = None

@@ -20,6 +20,7 @@ from tests.stack.cluster import KafkaCluster
 from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.process import JavaServer
+from tests.stack.versions import OTHER_KAFKAS
 from tests.support import asyncapi
 from tests.support.certificates import Authority
 from tests.support.readers import kafkajs, revenue
@@ -30,6 +31,7 @@ _REAL_FIXTURES = frozenset(
         "guarded_kafka",
         "tls_kafka",
         "apicurio",
+        "other_kafka",
         "own_kafka",
         "own_apicurio",
         "kafka_cluster",
@@ -51,6 +53,13 @@ Server = TypeVar("Server", bound=JavaServer)
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
     """One broker for all tests: each makes its own topics and leaves the broker running."""
     with _shared(request, KafkaBroker(tmp_path_factory.mktemp("kafka"))) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module", params=OTHER_KAFKAS, ids=lambda release: release.version)
+def other_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A broker of each further release that the bridge is said to work with."""
+    with _shared(request, KafkaBroker(tmp_path_factory.mktemp("other_kafka"), release=request.param)) as broker:
         yield broker
 
 

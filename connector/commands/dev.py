@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,7 @@ from connector.settings.tables import Logs, Registry, Settings, Spool, Tls
 
 _HOST = "127.0.0.1"
 _QUIET_SECONDS = 0.5
+_STALLED_SECONDS = 3.0
 _SAMPLE = "tests/samples/document/full.json"
 
 app = typer.Typer()
@@ -132,7 +134,7 @@ class _Stack:
         ]
         await asyncio.to_thread(self._create_topics_and_schemas)
         working = asyncio.create_task(self._worker.run())
-        reading = asyncio.create_task(self._show_records(stopping, as_json=as_json))
+        reading = asyncio.create_task(self._show_records(stopping, stop, as_json=as_json))
         await readiness.changes.until(lambda: readiness.is_ready or stopping.is_set())
         self._print_addresses(as_json=as_json)
         if ready_file and not stopping.is_set():
@@ -145,6 +147,9 @@ class _Stack:
         await stopping.wait()
         self._worker.stop()
         await working
+        if not (await asyncio.wait([reading], timeout=_STALLED_SECONDS))[0]:
+            # Its thread waits for a reader of our output that does not read (a pager), and nothing else ends that.
+            os._exit(1)
         await reading
         for server in self._servers:
             server.should_exit = True
@@ -157,16 +162,22 @@ class _Stack:
             registry.register(record_type)
         self._broker.create_topics(record_type.topic for record_type in catalogue)
 
-    async def _show_records(self, stopping: asyncio.Event, *, as_json: bool) -> None:
+    async def _show_records(self, stopping: asyncio.Event, stop: Callable[[], None], *, as_json: bool) -> None:
         registry = RegistryClient(self._settings.registry.url)
         reader = Reader(self._settings.kafka.client, registry.schema_text)
         topics = [record_type.topic for record_type in self._worker.bridge.catalogue]
         await asyncio.to_thread(reader.assign, topics, from_beginning=True)
-        while not stopping.is_set():
-            for record in await asyncio.to_thread(list, reader.records(0.1)):
-                print_record(record, as_json=as_json)
-                self._last_shown = asyncio.get_running_loop().time()
-        await asyncio.to_thread(reader.close)
+        try:
+            while not stopping.is_set():
+                # In a thread, one record after the other: neither a burst nor a terminal that reads slowly delays a callback.
+                if await asyncio.to_thread(_show_arrived, reader, stopping, as_json=as_json):
+                    self._last_shown = asyncio.get_running_loop().time()
+        except OSError:
+            # The reader of our output has exited (`head`), or its disk is full: there is no one to show records to.
+            stop()
+            raise
+        finally:
+            await asyncio.to_thread(reader.close)
 
     async def _send_one_of_every_type(self) -> None:
         async with httpx2.AsyncClient(trust_env=False) as client:
@@ -185,7 +196,7 @@ class _Stack:
             show.as_json(self._addresses)
             return
         rows = [(name.replace("_", " "), address) for name, address in self._addresses.items()]
-        show.table("The bridge is ready (no authentication, nothing is stored; Ctrl-C ends it)", ("what", "where"), rows)
+        show.table("The bridge is ready (no authentication, nothing is stored; Ctrl-C ends it)", ("name", "address"), rows)
         show.out.print("Try it from a second terminal in this folder:\n")
         program, url = program_name(), self._addresses["callback_url"]
         data = f"@{_SAMPLE}" if Path(_SAMPLE).is_file() else "'from=393335550142&type=text&body=Ciao'"
@@ -199,6 +210,17 @@ class _Stack:
         for line in lines:
             show.out.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
         show.out.print()
+
+
+def _show_arrived(reader: Reader, stopping: asyncio.Event, *, as_json: bool) -> int:
+    """Print the records that have arrived, and return how many; stop in between if the bridge does."""
+    shown = 0
+    for record in reader.records(0.1):
+        if stopping.is_set():
+            break
+        print_record(record, as_json=as_json)
+        shown += 1
+    return shown
 
 
 def program_name() -> str:

@@ -21,6 +21,6 @@ def doctor(*, config: Config = None, as_json: AsJson = False) -> None:
     if as_json:
         show.as_json([finding._asdict() for finding in findings])
     else:
-        show.table("Doctor", ("what", "state", "found"), [finding[:3] for finding in findings])
-        show.what_to_do(f"{finding.what}: {finding.advice}" for finding in findings if finding.advice)
+        show.table("Doctor", ("check", "state", "found"), [finding[:3] for finding in findings])
+        show.what_to_do(f"{finding.check}: {finding.advice}" for finding in findings if finding.advice)
     raise typer.Exit(exit_code(findings))

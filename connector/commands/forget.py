@@ -167,7 +167,13 @@ def _topics(loaded: Settings, catalogue: Catalogue, now_ms: int) -> list[tuple[s
             hidden = record_type.topic in seen.hidden
             rows.append((record_type.topic, _holds(record_type), None, "not authorised" if hidden else "does not exist"))
         else:
-            rows.append((record_type.topic, _holds(record_type), *retention_of(state.config, now_ms)))
+            rows.append(
+                (
+                    record_type.topic,
+                    _holds(record_type),
+                    *retention_of(state.config, now_ms, reports_settings=seen.reports_settings),
+                )
+            )
     return rows
 
 

@@ -24,6 +24,8 @@ _EXAMPLES: Final = ("order", "document", "status_read", "v1_message", "template_
 """Types of invented callbacks that are examples of bodies: one for each shape."""
 _BY_GET: Final = "v1_message_by_get"
 _MEDIA: Final = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
+_OF_PROFILES: Final = (_MEDIA["form"], "multipart/form-data", "application/xml")
+"""The other types of bodies that are read: a form, a form in parts, and flat XML."""
 _ALL_KINDS: Final[tuple[Json, ...]] = (
     {"kind": "header", "header_name": "X-Callback-Secret", "secret": "s"},
     {"kind": "basic", "user": "user", "secret": "s"},
@@ -67,6 +69,8 @@ def document(settings: Settings, credentials: Mapping[str, Credential | None], u
     if any(one and one.kind == "oauth" for one in credentials.values()):
         paths[settings.oauth.path] = {"post": _tokens()}
         schemes["client"] = {"type": "http", "scheme": "basic", "description": "client_id and client_secret, for a token."}
+    if settings.http.health_path:
+        paths[settings.http.health_path] = _health()
     scheme = "https" if settings.tls.certificate_path else "http"
     return {
         "openapi": "3.1.0",
@@ -80,7 +84,7 @@ def document(settings: Settings, credentials: Mapping[str, Credential | None], u
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": url.rstrip("/") or f"{scheme}://localhost:{settings.http.port}"}],
-        "tags": [{"name": "callbacks"}, {"name": "tokens"}],
+        "tags": [{"name": "callbacks"}, {"name": "tokens"}, {"name": "health"}],
         "paths": paths,
         "components": {"schemas": _SCHEMAS, "securitySchemes": schemes},
     }
@@ -153,27 +157,30 @@ def _callbacks(suffix: str, security: list[Json]) -> Json:
     }
     bodies = {
         _MEDIA["json"]: {"schema": {"$ref": "#/components/schemas/Callback"}, "examples": dict(_examples())},
-        _MEDIA["form"]: {"schema": {"$ref": "#/components/schemas/Profile"}},
+        **{media: {"schema": {"$ref": "#/components/schemas/Profile"}} for media in _OF_PROFILES},
     }
+    by_body: Json = {
+        "summary": "Send a callback.",
+        "description": (
+            "Without a body, the query is read. A body that cannot be read becomes a dead letter, with the same answer: it "
+            "would become one again."
+        ),
+        "requestBody": {"required": False, "content": bodies},
+    }
+    by_query: Json = {"summary": "Send a callback in the query.", "parameters": [fields]}
     shared = {"tags": ["callbacks"], "security": security, "responses": responses.of_callbacks()}
+    methods = {"post": by_body, "put": by_body, "get": by_query, "delete": by_query}
+    operations = {method: {"operationId": f"{method}_callback{suffix}", **given, **shared} for method, given in methods.items()}
+    return {**({"parameters": [token]} if suffix else {}), **operations}
+
+
+def _health() -> Json:
+    """Return the health path: for load balancers, which have no credential."""
+    shared: Json = {"tags": ["health"], "security": [], "responses": responses.of_health()}
+    methods = ("get", "head")
     return {
-        **({"parameters": [token]} if suffix else {}),
-        "post": {
-            "operationId": f"post_callback{suffix}",
-            "summary": "Send a callback.",
-            "description": (
-                "The body is JSON or a form; without a body, the query is read. A body that cannot be read becomes a dead "
-                "letter, with the same answer: sending it again would not help."
-            ),
-            "requestBody": {"required": False, "content": bodies},
-            **shared,
-        },
-        "get": {
-            "operationId": f"get_callback{suffix}",
-            "summary": "Send a callback in the query.",
-            "parameters": [fields],
-            **shared,
-        },
+        method: {"operationId": f"{method}_health", "summary": "Ask whether callbacks are taken.", **shared}
+        for method in methods
     }
 
 

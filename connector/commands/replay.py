@@ -22,6 +22,7 @@ from connector.pipeline.translate import Translator
 from connector.privacy.policy import Policy
 from connector.records import REASONS
 from connector.registry.client import RegistryClient
+from connector.registry.retries import COMMAND
 from connector.replay.backlog import Backlog
 from connector.replay.replay import CountingSink, Replay, Report
 from connector.replay.selection import MAX_ATTEMPTS, Selection, require_reasons, time_of
@@ -68,7 +69,7 @@ class _Run:
 
     async def run(self, progress: Progress) -> None:
         """Replay the whole selection."""
-        registry = RegistryClient(self._settings.registry.url, self._settings.registry.client)
+        registry = RegistryClient(self._settings.registry.url, self._settings.registry.client, COMMAND)
         client = {**self._settings.kafka.client, **self._settings.kafka.consumer}
         backlog = Backlog(client, self.topic, self.group, registry.schema_text)
         try:
@@ -143,7 +144,7 @@ def _show(replay: _Run, *, dry_run: bool, as_json: bool) -> None:
     rows += [("without records", None, report["without_records"])] if report["without_records"] else []
     rows += [("skipped", why.replace("_", " "), count) for why, count in report["skipped"].items()]
     title = f"{'Would be replayed' if dry_run else 'Replayed'} from {replay.topic} by the consumer group {replay.group}"
-    show.table(title, ("what", "which", "count"), rows)
+    show.table(title, ("outcome", "topic or reason", "count"), rows)
 
 
 app = typer.Typer(

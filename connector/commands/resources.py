@@ -7,6 +7,7 @@ from connector import logs
 from connector.catalogue import Catalogue, folder_of, read_catalogue
 from connector.privacy.policy import Policy
 from connector.registry.client import RegistryClient
+from connector.registry.retries import COMMAND
 from connector.settings.load import load_settings_for_tools
 from connector.settings.tables import Settings
 
@@ -19,12 +20,14 @@ def open_settings(file: Path | None) -> Settings:
     """
     settings = load_settings_for_tools(file)
     logs.configure(settings.logs)
+    if settings.logs.level != "debug":
+        logs.hide_client_lines()
     return settings
 
 
 def open_registry(settings: Settings) -> AbstractContextManager[RegistryClient]:
-    """Return a client of the registry, for a `with` statement that closes it."""
-    return closing(RegistryClient(settings.registry.url, settings.registry.client))
+    """Return a client of the registry that tries again while the registry is busy, for a `with` statement that closes it."""
+    return closing(RegistryClient(settings.registry.url, settings.registry.client, COMMAND))
 
 
 def catalogue_without_privacy(settings: Settings) -> Catalogue:

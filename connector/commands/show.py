@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +19,10 @@ err = Console(stderr=True)
 
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CONTROLS_IN_JSON: Final = re.compile(r"[\x7f-\x9f]")
+_LONGEST_TEXT: Final = 500
+_MOST_ENTRIES: Final = 20
+_MOST_ROWS: Final = 200
+"""What is shown of a long value, list or table to people: wrapping a body of 4 MB takes a minute. JSON has all of it."""
 
 
 def visible(text: str) -> str:
@@ -26,8 +31,12 @@ def visible(text: str) -> str:
 
 
 def _json_text(value: Any) -> str:
-    """Return JSON on one line, with the control characters escaped that `json` leaves: those beyond ASCII."""
-    text = json.dumps(plain(value), ensure_ascii=False)
+    """Return JSON on one line, with the control characters escaped that `json` leaves: those beyond ASCII.
+
+    All beyond ASCII is escaped if the output's encoding cannot show it: JSON then says the same, and nothing is replaced.
+    """
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    text = json.dumps(plain(value), ensure_ascii=not encoding.startswith("utf"))
     return _CONTROLS_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -47,6 +56,23 @@ def plain(value: Any) -> Any:
     return value
 
 
+def shortened(value: Any) -> Any:
+    """Return a value with what people need of it: the start of a long text, bytes or list, and how much more there is."""
+    match value:
+        case str() if len(value) > _LONGEST_TEXT:
+            return f"{value[:_LONGEST_TEXT]}… ({len(value) - _LONGEST_TEXT:,} more characters)"
+        case bytes() if len(value) > _LONGEST_TEXT:
+            # Cut before it is converted: sealed bytes would otherwise be encoded as a whole.
+            return f"{plain(value[:_LONGEST_TEXT])}… ({len(value) - _LONGEST_TEXT:,} more bytes)"
+        case dict():
+            return {name: shortened(part) for name, part in value.items()}
+        case list() if len(value) > _MOST_ENTRIES:
+            return [*map(shortened, value[:_MOST_ENTRIES]), f"… ({len(value) - _MOST_ENTRIES:,} more)"]
+        case list():
+            return [*map(shortened, value)]
+    return value
+
+
 def as_json(value: Any) -> None:
     """Print one JSON document, on one line."""
     _print_json(value)
@@ -57,7 +83,8 @@ def _print_json(value: Any) -> None:
 
 
 def record(topic: str, key: str | None, value: dict[str, Any] | None) -> None:
-    """Print one decoded record: topic and key, then the fields that have a value."""
+    """Print one decoded record: topic and key, then the fields that have a value, shortened."""
+    key = shortened(key)
     head = Text.assemble((visible(topic), "bold cyan"), "  key ", (visible(key) if key is not None else "null", "bold green"))
     out.print(head)
     grid = Table.grid(padding=(0, 2))
@@ -65,7 +92,8 @@ def record(topic: str, key: str | None, value: dict[str, Any] | None) -> None:
     grid.add_column(overflow="fold")
     for name, part in (value or {}).items():
         if part not in (None, []):
-            shown = _json_text(part) if isinstance(part, list) else visible(str(plain(part)))
+            short = shortened(part)
+            shown = _json_text(short) if isinstance(short, list | dict) else visible(str(plain(short)))
             grid.add_row(Text(f"  {visible(name)}"), Text(shown))
     out.print(grid)
 
@@ -83,10 +111,12 @@ def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> 
     for column in columns:
         shown.add_column(column, overflow="fold")
     styles = {"ok": "green", "registered": "green", "missing": "red", "error": "red", "warning": "yellow", "unknown": "dim"}
-    for row in rows:
-        cells = ["-" if cell is None else visible(str(cell)) for cell in row]
+    for row in rows[:_MOST_ROWS]:
+        cells = ["-" if cell is None else visible(str(shortened(cell))) for cell in row]
         shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
     out.print(shown)
+    if len(rows) > _MOST_ROWS:
+        line(f"… ({len(rows) - _MOST_ROWS:,} more; --json shows all)")
 
 
 def what_to_do(advice: Iterable[str]) -> None:

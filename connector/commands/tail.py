@@ -17,7 +17,9 @@ app = typer.Typer()
 
 @app.command()
 def tail(
-    topic: Annotated[list[str] | None, typer.Argument(help="Topics, with or without the prefix. Default: all.")] = None,
+    topic: Annotated[
+        list[str] | None, typer.Argument(help="Topics, with or without the prefix. Default: all.", metavar="TOPIC")
+    ] = None,
     *,
     config: Config = None,
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Start with the oldest record.")] = False,
@@ -47,12 +49,19 @@ def print_record(record: Record, *, as_json: bool) -> None:
 def _print_records(reader: Reader, count: int, *, as_json: bool) -> None:
     """Print `count` records; 0: until Ctrl-C."""
     left = count or -1
+    reported = ""
     while left:
         for record in reader.records(0.5):
             print_record(record, as_json=as_json)
+            reported = ""
             left -= 1
             if not left:
                 break
+        problem = reader.take_problem()
+        if problem and str(problem) != reported:
+            # Once for each outage: the client repeats itself.
+            reported = str(problem)
+            show.problem(f"{reported}; waiting until it answers again")
 
 
 def _full_names(catalogue: Catalogue, prefix: str, topics: Sequence[str]) -> list[str]:

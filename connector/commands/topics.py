@@ -130,6 +130,12 @@ def _apply(kafka: Broker, new: list[TopicToCreate], altered: list[_Step], steps:
         except KafkaFailed as failed:
             failures.append(str(failed))
             steps[one.topic] = steps[one.topic]._replace(state="error")
+    created = [one.topic for one in new if steps[one.topic].state != "error"]
+    if created:
+        try:
+            kafka.wait_until_shown(created)
+        except KafkaFailed as failed:
+            failures.append(str(failed))
     for step in altered:
         try:
             kafka.alter(step.topic, step.config)

@@ -12,6 +12,8 @@ from connector.doctor.certificate import check_certificate
 from connector.doctor.findings import SCHEMA_FILES, Finding, not_checked
 from connector.doctor.kafka import check_kafka
 from connector.doctor.personal import check_personal
+from connector.doctor.refusals import WHAT as REFUSED_REQUESTS
+from connector.doctor.refusals import check_refusals
 from connector.doctor.registry import check_clock, check_registry
 from connector.doctor.spool import check_spool
 from connector.settings.tables import Settings
@@ -29,7 +31,8 @@ def examine(file: Path | None) -> list[Finding]:
     if settings is None:
         why = "the settings cannot be read"
         unknown = (
-            not_checked(what, why) for what in (SCHEMA_FILES, "kafka", "registry", "clock", "spool", "open files", "privacy")
+            not_checked(what, why)
+            for what in (SCHEMA_FILES, "kafka", "registry", "clock", "spool", "open files", "privacy", REFUSED_REQUESTS)
         )
         return [*read.findings, *unknown, machine.check_temporary_folder()]
     checks: dict[str, Check] = {
@@ -38,13 +41,14 @@ def examine(file: Path | None) -> list[Finding]:
         "registry": lambda: check_registry(settings, read.catalogue),
         "clock": lambda: [check_clock(settings)],
         "machine": lambda: _machine(settings, read.catalogue),
+        REFUSED_REQUESTS: lambda: check_refusals(settings.management),
     }
     return [*read.findings, *run_concurrently(checks, SECONDS)]
 
 
 def run_concurrently(checks: Mapping[str, Check], timeout_seconds: float) -> list[Finding]:
     """Run checks concurrently; return their findings in order. After the timeout, add an error for each unfinished check."""
-    running = [_Running(what, check) for what, check in checks.items()]
+    running = [_Running(name, check) for name, check in checks.items()]
     deadline = time.monotonic() + timeout_seconds
     for one in running:
         one.start()
@@ -54,20 +58,19 @@ def run_concurrently(checks: Mapping[str, Check], timeout_seconds: float) -> lis
         findings += one.found
         if one.is_alive():
             found = f"did not finish within {timeout_seconds:g} s"
-            findings.append(Finding(one.what, "error", found, "check whether it hangs, then try again"))
+            findings.append(Finding(one.name, "error", found, "check whether it hangs, then try again"))
         elif not one.is_done:
             # A bug of ours, whose traceback the thread has printed: it must not look healthy.
-            findings.append(Finding(one.what, "error", "the check itself failed", "report the traceback above"))
+            findings.append(Finding(one.name, "error", "the check itself failed", "report the traceback above"))
     return findings
 
 
 class _Running(threading.Thread):
     """A running check, with its findings so far."""
 
-    def __init__(self, what: str, check: Check) -> None:
+    def __init__(self, name: str, check: Check) -> None:
         # A daemon: a check that hangs must not keep the command from ending.
-        super().__init__(daemon=True)
-        self.what = what
+        super().__init__(name=name, daemon=True)
         self.found: list[Finding] = []
         self.is_done = False
         self._check = check
@@ -83,7 +86,7 @@ def _machine(settings: Settings, catalogue: Catalogue | None) -> list[Finding]:
         *check_certificate(settings.tls),
         *machine.check_privacy(settings),
         *check_personal(settings, catalogue),
-        machine.check_temporary_folder(),
+        machine.check_temporary_folder(settings.registry.cache_folder),
         *machine.check_cache_folder(settings.registry.cache_folder),
         *check_spool(settings.spool),
         machine.check_open_files(settings.http),

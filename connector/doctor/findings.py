@@ -10,9 +10,9 @@ State = Literal["ok", "warning", "error", "unknown"]
 
 
 class Finding(NamedTuple):
-    """What was checked, its state, what was found, and what to do about it."""
+    """The name of a check, the state of what it checked, what was found, and what to do about it."""
 
-    what: str
+    check: str
     state: State
     found: str
     advice: str = ""
@@ -25,18 +25,18 @@ SCHEMA_FILES: Final = "schema files"
 
 def exit_code(findings: Iterable[Finding]) -> int:
     """Return 2 if the configuration has errors, 1 if anything else has, else 0; warnings do not count."""
-    wrong = {finding.what for finding in findings if finding.state == "error"}
+    wrong = {finding.check for finding in findings if finding.state == "error"}
     if wrong & {CONFIGURATION, SCHEMA_FILES}:
         return 2
     return 1 if wrong else 0
 
 
-def not_checked(what: str, why: str) -> Finding:
+def not_checked(check: str, why: str) -> Finding:
     """Return the finding for something that was not checked."""
-    return Finding(what, "unknown", f"not checked: {why}")
+    return Finding(check, "unknown", f"not checked: {why}")
 
 
-def of_failure(what: str, failed: OtherSideFailed | ConfigurationInvalid) -> Finding:
+def of_failure(check: str, failed: OtherSideFailed | ConfigurationInvalid) -> Finding:
     """Return an error as a finding; the advice is the part of the message after the semicolon."""
     found, _, advice = str(failed).partition("; ")
-    return Finding(what, "error", found, advice)
+    return Finding(check, "error", found, advice)

@@ -4,7 +4,7 @@ No record is produced: the producer id is what the first record would wait for.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from connector.catalogue import Catalogue
@@ -21,6 +21,7 @@ SECONDS: Final = 5.0
 """Timeout of each request to Kafka."""
 _POLL_SECONDS: Final = 0.05
 _ALL_REACHED: Final = "all answer at the addresses that they advertise"
+_ORDER: Final[tuple[State, ...]] = ("error", "warning", "unknown")
 
 
 def check_kafka(settings: Settings, catalogue: Catalogue | None) -> Iterator[Finding]:
@@ -56,10 +57,12 @@ def _not_reached(settings: Settings, failed: OtherSideFailed | ConfigurationInva
 
 def reached(cluster: Cluster, replicas: int) -> Finding:
     """Check a cluster that answered."""
-    found = f"cluster {cluster.cluster_id}, brokers: {cluster.brokers}"
+    brokers = f"{cluster.brokers} broker{'' if cluster.brokers == 1 else 's'}"
+    found = f"cluster {cluster.cluster_id}, {brokers}"
     if cluster.brokers < replicas:
         advice = f"start more brokers, or set topics.replication_factor = {cluster.brokers}"
-        return Finding("kafka", "warning", f"{found}: too few for {replicas} replicas, so no topics can be created", advice)
+        found += f", too few for replication factor {replicas}: topics cannot be created"
+        return Finding("kafka", "warning", found, advice)
     return Finding("kafka", "ok", found)
 
 
@@ -77,25 +80,45 @@ def rights(described: DescribedTopics, wanted: Wanted, prefix: str) -> Finding:
 
 
 def topics(catalogue: Catalogue, wanted: Wanted, described: DescribedTopics) -> Iterator[Finding]:
-    """Check the topics. Unequal partition counts, a warning of `topics check`, are an error here."""
-    found = [deviation for deviation in deviations(catalogue, wanted, described) if deviation.rule != "hidden"]
-    missing = [deviation.topic for deviation in found if deviation.rule == "missing"]
-    unread = [deviation.topic for deviation in found if deviation.rule == "unread"]
-    if missing:
-        yield Finding("topics", "error", f"missing: {', '.join(missing)}", "`connector topics create` creates them")
-    for deviation in found:
-        if deviation.topic not in missing and deviation.rule != "unread":
-            yield Finding("topics", _state(deviation), f"{deviation.topic}: {deviation.found}", deviation.advice)
-    if unread:
-        advice = "run `connector topics check` as a user with DESCRIBE_CONFIGS; the bridge itself does not need it"
-        yield Finding(
-            "topics",
-            "unknown",
-            f"the settings of {len(unread)} topics are not checked: we are not authorised to read them",
-            advice,
-        )
-    if not found:
+    """Check the topics: one finding for all topics with the same deviation.
+
+    Unequal partition counts, a warning of `topics check`, are an error here.
+    """
+    groups: dict[tuple[str, str], list[Deviation]] = {}
+    for deviation in deviations(catalogue, wanted, described):
+        if deviation.rule != "hidden":
+            groups.setdefault((deviation.rule, deviation.found), []).append(deviation)
+    yield from sorted(
+        (_of_topics(group, len(described.present)) for group in groups.values()),
+        key=lambda finding: _ORDER.index(finding.state),
+    )
+    if not groups:
         yield Finding("topics", "ok", f"{len(described.present)} topics are as they should be")
+
+
+def _of_topics(same: Sequence[Deviation], existing: int) -> Finding:
+    """Return the finding for topics with the same deviation; `existing` is the number of all topics that exist."""
+    first = same[0]
+    names = ", ".join(deviation.topic for deviation in same)
+    if first.rule == "missing":
+        return Finding("topics", "error", f"missing: {names}", "`connector topics create` creates them")
+    if len(same) == 1:
+        found = f"{names}: {first.found}"
+    elif len(same) == existing:
+        found = f"all {existing} topics: {first.found}"
+    else:
+        found = f"{len(same)} topics: {first.found} ({names})"
+    if first.rule == "unread":
+        return Finding("topics", "unknown", found, first.advice)
+    advice = dict.fromkeys(deviation.advice for deviation in same)
+    if len(advice) == 1:
+        return Finding("topics", _state(first), found, first.advice)
+    how = (
+        "`connector topics create --alter` sets it on all of them"
+        if first.config
+        else "`connector topics check` has a command for each"
+    )
+    return Finding("topics", _state(first), found, how)
 
 
 def _check_topics(broker: Broker, settings: Settings, catalogue: Catalogue) -> Iterator[Finding]:

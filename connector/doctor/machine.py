@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from connector.doctor.findings import Finding
+from connector.errors import ConfigurationInvalid
 from connector.http.open_files import OTHER_FILES, needed_files
 from connector.settings.tables import Authentication, Http, Settings
+from connector.temporary import ADVICE, make_own_folder
 
 _MIB: Final = 1024 * 1024
 _MIN_BYTES: Final = 16 * _MIB
@@ -27,16 +29,20 @@ def check_privacy(settings: Settings) -> Iterator[Finding]:
     yield from wrong or [Finding("privacy", "ok", "no setting admits everyone, and management listens on loopback")]
 
 
-def check_temporary_folder() -> Finding:
+def check_temporary_folder(cache_folder: str = "") -> Finding:
     """Check that the metrics' files have room. The bridge does not start without their folder."""
     try:
-        folder = tempfile.gettempdir()
+        folder = make_own_folder(cache_folder)
+    except ConfigurationInvalid:
+        return Finding("disk", "error", "there is no folder for temporary files", ADVICE)
+    try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"\0")
+        return room(str(folder.parent), shutil.disk_usage(folder).free)
     except OSError as error:
-        advice = "make one of its folders writable, or name one with TMPDIR"
-        return Finding("disk", "error", f"there is no folder for temporary files ({error.strerror})", advice)
-    return room(folder, shutil.disk_usage(folder).free)
+        return Finding("disk", "error", f"{folder.parent} cannot be written ({error.strerror})", ADVICE)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_cache_folder(folder: str) -> Iterator[Finding]:

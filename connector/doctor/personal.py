@@ -27,10 +27,11 @@ def check_personal(settings: Settings, catalogue: Catalogue | None) -> Iterator[
 
 def _whole_callbacks(catalogue: Catalogue) -> Finding:
     topics = [record_type.topic for record_type in catalogue if holds_whole_callbacks(record_type.schema)]
-    access = "only users who replay need READ on them"
+    access = f"only users who replay need READ on {'them' if len(topics) > 1 else 'it'}"
+    names = f"{', '.join(topics)} hold{'' if len(topics) > 1 else 's'} whole callbacks"
     if catalogue.policy.seals:
-        return Finding("privacy", "ok", f"{', '.join(topics)} hold whole callbacks, encrypted; {access}, and the keys")
-    found = f"{', '.join(topics)} hold whole callbacks in plain text; {access}"
+        return Finding("privacy", "ok", f"{names}, encrypted; {access}, and the keys")
+    found = f"{names} in plain text; {access}"
     if catalogue.policy.keeps_all:
         return Finding("privacy", "ok", found)
     return Finding("privacy", "warning", found, "set privacy.seal_keys, and give the keys only to users who can read numbers")

@@ -13,6 +13,7 @@ from connector.catalogue import Catalogue
 from connector.doctor.findings import Finding, not_checked, of_failure
 from connector.errors import ConfigurationInvalid, RegistryFailed
 from connector.registry.client import LEVEL, Registered, RegistryClient
+from connector.registry.retries import CHECK
 from connector.settings.tables import Settings
 
 _SECONDS: Final = 5.0
@@ -27,7 +28,7 @@ def check_registry(settings: Settings, catalogue: Catalogue | None) -> Iterator[
         yield from (not_checked(what, "the catalogue cannot be read") for what in ("registry", "schemas"))
         return
     try:
-        with closing(RegistryClient(settings.registry.url, settings.registry.client)) as registry:
+        with closing(RegistryClient(settings.registry.url, settings.registry.client, CHECK)) as registry:
             found = [registry.look_up(record_type) for record_type in catalogue]
             levels = {record_type.subject: registry.level(record_type.subject) for record_type in catalogue}
     except (ConfigurationInvalid, RegistryFailed) as failed:

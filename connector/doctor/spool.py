@@ -14,7 +14,7 @@ from connector.doctor.findings import Finding
 from connector.settings.tables import Spool
 from connector.spool.file import NAME, REFUSED, UNDECRYPTABLE
 
-_WHAT: Final = "spool"
+_CHECK: Final = "spool"
 _MIB: Final = 1024 * 1024
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 _OF_A_CONTAINER: Final = frozenset({"overlay", "aufs"})
@@ -28,7 +28,7 @@ _UNPARK_ADVICE: Final = {
 def check_spool(settings: Spool) -> Iterator[Finding]:
     """Check that the spool is on a persistent disk with enough space, and whether callbacks are in it."""
     if not settings.folder:
-        yield Finding(_WHAT, "ok", "is off (spool.folder): while Kafka is away callbacks are answered 503")
+        yield Finding(_CHECK, "ok", "no spool is set (spool.folder): while Kafka is away, callbacks are answered 503")
         return
     folder = Path(settings.folder).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -36,23 +36,23 @@ def check_spool(settings: Spool) -> Iterator[Finding]:
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < settings.max_bytes:
         found = f"its disk has {free_bytes // _MIB} MiB left, less than spool.max_bytes ({settings.max_bytes // _MIB} MiB)"
-        yield Finding(_WHAT, "warning", found, "free some space, or lower spool.max_bytes")
+        yield Finding(_CHECK, "warning", found, "free some space, or lower spool.max_bytes")
     if (folder / NAME).exists():
         yield from _content(folder / NAME)
     if damaged := sorted(path.name for path in folder.glob(f"damaged-*{NAME}")):
         advice = "they have callbacks that could not be read; delete them once those are not needed any more"
-        yield Finding(_WHAT, "warning", f"damaged files were quarantined: {', '.join(damaged)}", advice)
+        yield Finding(_CHECK, "warning", f"damaged files were quarantined: {', '.join(damaged)}", advice)
 
 
 def place(folder: str, kind: str) -> Finding:
     """Check the type of the file system that the folder is on."""
     if kind in _IN_MEMORY:
         advice = "name a folder on a disk: callbacks in memory are lost with the machine"
-        return Finding(_WHAT, "warning", f"spool.folder {folder} is in memory ({kind})", advice)
+        return Finding(_CHECK, "warning", f"spool.folder {folder} is in memory ({kind})", advice)
     if kind in _OF_A_CONTAINER:
         advice = "name a folder on a volume: callbacks in a container's own layer are lost with the container"
-        return Finding(_WHAT, "warning", f"spool.folder {folder} is in a container's own layer ({kind})", advice)
-    return Finding(_WHAT, "ok", f"spool.folder {folder} is on a disk ({kind or 'unknown file system'})")
+        return Finding(_CHECK, "warning", f"spool.folder {folder} is in a container's own layer ({kind})", advice)
+    return Finding(_CHECK, "ok", f"spool.folder {folder} is on a disk ({kind or 'unknown file system'})")
 
 
 def kind_of_mount(path: Path, mounts: str) -> str:
@@ -76,13 +76,15 @@ def _content(file: Path) -> Iterator[Finding]:
             ).fetchall()
     except (sqlite3.Error, ValueError) as error:
         advice = "start the bridge: it quarantines a damaged file and salvages the readable callbacks"
-        yield Finding(_WHAT, "error", f"{file} cannot be read ({error})", advice)
+        yield Finding(_CHECK, "error", f"{file} cannot be read ({error})", advice)
         return
     if waiting:
         advice = "the bridge delivers them once Kafka accepts them; see its log"
-        yield Finding(_WHAT, "warning", f"{waiting} callbacks wait for Kafka", advice)
+        yield Finding(_CHECK, "warning", f"{waiting} callback{'s wait' if waiting > 1 else ' waits'} for Kafka", advice)
     else:
-        yield Finding(_WHAT, "ok", "no callbacks wait in it")
+        yield Finding(_CHECK, "ok", "no callbacks wait in it")
     for why, count in parked:
         advice = _UNPARK_ADVICE.get(why, "keep the file")
-        yield Finding(_WHAT, "error", f"{count} callbacks are parked: they cannot be delivered ({why})", advice)
+        yield Finding(
+            _CHECK, "error", f"{count} callback{'s are' if count > 1 else ' is'} parked and cannot be delivered ({why})", advice
+        )

@@ -1,7 +1,7 @@
 """An ASGI request in, a `RawCallback` or the answer that refuses its body out; bodies in flight are bounded in bytes."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -13,6 +13,15 @@ from connector.records import Answer, RawCallback
 _TRACEPARENT: Final = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE: Final = re.compile(rb"[\x20-\x7e]{1,512}")
 _LONGEST_CONTENT_TYPE: Final = 256
+_COMPRESSIONS: Final = frozenset(
+    {
+        *("gzip", "x-gzip", "deflate", "x-deflate", "compress", "x-compress", "br", "brotli", "zstd", "x-zstd", "dcb", "dcz"),
+        *("bzip2", "x-bzip2", "bz2", "lzma", "x-lzma", "xz", "x-xz", "lz4", "lzip", "zlib", "zip", "snappy", "x-snappy-framed"),
+        *("exi", "pack200-gzip"),
+    }
+)
+"""Codings that make a body smaller: those that IANA registers, and others that proxies and clients use.
+https://www.iana.org/assignments/http-parameters/http-parameters.xhtml#content-coding"""
 
 
 class Disconnected(Exception):
@@ -55,7 +64,7 @@ class BodyReader(msgspec.Struct):
 
     def _refusal(self, headers: Mapping[bytes, bytes]) -> Answer | None:
         """Return the answer to a body that is refused for its headers."""
-        if (coding := headers.get(b"content-encoding")) and coding.strip(b" \t").lower() != b"identity":
+        if b"content-encoding" in headers and _is_compressed(self.scope["headers"]):
             return answers.COMPRESSED
         # Blanks behind a value are no part of it, and the parser leaves them.
         declared = headers.get(b"content-length", b"0").strip(b" \t")
@@ -89,6 +98,16 @@ class BodyReader(msgspec.Struct):
             self.room.bytes_left -= more
             self.size_bytes = size_bytes
         return True
+
+
+def _is_compressed(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether any Content-Encoding is a compression.
+
+    Senders also put charsets and transfer encodings there (`UTF-8`, `binary`). Any coding that is no known compression is
+    ignored: a body that it makes unreadable becomes a dead letter with its bytes, and a readable one is not lost.
+    """
+    given = b",".join(value for name, value in headers if name == b"content-encoding").decode("latin-1").lower()
+    return any(coding.partition(";")[0].strip(' \t"') in _COMPRESSIONS for coding in given.split(","))
 
 
 def _raw_callback(method: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes, now_ns: int) -> RawCallback:

@@ -14,12 +14,14 @@ from typing import Any, Final, NamedTuple
 from starlette.types import ASGIApp, Message, Scope
 
 from connector.http.flow_control import FlowControl
+from connector.http.refusals import FAILED, Refuse, count_nothing
 from connector.logs import event, fault_location
+from connector.records import Answer, Request
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CONTROL_CHARACTER: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
-_INTERNAL_ERROR: Final[Message] = {"type": "http.response.start", "status": 500, "headers": ((b"content-length", b"0"),)}
+_NO_LENGTH: Final = (b"content-length", b"0")
 _EMPTY_BODY: Final[Message] = {"type": "http.response.body", "body": b""}
 
 
@@ -56,7 +58,7 @@ class Exchange:
         self._on_answer = on_answer
         self._expects_continue = expects_continue
 
-    async def run(self, app: ASGIApp) -> None:
+    async def run(self, app: ASGIApp, refuse: Refuse = count_nothing) -> None:
         """Call the application. If it fails or sends no answer, the answer is 500."""
         try:
             await app(self.scope, self.receive, self.send)
@@ -67,7 +69,10 @@ class Exchange:
             event("internal_error", where=fault_location(error), error=type(error).__name__)
         if not (self.is_answered or self.is_disconnected):
             self.keep_alive = False
-            await self.send(_INTERNAL_ERROR)
+            peer = self.scope.get("client")
+            request = Request(self.scope.get("headers", []), None, peer[0] if peer else "")
+            refuse("internal_error", request, self.scope["method"])
+            await self.send({"type": "http.response.start", "status": FAILED.status, "headers": (_NO_LENGTH,)})
             await self.send(_EMPTY_BODY)
 
     async def receive(self) -> Message:
@@ -93,7 +98,7 @@ class Exchange:
             self.arrival.clear()
 
     def disconnect(self) -> None:
-        """Tell the application that the peer is gone, unless it has answered."""
+        """Report to the application that the peer is gone, unless it has answered."""
         self.is_disconnected = not self.is_answered
         if self.arrival:
             self.arrival.set()
@@ -126,6 +131,11 @@ class Exchange:
             if not head.keep_alive:
                 self._transport.close()
         self._on_answer()
+
+
+def empty(answer: Answer) -> bytes:
+    """Return an answer without a body as it is written, after which the connection closes."""
+    return _head(answer.status, (_NO_LENGTH, *answer.headers), False).text  # noqa: FBT003 - a key of the cache
 
 
 class _Head(NamedTuple):

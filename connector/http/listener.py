@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 
 from connector.errors import ConfigurationInvalid
 from connector.http.protocol import HttpProtocol, ListenerState
+from connector.http.refusals import Refuse, count_nothing
+from connector.http.tls import count_failed_handshakes
 from connector.settings.tables import Http
 
 LINGER_SECONDS: Final = 1.0
@@ -38,12 +40,15 @@ class Listener:
         drain_timeout_seconds: float,
         tls: ssl.SSLContext | None = None,
         linger_seconds: float = LINGER_SECONDS,
+        refuse: Refuse = count_nothing,
     ) -> None:
-        self.state = ListenerState(app, http, "https" if tls else "http")
+        self.state = ListenerState(app, http, "https" if tls else "http", refuse)
         self.should_exit = False
         self.started = False
         self.cut_off = 0
         self._tls = tls
+        if tls:
+            count_failed_handshakes(tls, refuse)
         # No sweep sees a connection before its handshake has ended.
         self._handshake_seconds = http.header_timeout_seconds if tls else None
         self._drain_timeout_seconds = drain_timeout_seconds

@@ -13,10 +13,12 @@ from urllib.parse import unquote
 import httptools
 from starlette.types import ASGIApp, Scope
 
-from connector.http.exchange import Exchange
+from connector.http import refusals
+from connector.http.exchange import Exchange, empty
 from connector.http.flow_control import FlowControl
 from connector.http.parsing import head_without_upgrade, new_parser, with_ascii_target
-from connector.http.request_queue import RequestQueue
+from connector.http.request_queue import QueueFull, RequestQueue
+from connector.records import Answer, Request
 from connector.settings.tables import Http
 
 _MAX_HEADER_BYTES: Final = 65536
@@ -24,11 +26,6 @@ _MAX_HEADERS: Final = 128
 _HIGH_WATER_BYTES: Final = 65536
 """The connection is not read while more than this of a body waits for the application."""
 _CHECKED_HEADERS: Final = frozenset({b"transfer-encoding", b"host", b"expect"})
-_LAST_ANSWER: Final = b"content-length: 0\r\nconnection: close\r\n\r\n"
-_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\n" + _LAST_ANSWER
-_TIMED_OUT: Final = b"HTTP/1.1 408 Request Timeout\r\n" + _LAST_ANSWER
-_HEADERS_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + _LAST_ANSWER
-_TOO_MANY_CONNECTIONS: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\n" + _LAST_ANSWER
 
 
 class _Refused(Exception):
@@ -42,6 +39,7 @@ class ListenerState:
     app: ASGIApp
     http: Http
     scheme: Literal["http", "https"]
+    refuse: refusals.Refuse = refusals.count_nothing
     connections: set["HttpProtocol"] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     is_draining: bool = False
@@ -70,29 +68,31 @@ class HttpProtocol(asyncio.Protocol):
         self._is_at_request_line = True
         self._head_bytes = 0
         self._max_head_bytes = 0
+        self._headers: list[tuple[bytes, bytes]]
         self._reading: Literal["headers", "body"] | None
         # Sets what is of one request.
         self.on_message_begin()
 
     # Called by the event loop
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless there are too many connections."""
         self._state.connections.add(self)
         self._transport = transport
         self._flow_control = FlowControl(transport)
-        self._requests = RequestQueue(self._state.app, self._state.tasks, transport, self._flow_control)
+        self._requests = RequestQueue(self._state.app, self._state.tasks, transport, self._flow_control, self._state.refuse)
         # Not when this object was made: with TLS, that was before the handshake.
         self._since = self._loop.time()
         # None if the peer is gone already; IPv6 addresses have four parts.
         peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self._client, self._server = peer and peer[:2], own and own[:2]
         if len(self._state.connections) > self._http.max_connections:
-            self._refuse(_TOO_MANY_CONNECTIONS)
+            self._refuse(refusals.TOO_MANY_CONNECTIONS)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Tell the application, and release what refers to this object."""
+        """Notify the application, and release what refers to this object."""
         self._state.connections.discard(self)
+        if self._reading == "body" and not self._is_over and self._requests.is_answering():
+            self._state.refuse("body_incomplete", self._what_is_known())
         self._requests.disconnect()
         self._flow_control.resume_writing()
         del self._parser
@@ -111,7 +111,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         if self._reading is None:
             # Blank lines between requests start no message for the parser, but they end the idle time.
-            self._reading, self._since = "headers", self._loop.time()
+            self._reading, self._since, self._headers = "headers", self._loop.time(), []
         # No head that ends in this data is longer.
         self._max_head_bytes = len(data)
         if self._reading != "body":
@@ -124,10 +124,9 @@ class HttpProtocol(asyncio.Protocol):
         # A request that starts in the middle of this data is parsed as it is.
         self._is_at_request_line = not is_line_complete or self._reading is None
         if self._reading == "headers" and self._head_bytes > _MAX_HEADER_BYTES:
-            self._refuse(_HEADERS_TOO_LARGE)
+            self._refuse(refusals.HEADERS_TOO_LARGE)
 
     # Called by the listener
-
     def enforce_deadlines(self, now: float) -> None:
         """Close the connection if the peer does not read its answers, takes too long to send, or has been idle too long."""
         waited_seconds = now - max(self._since, self._requests.answered_at)
@@ -135,7 +134,7 @@ class HttpProtocol(asyncio.Protocol):
             # close() would wait until the answers are read.
             self._transport.abort()
         elif self._is_late(waited_seconds):
-            self._refuse(_TIMED_OUT)
+            self._refuse(refusals.HEADERS_TOO_SLOW if self._reading == "headers" else refusals.BODY_TOO_SLOW)
         elif self._reading is None and not self._requests.is_answering() and waited_seconds > self._http.idle_timeout_seconds:
             self._transport.close()
 
@@ -148,11 +147,10 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
 
     # Called by httptools
-
     def on_message_begin(self) -> None:
         """Forget the head of the request before."""
         self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers = []
         self._expects_continue = False
         self._is_chunked = False
         self._is_upgrade_offered = False
@@ -174,7 +172,7 @@ class HttpProtocol(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Check the head, and add the request to the pipeline."""
         if len(self._headers) > _MAX_HEADERS or (self._max_head_bytes > _MAX_HEADER_BYTES and self._is_head_too_large()):
-            self._refuse(_HEADERS_TOO_LARGE)
+            self._refuse(refusals.HEADERS_TOO_LARGE)
             raise _Refused
         version = self._parser.get_http_version()
         if self._is_chunked and version != "1.1":
@@ -227,9 +225,10 @@ class HttpProtocol(asyncio.Protocol):
             except httptools.HttpParserUpgrade as offer:
                 data = head_without_upgrade(self._parser, self._target, self._headers) + data[offer.args[0] :]
                 self._parser = new_parser(self)
-            except httptools.HttpParserError:
+            except httptools.HttpParserError as error:
                 # Also what is raised in the calls above.
-                self._refuse(_BAD_REQUEST)
+                is_full = isinstance(error.__context__, QueueFull)
+                self._refuse(refusals.TOO_MANY_PIPELINED if is_full else refusals.MALFORMED_HTTP)
                 return
             else:
                 return
@@ -272,16 +271,21 @@ class HttpProtocol(asyncio.Protocol):
             "headers": self._headers,
         }
 
-    def _refuse(self, answer: bytes) -> None:
+    def _refuse(self, answer: Answer) -> None:
         """Refuse the request that is being read, and close: with this answer, or after those to complete requests before it."""
         if self._is_over or self._transport.is_closing():
             return
         self._is_over = True
+        assert answer.refusal
+        self._state.refuse(answer.refusal, self._what_is_known())
         if self._requests.end_after_complete():
             self._reading = None
         else:
-            self._transport.write(answer)
+            self._transport.write(empty(answer))
             self._transport.close()
+
+    def _what_is_known(self) -> Request:
+        return Request(self._headers, None, self._client[0] if self._client else "")
 
     def _is_late(self, waited_seconds: float) -> bool:
         """Return whether the peer took too long to send what is awaited."""

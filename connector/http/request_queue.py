@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from connector.http.exchange import Exchange
 from connector.http.flow_control import FlowControl
+from connector.http.refusals import Refuse
 
 _MAX_WAITING: Final = 32
 
@@ -23,7 +24,12 @@ class RequestQueue:
     """Starts requests one after the other. The body that arrives is that of the `latest`; the last answer was `answered_at`."""
 
     def __init__(
-        self, app: ASGIApp, tasks: set[asyncio.Task[None]], transport: asyncio.Transport, flow_control: FlowControl
+        self,
+        app: ASGIApp,
+        tasks: set[asyncio.Task[None]],
+        transport: asyncio.Transport,
+        flow_control: FlowControl,
+        refuse: Refuse,
     ) -> None:
         self.latest: Exchange | None = None
         self.answered_at = 0.0
@@ -31,6 +37,7 @@ class RequestQueue:
         self._ready: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._app = app
+        self._refuse = refuse
         self._tasks = tasks
         self._transport = transport
         self._flow_control = flow_control
@@ -87,7 +94,7 @@ class RequestQueue:
         return True
 
     def disconnect(self) -> None:
-        """Tell the application that the peer is gone."""
+        """Report to the application that the peer is gone."""
         for exchange in (self._current, self.latest):
             if exchange:
                 exchange.disconnect()
@@ -97,6 +104,6 @@ class RequestQueue:
 
     def _start(self, exchange: Exchange) -> None:
         self._current = exchange
-        task = self._loop.create_task(exchange.run(self._app))
+        task = self._loop.create_task(exchange.run(self._app, self._refuse))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -8,6 +8,7 @@ import ssl
 from pathlib import Path
 
 from connector.errors import ConfigurationInvalid
+from connector.http.refusals import NOTHING_KNOWN, Refuse
 from connector.settings.tables import Tls
 
 
@@ -41,6 +42,25 @@ def context(settings: Tls) -> ssl.SSLContext | None:
             raise ConfigurationInvalid([problem]) from None
         server.verify_mode = ssl.CERT_REQUIRED
     return server
+
+
+def count_failed_handshakes(server: ssl.SSLContext, refuse: Refuse) -> None:
+    """Have every handshake that fails counted: the event loop reports none of them to a protocol.
+
+    The address of the peer is not known here. A peer that hangs up or stays silent is not counted, as before any request.
+    """
+
+    class Handshake(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as error:
+                refuse("tls_handshake", NOTHING_KNOWN, error=error.reason or type(error).__name__)
+                raise
+
+    server.sslobject_class = Handshake
 
 
 def _problem_reading(name: str, path: str) -> str:

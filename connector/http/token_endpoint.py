@@ -1,6 +1,6 @@
 """Kaleyra's advanced authentication, for which the bridge is the customer's auth URL: a client's secret in, a token out.
 
-The client credentials grant of RFC 6749, 4.4: id and secret by Basic, as a form or as JSON. What is wrong is answered with one
+The client credentials grant of RFC 6749, 4.4: id and secret by Basic, as a form or as JSON. Errors are answered with one
 of its error words and no more. Requests are counted by where they come from, so that a stranger uses up his own allowance.
 """
 
@@ -14,7 +14,6 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from connector.answers import TOO_OFTEN
 from connector.auth.authenticate import CredentialRule, Credentials
 from connector.auth.client_address import Address, source_of
 from connector.auth.token_bucket import TokenBuckets
@@ -34,11 +33,16 @@ _CLOSE: Final = (b"connection", b"close")
 _ID_NAMES: Final = ("client_id", "clientId")
 _SECRET_NAMES: Final = ("client_secret", "clientSecret")
 
-INVALID_REQUEST: Final = Answer(400, (*_JSON, _CLOSE), b'{"error":"invalid_request"}')
-UNSUPPORTED_GRANT: Final = Answer(400, (*_JSON, _CLOSE), b'{"error":"unsupported_grant_type"}')
+INVALID_REQUEST: Final = Answer(400, (*_JSON, _CLOSE), b'{"error":"invalid_request"}', "token_malformed")
+UNSUPPORTED_GRANT: Final = Answer(400, (*_JSON, _CLOSE), b'{"error":"unsupported_grant_type"}', "token_unsupported_grant")
 INVALID_CLIENT: Final = Answer(
-    401, (*_JSON, (b"www-authenticate", b'Basic realm="tokens"'), _CLOSE), b'{"error":"invalid_client"}'
+    401,
+    (*_JSON, (b"www-authenticate", b'Basic realm="tokens"'), _CLOSE),
+    b'{"error":"invalid_client"}',
+    "token_not_authentic",
 )
+ONLY_POST: Final = Answer(405, ((b"allow", b"POST"), _CLOSE), refusal="token_wrong_method")
+TOO_MANY_TOKENS: Final = Answer(429, ((b"retry-after", b"1"),), refusal="token_too_often")
 
 
 class TokenIssuer:
@@ -58,24 +62,18 @@ class TokenIssuer:
         ]
         per_minute = settings.max_requests_per_minute
         self._allowances = TokenBuckets(per_minute / 60, per_minute, _MOST_SOURCES)
-        self._outcomes = {outcome: metrics.token_requests.labels(outcome) for outcome in ("issued", "refused", "limited")}
+        self._issued = metrics.issued_tokens
 
     def refusal(self, request: Request) -> Answer | None:
         """Return the answer to a caller who asks too often, before the body is read; None lets it go on."""
         if self._allowances.take(_subscriber(source_of(request, self._proxies)), time.monotonic()):
             return None
-        self._outcomes["limited"].inc()
-        return TOO_OFTEN
+        return TOO_MANY_TOKENS
 
     def answer(self, request: Request, asked: RawCallback) -> Answer:
         """Return the answer with a token, or with the error."""
-        answer = self._answer(request, asked.body)
-        self._outcomes["issued" if answer.status == 200 else "refused"].inc()
-        return answer
-
-    def _answer(self, request: Request, body: bytes) -> Answer:
         try:
-            given = _pairs(body)
+            given = _pairs(asked.body)
         except NotDecodable:
             return INVALID_REQUEST
         if given.get("grant_type", "client_credentials") != "client_credentials":
@@ -85,6 +83,7 @@ class TokenIssuer:
         for client_id, secret in pairs:
             if rule := self._client(client_id, secret, request):
                 token, lifetime_seconds = self._tokens.issue(rule.name)
+                self._issued.inc()
                 issued = {"access_token": token, "token_type": "Bearer", "expires_in": lifetime_seconds}
                 return Answer(200, _JSON, msgspec.json.encode(issued))
         return INVALID_CLIENT

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from connector.auth.authenticate import Credentials
 from connector.catalogue import load_catalogue
-from connector.errors import KafkaAway, OtherSideFailed
+from connector.errors import KafkaAway, OtherSideFailed, RegistryFailed
 from connector.http import open_files
 from connector.http.token_endpoint import TokenIssuer
 from connector.instance.dead_letter_alarm import DeadLetterAlarm
@@ -31,6 +31,7 @@ from connector.pipeline.ports import Sink
 from connector.pipeline.translate import Translator
 from connector.registry.client import RegistryClient
 from connector.registry.id_cache import IdCache
+from connector.registry.retries import LONGEST_WAIT_SECONDS
 from connector.registry.schema_ids import SchemaIds
 from connector.settings.producer import max_message_bytes, producer_properties
 from connector.settings.tables import Settings
@@ -60,6 +61,7 @@ class Bridge:
         self.metrics = Metrics()
         self.readiness = Readiness({"starting": STARTING})
         self.catalogue = load_catalogue(settings)
+        self.is_draining = False
         self._circuit = CircuitBreaker()
         self.sink = KafkaSink(producer_properties(settings), self._circuit)
         self._credentials = Credentials.of(settings.authentication, settings.oauth)
@@ -115,6 +117,7 @@ class Bridge:
 
     def drain(self) -> None:
         """Stop being ready; callbacks that still arrive are carried until `close`."""
+        self.is_draining = True
         self._update({"draining": DRAINING})
 
     async def close(self) -> int:
@@ -144,7 +147,7 @@ class Bridge:
                     self._open(schema_ids)
                 elif self._flow is None:
                     self._report_not_ready("topics_and_producer" if schema_ids else "schemas", failed)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(_pause_seconds(failed))
             else:
                 break
         if self._flow is None:
@@ -262,6 +265,12 @@ class Bridge:
                 # Without the share: by now it is that of records which had no part in the alarm.
                 event("dead_letter_alarm_cleared", "warning")
             self.metrics.dead_letter_alarm.set(self._alarm.is_on)
+
+
+def _pause_seconds(failed: OtherSideFailed) -> float:
+    """Return how long to wait before the next try of the warm-up: longer if the registry asks for it."""
+    asked_seconds = failed.wait_seconds if isinstance(failed, RegistryFailed) else 0.0
+    return max(_RETRY_SECONDS, min(asked_seconds, LONGEST_WAIT_SECONDS))
 
 
 def _log_internal_error(task: "asyncio.Task[None]") -> None:

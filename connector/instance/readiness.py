@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-Reason = Literal["starting", "schemas", "topics_and_producer", "schema_ids", "spool", "open_files", "draining"]
+Reason = Literal["starting", "schemas", "topics_and_producer", "schema_ids", "spool", "spool_locked", "open_files", "draining"]
 Scope = Literal["worker", "limited", "instance"]
 
 _SCOPES: Final[Mapping[Reason, Scope]] = {
@@ -17,6 +17,7 @@ _SCOPES: Final[Mapping[Reason, Scope]] = {
     "topics_and_producer": "worker",
     "schema_ids": "worker",
     "spool": "limited",
+    "spool_locked": "worker",
     "open_files": "limited",
     "draining": "instance",
 }

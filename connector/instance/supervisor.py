@@ -9,9 +9,8 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from connector import logs, metrics
 from connector.errors import ConfigurationInvalid
@@ -19,17 +18,22 @@ from connector.http.listener import LINGER_SECONDS, PlainServer, bind
 from connector.http.management import create_management_app
 from connector.instance.backoff import Backoff
 from connector.instance.preflight import load_and_check
-from connector.instance.readiness import DRAINING, Readiness, instance_state
+from connector.instance.readiness import DRAINING, STARTING, Readiness, instance_state
+from connector.instance.spool import take_spool
 from connector.instance.worker_process import WorkerProcess
 from connector.logs import event
 from connector.settings.tables import Settings, Shutdown
-from connector.spool.recovery import recover
+from connector.spool.lock import SpoolLock
+from connector.temporary import make_own_folder
+
+if TYPE_CHECKING:
+    import socket
 
 _GRACE_SECONDS: Final = 5.0
 _REPLACE_SECONDS: Final = 30.0
 """A new worker that is not ready by then does not replace the old one."""
 _PATIENCE_SECONDS: Final = 10.0
-"""For so long connections wait for a restarted worker while no worker is ready; then it answers 503. A busy machine needs more
+"""How long connections wait for a restarted worker while no worker is ready; then it answers 503. A busy machine needs more
 than 5 s for a start, and a callback can take as long anyway, while Kafka does not answer."""
 _FIXED: Final = ("http.host", "http.port", "management.host", "management.port", "spool.folder")
 """Settings that an instance keeps until it stops: it has opened what they name."""
@@ -56,7 +60,7 @@ class Supervisor:
         # Those that carry callbacks, by number; one that is about to join, or has left, is not listed.
         self._workers: dict[int, WorkerProcess] = {}
         self._changing = asyncio.Lock()
-        self._readiness = Readiness()
+        self._readiness = Readiness({"starting": STARTING})
         # Notified for everything that this process waits for: signals, and reports and ends of workers.
         self._changes = self._readiness.changes
         self._is_draining = False
@@ -64,16 +68,15 @@ class Supervisor:
         self._is_reload_requested = False
         self._failed = False
         self._had_terminal = sys.stderr.isatty()
-        self._data = bind(loaded.http.host, loaded.http.port, "http.port", "http.host")
         self._management = bind(loaded.management.host, loaded.management.port, "management.port", "management.host")
+        # Bound once the spool is ours: until then callers are refused, instead of waiting for an answer.
+        self._data: socket.socket | None = None
+        self._spool_lock = SpoolLock(Path(loaded.spool.folder)) if loaded.spool.folder else None
         # Deleted at the end: the metrics of the workers and, unless a setting names a folder, their cached schema ids.
-        self._own_folder = Path(tempfile.mkdtemp(prefix="connector-"))
+        self._own_folder = make_own_folder(loaded.registry.cache_folder)
         self._metrics_folder = self._own_folder / "metrics"
         self._metrics_folder.mkdir()
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics_folder)
-        if loaded.spool.folder:
-            # Locked until this process ends: every instance has its own folder.
-            self._spool = recover(loaded.spool)
 
     def state(self) -> dict[str, Any]:
         """Return readiness over all workers, as `/readyz` shows it."""
@@ -87,6 +90,22 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._on_sighup)
         server = PlainServer(create_management_app(self.state, None))
         managing = asyncio.create_task(server.serve(sockets=[self._management]))
+        try:
+            if self._spool_lock:
+                await take_spool(self._settings.spool, self._spool_lock, self._readiness, lambda: self._is_draining)
+            if not self._is_draining:
+                await self._serve()
+        finally:
+            server.should_exit = True
+            await managing
+            shutil.rmtree(self._own_folder, ignore_errors=True)
+        return 1 if self._failed else 0
+
+    async def _serve(self) -> None:
+        """Open the data socket, and run the workers until a signal."""
+        http = self._settings.http
+        self._data = bind(http.host, http.port, "http.port", "http.host")
+        self._readiness.update({"starting": ""})
         event(
             "listening",
             "info",
@@ -101,10 +120,6 @@ class Supervisor:
         finally:
             opening.cancel()
             self._data.close()
-            server.should_exit = True
-            await managing
-            shutil.rmtree(self._own_folder, ignore_errors=True)
-        return 1 if self._failed else 0
 
     def _on_sigterm(self) -> None:
         """Drain; at the second signal stop without further delay."""
@@ -112,6 +127,8 @@ class Supervisor:
             self._is_stopping = True
         self._is_draining = True
         self._readiness.update({"draining": DRAINING})
+        for worker in self._workers.values():
+            worker.drain()
         self._changes.notify()
 
     def _on_sighup(self) -> None:
@@ -131,6 +148,7 @@ class Supervisor:
         self._is_stopping = True
         self._changes.notify()
         # Otherwise the kernel would accept connections for us that no worker serves.
+        assert self._data is not None
         self._data.close()
 
     async def _supervise(self, number: int) -> None:
@@ -140,7 +158,7 @@ class Supervisor:
         while not self._is_stopping:
             async with self._changing:
                 if number not in self._workers and not self._is_stopping:
-                    self._workers[number] = await self._start_worker(self._settings)
+                    self._add(number, await self._start_worker(self._settings))
                     if is_first:
                         self._workers[number].open_to_traffic()
             worker = self._workers.get(number)
@@ -162,7 +180,15 @@ class Supervisor:
         await self._changes.until(lambda: worker.has_ended or self._is_stopping)
 
     async def _start_worker(self, settings: Settings) -> WorkerProcess:
-        return await WorkerProcess.start(settings, self._data, self._own_folder, self._worker, self._changes)
+        assert self._data is not None
+        inherited = [self._spool_lock.number] if self._spool_lock else []
+        return await WorkerProcess.start(settings, self._data, self._own_folder, self._worker, self._changes, inherited)
+
+    def _add(self, number: int, worker: WorkerProcess) -> None:
+        """Let a worker carry callbacks under a number."""
+        self._workers[number] = worker
+        if self._is_draining:
+            worker.drain()
 
     async def _end(self, worker: WorkerProcess) -> int:
         """End a worker, if it has not ended, and keep its counts; return its exit code."""
@@ -230,7 +256,7 @@ class Supervisor:
                 return False
             # The old one may have crashed since, and been restarted.
             old = self._workers.get(number)
-            self._workers[number] = new
+            self._add(number, new)
             self._settings = loaded
         self._changes.notify()
         if old:

@@ -25,8 +25,9 @@ from connector.http import tls
 from connector.http.app import create_app
 from connector.http.listener import Listener
 from connector.http.open_files import needed_files, raise_limit
+from connector.http.refusals import Refusals
 from connector.instance.bridge import Bridge
-from connector.instance.worker_process import OPEN_TO_TRAFFIC
+from connector.instance.worker_process import DRAIN, OPEN_TO_TRAFFIC
 from connector.settings.tables import Settings
 
 _FIGURES_SECONDS = 0.5
@@ -47,17 +48,31 @@ class Worker:
         self._listening = listening
         self.bridge = Bridge(loaded, own_folder, clock)
         self._is_open = False
+        refusals = Refusals(self.bridge.metrics, loaded.authentication.trusted_proxies)
         self._listener = Listener(
-            create_app(loaded.http, self.bridge.flow, self.bridge.metrics, self.bridge.token_issuer(), clock),
+            create_app(
+                loaded.http,
+                self.bridge.flow,
+                self.bridge.metrics,
+                self.bridge.token_issuer(),
+                clock,
+                refusals,
+                self._is_healthy,
+            ),
             loaded.http,
             loaded.shutdown.drain_timeout_seconds,
             tls.context(loaded.tls),
+            refuse=refusals.add,
         )
 
     def open_to_traffic(self) -> None:
         """Take callbacks even before the bridge is ready."""
         self._is_open = True
         self.bridge.readiness.changes.notify()
+
+    def drain(self) -> None:
+        """Go on taking callbacks, but let load balancers send them elsewhere."""
+        self.bridge.drain()
 
     def stop(self) -> None:
         """Accept no more connections, and let `run` finish what is under way."""
@@ -75,6 +90,10 @@ class Worker:
         if unacknowledged or self._listener.cut_off:
             logs.event("records_unacknowledged", records=unacknowledged, callbacks_cut_off=self._listener.cut_off)
         return unacknowledged
+
+    def _is_healthy(self) -> bool:
+        """Return what load balancers see. A full spool does not count: callbacks are taken as long as Kafka answers."""
+        return self.bridge.flow() is not None and not self.bridge.is_draining
 
 
 async def work(
@@ -103,6 +122,8 @@ async def _read_commands(reader: asyncio.StreamReader, worker: Worker) -> None:
         async for line in reader:
             if line == OPEN_TO_TRAFFIC:
                 worker.open_to_traffic()
+            elif line == DRAIN:
+                worker.drain()
     worker.stop()
 
 

@@ -9,6 +9,7 @@ import json
 import pickle
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -18,7 +19,9 @@ from connector.logs import event
 from connector.settings.tables import Settings
 
 OPEN_TO_TRAFFIC: Final = b"open_to_traffic\n"
-"""The one command that a supervisor sends."""
+"""A supervisor's command: take callbacks."""
+DRAIN: Final = b"drain\n"
+"""The other one: the instance stops after its delay, so load balancers are to send callbacks elsewhere."""
 
 
 class WorkerProcess:
@@ -41,10 +44,18 @@ class WorkerProcess:
         self._watching = asyncio.gather(self._wait(), self._read_reports(reader))
 
     @classmethod
-    async def start(cls, settings: Settings, listening: socket.socket, own_folder: Path, worker: str, changes: Changes) -> Self:
-        """Start the module `worker` in a process of its own, on a listening socket.
+    async def start(
+        cls,
+        settings: Settings,
+        listening: socket.socket,
+        own_folder: Path,
+        worker: str,
+        changes: Changes,
+        inherited: Sequence[int] = (),
+    ) -> Self:
+        """Start the module `worker` in a separate process, on a listening socket.
 
-        It takes callbacks when it is ready, or after `open_to_traffic`.
+        It takes callbacks when it is ready, or after `open_to_traffic`. It keeps the file descriptors in `inherited` open.
         """
         ours, theirs = socket.socketpair()
         process = await asyncio.create_subprocess_exec(
@@ -55,7 +66,7 @@ class WorkerProcess:
             str(theirs.fileno()),
             str(own_folder),
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=(listening.fileno(), theirs.fileno()),
+            pass_fds=(listening.fileno(), theirs.fileno(), *inherited),
             # Ctrl-C in a terminal reaches the whole group; the supervisor stops its workers itself.
             start_new_session=True,
         )
@@ -80,6 +91,11 @@ class WorkerProcess:
         self.is_open = True
         if not self.has_ended:
             self._writer.write(OPEN_TO_TRAFFIC)
+
+    def drain(self) -> None:
+        """Make it answer load balancers that it is not healthy; it still takes callbacks."""
+        if not self.has_ended:
+            self._writer.write(DRAIN)
 
     async def end(self, limit_seconds: float) -> int:
         """Stop it with SIGTERM, and with SIGKILL if that takes longer than the limit; return its exit code."""

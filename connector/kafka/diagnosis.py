@@ -1,4 +1,4 @@
-"""Errors of Kafka's clients in, `KafkaFailed`s out that say what is wrong and what to do.
+"""Errors of Kafka's clients in, `KafkaFailed`s out that name the problem and what to do.
 
 A call itself only reports a timeout. So in go also the errors that the client has reported to its `error_cb` meanwhile: they
 say whether Kafka is away, rejects the credentials, or denies access. For producers, the admin client and consumers.
@@ -167,8 +167,8 @@ def result_of(future: "Future[Answer]", client: Any, errors: ClientErrors, timeo
                 raise unreachable(KafkaError(KafkaError._TIMED_OUT), errors) from None  # noqa: SLF001
         except KafkaException as error:
             client.poll(0)
-            # Negative: an error of the client itself, so Kafka did not answer.
-            if error.args[0].code() < 0:
+            # Negative: an error of the client itself, so Kafka did not answer, unless its broker does not know the request.
+            if error.args[0].code() < 0 and error.args[0].code() != KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001
                 raise unreachable(error.args[0], errors) from None
             raise
 

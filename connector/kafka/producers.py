@@ -14,14 +14,16 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
-from connector.errors import KafkaAway, KafkaFailed
+from connector.errors import ConfigurationInvalid, KafkaAway, KafkaFailed
 from connector.kafka import diagnosis
 from connector.kafka.statistics import Statistics
+from connector.kafka.tokens import takes_tokens, with_tokens
 from connector.logs import RateLimitedEvent
 
 _log: Final = logging.getLogger("connector.produce")
 _POLL_SECONDS: Final = 0.05
 _LEAST_SECONDS: Final = 0.1
+_TOKEN_RETRY_SECONDS: Final = 5.0
 
 
 class Producers:
@@ -32,6 +34,7 @@ class Producers:
         self.main: Producer | None = None
         self._single_record: Producer | None = None
         self._retiring: list[Producer] = []
+        self._making: asyncio.Task[None] | None = None
         self._reported = diagnosis.ClientErrors()
         self._not_replaced = RateLimitedEvent("producer_not_replaced", "error")
         self.replaced = 0
@@ -47,8 +50,11 @@ class Producers:
         return self._reported.statistics
 
     def start(self) -> None:
-        """Create the main producer."""
-        self.main = self._make_main()
+        """Create the main producer; one that needs a token follows once it has it, and `main` is None until then."""
+        if takes_tokens(self._properties):
+            self._making = asyncio.get_running_loop().create_task(self._make_in_thread())
+        else:
+            self.main = self._make_main()
 
     def poll(self) -> None:
         """Poll all producers; their delivery reports are called back from here."""
@@ -68,6 +74,8 @@ class Producers:
 
     def drop(self) -> None:
         """Drop all producers, with the records that they have queued."""
+        if self._making:
+            self._making.cancel()
         self.main = self._single_record = None
         self._retiring = []
 
@@ -76,7 +84,10 @@ class Producers:
 
         The log names the reason, and the topics if it concerns only some.
         """
-        if failed is self.main:
+        if failed is self.main and takes_tokens(self._properties):
+            self.main = None
+            self.start()
+        elif failed is self.main:
             try:
                 self.main = self._make_main()
             except KafkaException as error:
@@ -93,12 +104,15 @@ class Producers:
         # Polled until its last report has arrived: requests wait for the reports.
         self._retiring.append(failed)
 
-    def single_record(self) -> Producer:
+    async def single_record(self) -> Producer:
         """Return a producer that sends each record in its own batch, so that Kafka rejects no other record with it."""
         if self._single_record is None:
             # No statistics: those of the main producer give the state.
             overrides = {"batch.num.messages": 1, "linger.ms": 0, "statistics.interval.ms": 0}
-            self._single_record = self._make({**self._properties, **overrides})
+            properties = {**self._properties, **overrides}
+            if takes_tokens(properties):
+                return self._keep_first(await asyncio.to_thread(self._make, properties))
+            self._single_record = self._make(properties)
         return self._single_record
 
     def _make_main(self) -> Producer:
@@ -112,9 +126,24 @@ class Producers:
         made = self._make({**self._properties, "enable.sparse.connections": False, "stats_cb": read})
         return made
 
+    def _keep_first(self, made: Producer) -> Producer:
+        """Keep a producer that sends single records, unless another callback has made one meanwhile."""
+        if self._single_record is None:
+            self._single_record = made
+        return self._single_record
+
+    async def _make_in_thread(self) -> None:
+        """Create the main producer off the event loop; try until there is a token."""
+        while self.main is None:
+            try:
+                self.main = await asyncio.to_thread(self._make_main)
+            except KafkaException as error:
+                self._reported.record(error.args[0])
+                await asyncio.sleep(_TOKEN_RETRY_SECONDS)
+
     def _make(self, properties: dict[str, Any]) -> Producer:
         with _batch_scheduling():
-            return Producer({**properties, "error_cb": self._on_error}, logger=_log)
+            return Producer({**with_tokens(properties), "error_cb": self._on_error}, logger=_log)
 
     def _on_error(self, error: KafkaError) -> None:
         _log.warning("kafka_error", extra={"error": name_of(error)})
@@ -130,8 +159,11 @@ class Producers:
             KafkaFailed: when Kafka is away, rejects the credentials, lacks a topic, or does not authorise us; when a leader
                 cannot be reached at its advertised address.
         """
+        if self._making:
+            await asyncio.wait([self._making], timeout=timeout_seconds)
         producer = self.main
-        assert producer is not None
+        if producer is None:
+            raise KafkaFailed("no token for Kafka; check the AWS credentials of the process (log event kafka_token_failed)")
         self._reported.names.clear()
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         # One by one: in the list of all topics, a hidden topic looks as if it were missing.
@@ -213,6 +245,11 @@ def _batch_scheduling() -> Iterator[None]:
 def check_properties(properties: dict[str, Any]) -> list[str]:
     """Return librdkafka's error for each property by itself, or else for all of them together."""
     problems = []
+    try:
+        # Without the callback, for which the client would wait.
+        properties = {name: value for name, value in with_tokens(properties).items() if name != "oauth_cb"}
+    except ConfigurationInvalid as invalid:
+        return list(invalid.problems)
     for name, value in properties.items():
         try:
             Producer({name: value}, logger=_log)
@@ -232,6 +269,9 @@ def check_properties(properties: dict[str, Any]) -> list[str]:
 def reason_of(error: Exception) -> str:
     """Return a client's error about its properties."""
     cause = error.args[0] if error.args else error
+    if isinstance(cause, KafkaError) and cause.code() == KafkaError.SASL_AUTHENTICATION_FAILED:
+        # Only the constructor of a client with a token provider reports it here: it waits for the first token.
+        return "no token for Kafka; check the AWS credentials of the process (log event kafka_token_failed)"
     return str(cause.str() if isinstance(cause, KafkaError) else cause)
 
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from connector.errors import ConfigurationInvalid
-from connector.kafka.diagnosis import ClientErrors, hidden, readable_partitions
+from connector.errors import ConfigurationInvalid, KafkaFailed
+from connector.kafka.diagnosis import ClientErrors, hidden, readable_partitions, unreachable
 from connector.kafka.producers import reason_of
+from connector.kafka.tokens import with_tokens
 from connector.mapping.avro_reader import AvroReader
 
 _LOG = logging.getLogger("connector.consume")
@@ -36,7 +37,7 @@ class Reader:
         ours = {"group.id": "connector-tail", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
         self._client_errors = ClientErrors()
         try:
-            self._consumer = Consumer({**client, **ours, **self._client_errors.callbacks()}, logger=_LOG)
+            self._consumer = Consumer({**with_tokens(client), **ours, **self._client_errors.callbacks()}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None
         self._avro = AvroReader(schema_text)
@@ -78,6 +79,16 @@ class Reader:
                     for name, content in headers
                 },
             )
+
+    def take_problem(self) -> KafkaFailed | None:
+        """Return why Kafka does not answer, if no broker does, or none will, since the last call."""
+        reported = self._client_errors
+        problem = None
+        # A single broker restarts: the client goes on with the others.
+        if reported.is_permanent or "_ALL_BROKERS_DOWN" in reported.names:
+            problem = unreachable(KafkaError(KafkaError._ALL_BROKERS_DOWN), reported)  # noqa: SLF001 - the library's own name
+        reported.names.clear()
+        return problem
 
     def close(self) -> None:
         """Close the consumer."""

@@ -158,7 +158,7 @@ class KafkaSink:
         refused: list[Failure] = []
         if again:
             _log.warning("batch_refused", extra={"records": len(again), "error": failures[0].error})
-            delivery = self._enqueue(self.producers.single_record(), again, _queued_bytes(again))
+            delivery = self._enqueue(await self.producers.single_record(), again, _queued_bytes(again))
             await delivery.finished
             for failure in self._failures(delivery):
                 (refused if failure.for_good else unconfirmed).append(failure)

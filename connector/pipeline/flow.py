@@ -7,7 +7,7 @@ deliver       all records into Kafka together, every acknowledgement awaited    
 acknowledge   outcome → HTTP answer                                                                       acknowledge.py
 """
 
-from connector.answers import NO_ROOM, NOT_AUTHENTIC, NOT_FOR_META, SPOOLED, TOO_OFTEN
+from connector.answers import KAFKA_UNAVAILABLE, NOT_AUTHENTIC, NOT_FOR_META, SPOOLED, TOO_OFTEN
 from connector.auth.authenticate import Authenticator, Credentials
 from connector.auth.quota import Quota
 from connector.errors import NoRoom
@@ -46,20 +46,22 @@ class Flow:
 
     async def carry(self, raw: RawCallback, credential: str) -> Answer:
         """Carry an admitted callback into Kafka, or into the spool while Kafka is unavailable; return its answer."""
-        if raw.method == "GET" and is_verification(raw.query):
+        if raw.method in ("GET", "DELETE") and is_verification(raw.query):
             self._translator.log_from_meta()
             return NOT_FOR_META
+        answer = KAFKA_UNAVAILABLE
         try:
             # A new callback must not overtake those in the spool.
             if not (self._spool.is_waiting and await self._spool.is_ahead()):
                 messages = self._translator.translate(raw)
                 outcome = await self._deliverer.deliver(raw, messages)
+                answer = acknowledge(outcome)
                 if not outcome.may_pass_later:
-                    return acknowledge(outcome)
+                    return answer
         except NoRoom:
             pass
         try:
             await self._spool.store(raw, credential)
         except NoRoom:
-            return NO_ROOM
+            return answer
         return SPOOLED

@@ -24,7 +24,20 @@ _DECODER: Final = msgspec.json.Decoder(float_hook=lambda text: _price(text) if l
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _LONGEST_INT: Final = 4000
 """Python refuses to read integers of more than 4,300 digits; longer ones are kept as Decimal, which reads in linear time."""
-_MOST_PAIRS: Final = 1000
+MOST_PAIRS: Final = 1000
+"""How many pairs a query, a form or an XML body can have."""
+CHARSETS: Final = {
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "us-ascii": "utf-8",
+    "ascii": "utf-8",
+    "iso-8859-1": "iso-8859-1",
+    "latin1": "iso-8859-1",
+    "iso-8859-15": "iso-8859-15",
+    "windows-1252": "windows-1252",
+    "cp1252": "windows-1252",
+}
+"""The charsets that forms in parts and XML can name, and the codec of each."""
 
 
 def read_json(body: bytes, what: str = "the body") -> tuple[Any, int]:
@@ -45,9 +58,11 @@ def read_pairs(text: bytes, what: str) -> Json:
     Raises:
         NotDecodable: when a percent-encoded part is not UTF-8, or there are too many pairs.
     """
-    pairs = [pair.partition(b"=") for pair in text.split(b"&") if pair]
-    if len(pairs) > _MOST_PAIRS:
-        raise NotDecodable("unknown_shape", f"{what} has over {_MOST_PAIRS} pairs")
+    # Counted first: a body of separators would be split into millions of parts.
+    is_long = text.count(b"&") > MOST_PAIRS
+    pairs = [] if is_long else [pair.partition(b"=") for pair in text.split(b"&") if pair]
+    if is_long or len(pairs) > MOST_PAIRS:
+        raise NotDecodable("unknown_shape", f"{what} has over {MOST_PAIRS} pairs")
     try:
         return {_plain(name): _plain(value) for name, _, value in pairs}
     except UnicodeDecodeError:

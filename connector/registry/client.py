@@ -4,6 +4,7 @@ The bridge never registers while it serves. It accepts any registered version of
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,6 +14,7 @@ from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistr
 
 from connector.catalogue import RecordType
 from connector.errors import ConfigurationInvalid, NotRegistered, RegistryFailed, RegistryRefused
+from connector.registry.retries import ONCE, Patience, asked_wait_seconds, is_temporary, wait_seconds
 
 LEVEL = "FULL_TRANSITIVE"
 """The compatibility level of our subjects: a reader with any version can read records of any other."""
@@ -47,11 +49,13 @@ class RegistryClient:
     """A client of one registry, which can have several comma-separated URLs; `properties` have the names of its library.
 
     All methods block. All raise `RegistryFailed` when the registry does not answer, or the answer is not a registry's, and
-    `RegistryRefused` when it rejects this subject or schema.
+    `RegistryRefused` when it rejects this subject or schema. Requests answered 429 or 5xx are sent again with `patience`.
     """
 
-    def __init__(self, url: str, properties: dict[str, Any] | None = None) -> None:
+    def __init__(self, url: str, properties: dict[str, Any] | None = None, patience: Patience = ONCE) -> None:
         self.url = url
+        self._patience = patience
+        self._asked_wait_seconds: float | None = None
         given = _typed({"timeout": _TIMEOUT_SECONDS, "max.retries": 0, **_certificates(url), **(properties or {})})
         self._seconds = given["timeout"]
         try:
@@ -60,6 +64,8 @@ class RegistryClient:
             self._client = SchemaRegistryClient({"url": url, **given})
         except (TypeError, ValueError, OSError, httpx2.InvalidURL) as error:
             raise ConfigurationInvalid([f"registry: {error}"]) from None
+        # The library's errors have no headers, and `Retry-After` is one.
+        self._client._rest_client.session.event_hooks = {"response": [self._read_wait]}  # noqa: SLF001 - it offers no other way
 
     def look_up(self, record_type: RecordType) -> Registered:
         """Look up a record type's own schema in the registry, never in the client's cache."""
@@ -136,25 +142,54 @@ class RegistryClient:
         self._client.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def _ask(self, call: Callable[[], _Answer], about: str, absent: tuple[int, ...] = ()) -> _Answer | None:
-        """Return the registry's answer; None for the error codes in `absent`."""
-        try:
-            return call()
-        except SchemaRegistryError as error:
-            if error.error_code in absent:
-                return None
-            raise self._refused(error, about) from None
-        except OAuthTokenError as error:
-            raise RegistryFailed(f"no token for the registry: {error}; check bearer.auth.… in registry.client") from None
-        except httpx2.TimeoutException:
-            advice = "check registry.url, or increase timeout in registry.client"
-            raise RegistryFailed(f"the registry at {self.url} does not answer within {self._seconds} s; {advice}") from None
-        except (httpx2.HTTPError, OSError) as error:
-            what = f"{type(error).__name__}: {error}"
-            advice = "check registry.url" + (" and ssl.ca.location in registry.client" if "CERTIFICATE" in what.upper() else "")
-            raise RegistryFailed(f"the registry at {self.url} does not answer ({what}); {advice}") from None
-        except (ValueError, LookupError, TypeError, AttributeError):
-            # The client takes any 2xx for an answer of a registry, whatever its body.
-            raise self._no_registry("the answer is not a registry's JSON") from None
+        """Return the registry's answer; None for the error codes in `absent`. Sends the request again while that can help."""
+        for tries in range(1, self._patience.tries + 1):
+            self._asked_wait_seconds = None
+            try:
+                return call()
+            except SchemaRegistryError as error:
+                if error.error_code in absent:
+                    return None
+                failed, is_worth_retrying = self._refused(error, about), is_temporary(error.http_status_code)
+            except OAuthTokenError as error:
+                advice = "check bearer.auth.… in registry.client"
+                failed = RegistryFailed(f"no token for the registry: {error}; {advice}")
+                is_worth_retrying = _is_token_server_busy(error)
+            except httpx2.TimeoutException:
+                advice = "check registry.url, or increase timeout in registry.client"
+                raise RegistryFailed(f"the registry at {self.url} does not answer within {self._seconds} s; {advice}") from None
+            except (httpx2.HTTPError, OSError) as error:
+                raise self._unreachable(error) from None
+            except (ValueError, LookupError, TypeError, AttributeError):
+                # The client takes any 2xx for an answer of a registry, whatever its body.
+                raise self._no_registry("the answer is not a registry's JSON") from None
+            if not is_worth_retrying:
+                raise failed
+            pause_seconds = wait_seconds(self._patience, tries, self._asked_wait_seconds)
+            if pause_seconds is None:
+                raise self._after_tries(failed, tries)
+            time.sleep(pause_seconds)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _read_wait(self, response: httpx2.Response) -> None:
+        """Remember how long an answer asks to wait. The library calls this for each answer."""
+        self._asked_wait_seconds = asked_wait_seconds(response.headers)
+
+    def _after_tries(self, failed: RegistryFailed, tries: int) -> RegistryFailed:
+        """Return an error with the number of tries, and with the wait that the registry asks for."""
+        words = [str(failed)]
+        if tries > 1:
+            words.append(f"after {tries} tries")
+        if self._asked_wait_seconds:
+            words.append(f"it asks to wait {self._asked_wait_seconds:.0f} s")
+        more = type(failed)("; ".join(words))
+        more.wait_seconds = self._asked_wait_seconds or 0.0
+        return more
+
+    def _unreachable(self, error: Exception) -> RegistryFailed:
+        what = f"{type(error).__name__}: {error}"
+        advice = "check registry.url" + (" and ssl.ca.location in registry.client" if "CERTIFICATE" in what.upper() else "")
+        return RegistryFailed(f"the registry at {self.url} does not answer ({what}); {advice}")
 
     def _refused(self, error: SchemaRegistryError, about: str) -> RegistryFailed:
         status, code, message = error.http_status_code, error.error_code, str(error.error_message)[:500]
@@ -164,6 +199,8 @@ class RegistryClient:
             return RegistryFailed(f"{who} rejects our credentials (401); {advice}")
         if status == 403:
             return RegistryRefused(f"{who} denies access to {about} (403); request the permission, or use other credentials")
+        if status == 429:
+            return RegistryFailed(f"{who} answers that it is asked too often (429); try again later, or raise its limit")
         # A registry's own codes have five digits: a plain 404 is a proxy's whose registry is away, or means a wrong path.
         if code in (None, -1, 404):
             return self._no_registry(f"HTTP {status}")
@@ -188,6 +225,12 @@ def _certificates(url: str) -> dict[str, Any]:
     """
     is_plain = all(part.strip().startswith("http:") for part in url.split(","))
     return {"ssl.ca.location": False} if is_plain else {}
+
+
+def _is_token_server_busy(error: OAuthTokenError) -> bool:
+    """Return whether the token server answered 429 or 5xx; the library's own error has only a text."""
+    cause = error.__context__
+    return isinstance(cause, httpx2.HTTPStatusError) and is_temporary(cause.response.status_code)
 
 
 def _typed(properties: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from connector.errors import ConfigurationInvalid, KafkaFailed
 from connector.kafka.diagnosis import ClientErrors, hidden, is_temporary, readable_partitions, retried, unreachable
 from connector.kafka.producers import reason_of
+from connector.kafka.tokens import with_tokens
 from connector.mapping.avro_reader import AvroReader
 from connector.replay.selection import BacklogRecord
 
@@ -44,7 +45,7 @@ class Backlog:
             # Prefetch less than the client's default, since callbacks can be large. A commit waits up to the session
             # timeout, although there is no session.
             defaults = {"queued.max.messages.kbytes": 16384, "session.timeout.ms": int(_TIMEOUT_SECONDS * 1000)}
-            given = {**defaults, **client, **ours, **self._client_errors.callbacks()}
+            given = {**defaults, **with_tokens(client), **ours, **self._client_errors.callbacks()}
             self._consumer = Consumer(given, logger=_log)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client, kafka.consumer: {reason_of(error)}"]) from None

@@ -5,14 +5,27 @@ A field is identified by its path. For a field that was added or removed, the fi
 
 import json
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from connector.mapping.places import fields_within, records_within, without_docs
 from connector.records import Json
 
 What = Literal[
-    "added", "removed", "type", "null", "logical type", "precision", "scale", "default", "name", "namespace", "aliases", "order"
+    "added",
+    "removed",
+    "type",
+    "nullability",
+    "logical type",
+    "precision",
+    "scale",
+    "default",
+    "name",
+    "namespace",
+    "aliases",
+    "order",
 ]
+
+_NULLABILITY: Final = {"none": "not nullable", "first": "nullable (null first)", "last": "nullable (null last)"}
 
 
 class Difference(NamedTuple):
@@ -94,7 +107,7 @@ def _between_fields(path: str, old: Json, new: Json) -> Iterator[Difference]:
     if was.type != is_now.type:
         yield Difference(path, "type", was.type, is_now.type)
     if was.null != is_now.null:
-        yield Difference(path, "null", was.null, is_now.null)
+        yield Difference(path, "nullability", _NULLABILITY[was.null], _NULLABILITY[is_now.null])
     if was.logical_type != is_now.logical_type:
         yield Difference(path, "logical type", was.logical_type, is_now.logical_type)
     elif was.logical_type:

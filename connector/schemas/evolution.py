@@ -22,14 +22,14 @@ _NEW_FIELD: Final = "restore it, and add a field with another name"
 _FROZEN: Final[dict[What, tuple[Rule, str]]] = {
     "removed": ("field stays", "restore the field; its doc can say that it is no longer filled"),
     "type": ("type stays", _NEW_FIELD),
-    "null": ("type stays", _NEW_FIELD),
+    "nullability": ("type stays", _NEW_FIELD),
     "logical type": ("logical type stays", _NEW_FIELD),
     "precision": ("decimal stays", _NEW_FIELD),
     "scale": ("decimal stays", _NEW_FIELD),
     "name": ("name stays", "restore the record's name"),
     "namespace": ("name stays", "restore the record's namespace"),
 }
-_WORDS: Final = {"null": "the position of null in its type", "removed": "the field"}
+_WORDS: Final = {"nullability": "its type", "removed": "the field"}
 
 
 def evolution_rules(file: str, published: Json, text: str, past: Version) -> Iterator[Violation]:

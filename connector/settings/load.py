@@ -27,6 +27,28 @@ OPEN_ENDED: Final = re.compile(
 )
 """Variables, without their prefix, that contain a name chosen by the user."""
 
+_NOT: Final = {
+    "an integer": ("int_parsing", "int_type", "int_from_float", "int_parsing_size"),
+    "a number": ("float_parsing", "float_type", "finite_number"),
+    "true or false": ("bool_parsing", "bool_type"),
+    "a text": ("string_type",),
+    "a list": ("list_type",),
+    "a table": ("dict_type", "model_type", "model_attributes_type"),
+    "a network, such as 192.0.2.0/24": ("ip_any_network",),
+}
+_WORDS: Final[Mapping[str, str]] = {
+    **{kind: f"is not {what}" for what, kinds in _NOT.items() for kind in kinds},
+    "literal_error": "is not one of {expected}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "string_pattern_mismatch": "does not match the pattern {pattern}",
+    "string_too_long": "has more than {max_length} characters",
+    "missing": "is missing",
+}
+"""The library's kinds of errors in our words; the fields in braces are from its context of the error."""
+
 PASS_THROUGH: Final = ("KAFKA__CLIENT__", "KAFKA__PRODUCER__", "KAFKA__CONSUMER__", "REGISTRY__CLIENT__")
 
 
@@ -127,5 +149,6 @@ def _problem(error: Mapping[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{where}: there is no such setting; config/connector.toml lists them all"
     if len(location) == 4 and "__".join(location[:2]).upper() + "__" in PASS_THROUGH:
-        return f"{'.'.join(location[:3])}: Input should be a text, a number, true or false"
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
+        return f"{'.'.join(location[:3])}: is not a text, a number, true or false"
+    words = _WORDS.get(error["type"])
+    return f"{where}: {words.format(**error.get('ctx', {})) if words else error['msg'].removeprefix('Value error, ')}"

@@ -48,6 +48,9 @@ RESERVED: Final = (
 )
 """Properties that the delivery guarantee depends on; settings that contain them are refused."""
 
+TOKENS: Final = "token.provider"
+"""Our own property beside librdkafka's: the source of tokens and its region. kafka/tokens.py replaces it by a callback."""
+
 ENVELOPE_BYTES: Final = 65536
 """Allowance in a record beyond the body of its callback: headers, the other fields of a dead letter."""
 
@@ -88,7 +91,7 @@ def _properties(defaults: Mapping[str, str | int]) -> Any:
         dict[str, str | int | float | bool],
         BeforeValidator(lambda table: {**defaults, **_dotted(table)} if isinstance(table, dict) else table),
         AfterValidator(_without_reserved),
-        Field(default_factory=lambda: Properties(defaults), repr=False),
+        Field(default_factory=lambda: Properties(defaults), repr=False, validate_default=True),
     ]
 
 
@@ -102,6 +105,7 @@ class Http(_Table):
     host: str = "0.0.0.0"
     port: int = Field(8080, ge=0, le=65535)
     path: str = Field("/callbacks/kaleyra", pattern=r"^(/[A-Za-z0-9._~-]+)+$")
+    health_path: str = Field("/readyz", pattern=r"^(|(/[A-Za-z0-9._~-]+)+)$", validate_default=True)
     max_body_bytes: int = Field(4194304, ge=1024, le=16777216)
     header_timeout_seconds: PositiveFloat = 10.0
     body_timeout_seconds: PositiveFloat = 30.0
@@ -109,6 +113,13 @@ class Http(_Table):
     max_connections: PositiveInt = 2000
     max_callbacks_in_flight: PositiveInt = 1000
     max_bytes_in_flight: int = Field(134217728, ge=1024)
+
+    @field_validator("health_path")
+    @classmethod
+    def _health_path_is_no_callback_path(cls, value: str, info: ValidationInfo) -> str:
+        if value and f"{value}/".startswith(f"{info.data.get('path', value + '?')}/"):
+            raise ValueError("must not be http.path or below it, where URL tokens are; choose another, or empty for none")
+        return value
 
     @field_validator("max_bytes_in_flight")
     @classmethod
@@ -308,10 +319,32 @@ _PRODUCER: Final = {
 }
 
 
+def _problem_of_tokens(properties: Mapping[str, Any], provider: str) -> str:
+    """Return why a client would never have a token, or have it from two sources; empty if all is well."""
+    mechanism = str(properties.get("sasl.mechanism", properties.get("sasl.mechanisms", ""))).upper()
+    is_oidc = str(properties.get("sasl.oauthbearer.method", "")).lower() == "oidc"
+    is_unsecured = str(properties.get("enable.sasl.oauthbearer.unsecure.jwt", "")).lower() in ("true", "t", "1")
+    if provider and (mechanism != "OAUTHBEARER" or is_oidc or is_unsecured):
+        return (
+            f"token_provider = {provider!r} needs sasl.mechanism = OAUTHBEARER and no other source of tokens: remove the others"
+        )
+    if not str(properties.get("security.protocol", "")).upper().startswith("SASL_") or mechanism != "OAUTHBEARER":
+        return ""
+    if provider or is_oidc or is_unsecured:
+        return ""
+    return (
+        "sasl.mechanism = OAUTHBEARER has no source of tokens: add to [kafka.client] sasl.oauthbearer.method = oidc with "
+        "sasl.oauthbearer.client.id, sasl.oauthbearer.client.secret and sasl.oauthbearer.token.endpoint.url; "
+        'for Amazon MSK set kafka.token_provider = "aws-msk-iam"'
+    )
+
+
 class Kafka(_Table):
     """The Kafka clients."""
 
     delivery_timeout_seconds: PositiveFloat = 10.0
+    token_provider: Literal["", "aws-msk-iam"] = ""
+    aws_region: str = Field("", pattern=r"^[a-z0-9-]*$")
     client: _properties(_CLIENT)  # type: ignore[valid-type]
     producer: _properties(_PRODUCER)  # type: ignore[valid-type]
     consumer: _properties({})  # type: ignore[valid-type]
@@ -322,6 +355,26 @@ class Kafka(_Table):
         if not str(value["bootstrap.servers"]).strip(", "):
             raise ValueError("bootstrap.servers is empty: list the brokers, as kafka1:9092,kafka2:9092")
         return value
+
+    @field_validator("client")
+    @classmethod
+    def _tokens_are_asked_for(
+        cls, value: dict[str, str | int | float | bool], info: ValidationInfo
+    ) -> dict[str, str | int | float | bool]:
+        """Add what a token provider needs; every Kafka client takes its properties from here."""
+        provider, region = info.data.get("token_provider"), info.data.get("aws_region", "")
+        if not provider:
+            return value
+        by_token = {"security.protocol": "SASL_SSL", "sasl.mechanism": "OAUTHBEARER"}
+        return {**by_token, **value, TOKENS: f"{provider} {region}".rstrip()}
+
+    @model_validator(mode="after")
+    def _tokens_have_a_source(self) -> Self:
+        alone: dict[str, Any] = {}
+        for table in (alone, self.producer, self.consumer):
+            if problem := _problem_of_tokens({**self.client, **table}, self.token_provider):
+                raise ValueError(problem)
+        return self
 
 
 class Registry(_Table):
@@ -357,6 +410,7 @@ class Spool(_Table):
     folder: str = ""
     max_bytes: int = Field(1073741824, ge=1048576)
     max_age_seconds: PositiveFloat = 86400.0
+    lock_timeout_seconds: NonNegativeFloat = 60.0
 
 
 Outcome = Literal["keep", "drop", "mask", "hash"]
@@ -468,6 +522,8 @@ class Settings(BaseSettings):
             raise ValueError("credentials of the kind oauth need a key that signs their tokens: set oauth.signing_keys")
         if http and f"{value.path}/".startswith(f"{http.path}/"):
             raise ValueError("path must not be below http.path, where URL tokens are")
+        if http and value.path == http.health_path:
+            raise ValueError("path must not be http.health_path; choose another for one of them")
         return value
 
     @classmethod

@@ -5,7 +5,6 @@ program, a disk that cannot be written, a folder that another instance uses. A d
 and every readable row of it is salvaged.
 """
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from connector.errors import ConfigurationInvalid
 from connector.logs import event
 from connector.settings.tables import Spool
 from connector.spool.file import APPLICATION_ID, NAME, VERSION, File, create, sync
+from connector.spool.lock import SpoolLock, refused
 from connector.spool.reserve import Reserve
 from connector.spool.row import Row, is_intact
 from connector.spool.shared_flags import SharedFlags
@@ -36,46 +35,31 @@ _LARGEST_GAP: Final = 100_000
 """How many ids are tried one by one where rows cannot be read."""
 
 
-class SpoolLock:
-    """The lock on a spool's folder, held until the process ends or `release` is called."""
-
-    def __init__(self, lock: int) -> None:
-        self._lock = lock
-
-    def release(self) -> None:
-        """Let another instance use the folder."""
-        os.close(self._lock)
-
-
 def recover(settings: Spool) -> SpoolLock:
     """Lock, check and, if needed, salvage the spool, before the workers use it.
 
     Raises:
+        ConfigurationInvalid: when it cannot be used, also by another instance's lock; the file is unchanged.
+    """
+    lock = SpoolLock(Path(settings.folder))
+    if not lock.acquire():
+        lock.release()
+        raise lock.in_use()
+    try:
+        check_or_salvage(settings)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def check_or_salvage(settings: Spool) -> None:
+    """Check the spool and, if needed, salvage it; call this with the lock.
+
+    Raises:
         ConfigurationInvalid: when it cannot be used; the file is unchanged.
     """
-    folder = Path(settings.folder)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(folder / "instance.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise _refused(folder, f"{error.strerror}; name a folder that the connector's user can write") from None
-    try:
-        _lock(folder, lock)
-        _check_or_salvage(folder, settings.max_bytes)
-    except BaseException:
-        os.close(lock)
-        raise
-    return SpoolLock(lock)
-
-
-def _lock(folder: Path, lock: int) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise _refused(folder, "another instance uses it; give each instance its own folder") from None
-
-
-def _check_or_salvage(folder: Path, max_bytes: int) -> None:
+    folder, max_bytes = Path(settings.folder), settings.max_bytes
     file = folder / NAME
     try:
         # On a full disk nothing can be opened without that space; `probe_room` reserves it again before any callback is stored.
@@ -103,7 +87,7 @@ def _check_or_salvage(folder: Path, max_bytes: int) -> None:
             else:
                 spool.probe_room()
     except (sqlite3.Error, OSError) as error:
-        raise _refused(folder, f"cannot be written ({_words(error)}); check that its disk has room and is writable") from None
+        raise refused(folder, f"cannot be written ({_words(error)}); check that its disk has room and is writable") from None
 
 
 def _is_intact(folder: Path, file: Path) -> bool:
@@ -118,11 +102,11 @@ def _is_intact(folder: Path, file: Path) -> bool:
         return False
     version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
     if application != APPLICATION_ID:
-        raise _refused(folder, f"{file.name} belongs to another program; name a folder that only the connector uses")
+        raise refused(folder, f"{file.name} belongs to another program; name a folder that only the connector uses")
     if version > VERSION:
         advice = "start the release that made it, or a newer one, until it is empty"
         found = f"{file.name} was made by a newer release (version {version}, this release knows {VERSION})"
-        raise _refused(folder, f"{found}; {advice}")
+        raise refused(folder, f"{found}; {advice}")
     try:
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
             answer = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -230,7 +214,3 @@ def _expected(damaged: Path) -> int | None:
 
 def _words(error: sqlite3.Error | OSError) -> str:
     return str(error.strerror) if isinstance(error, OSError) else str(error)
-
-
-def _refused(folder: Path, what: str) -> ConfigurationInvalid:
-    return ConfigurationInvalid([f"spool.folder: {folder}: {what}"])

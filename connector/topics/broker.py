@@ -1,6 +1,7 @@
 """An admin client for the topics: describe and create them, and alter their settings. All calls block."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -12,9 +13,15 @@ from confluent_kafka.cimpl import NewTopic
 from connector.errors import ConfigurationInvalid, KafkaFailed
 from connector.kafka.diagnosis import ClientErrors, fetch_metadata, hidden, result_of, retried
 from connector.kafka.producers import reason_of
+from connector.kafka.tokens import with_tokens
 from connector.topics.deviations import DescribedTopics, TopicState
 
 SECONDS: Final = 10.0
+SHOWN_SECONDS: Final = 15.0
+"""How long `wait_until_shown` waits; usually a few milliseconds are enough."""
+_SHOWN_POLL_SECONDS: Final = 0.1
+_UNSUPPORTED: Final = (KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE)  # noqa: SLF001 - the library's own name
+"""Errors of a broker that does not know a request."""
 _LOG = logging.getLogger("connector.topics")
 
 
@@ -42,7 +49,7 @@ class Broker:
         self._timeout_seconds = timeout_seconds
         ours: dict[str, Any] = {"socket.timeout.ms": int(timeout_seconds * 1000), **self._client_errors.callbacks()}
         try:
-            self._admin = AdminClient({**client, **ours}, logger=_LOG)
+            self._admin = AdminClient({**with_tokens(client), **ours}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:
             raise ConfigurationInvalid([f"kafka.client: {reason_of(error)}"]) from None
 
@@ -65,7 +72,7 @@ class Broker:
         if listed.controller_id not in listed.brokers:
             # The embedded broker has no controller and no admin calls: the client would wait for one until the timeout.
             there = {topic: _state(one.partitions.values()) for topic, one in listed.topics.items() if topic in topics}
-            return DescribedTopics(there, frozenset())
+            return DescribedTopics(there, frozenset(), reports_settings=False)
         # By name: in the list of all topics, a hidden topic looks as if it were missing.
         futures = self._admin.describe_topics(TopicCollection(list(topics)), include_authorized_operations=True)
         described: dict[str, Any] = {}
@@ -80,9 +87,10 @@ class Broker:
                     raise KafkaFailed(f"{topic} cannot be described: {error.args[0].str()}") from None
         configs = self._configs(list(described))
         present = {
-            topic: _state(one.partitions, configs.get(topic), one.authorized_operations) for topic, one in described.items()
+            topic: _state(one.partitions, (configs or {}).get(topic), one.authorized_operations)
+            for topic, one in described.items()
         }
-        return DescribedTopics(present, frozenset(hidden_topics))
+        return DescribedTopics(present, frozenset(hidden_topics), reports_settings=configs is not None)
 
     def create(self, one: TopicToCreate) -> None:
         """Create a topic; one that was created meanwhile stays as it is.
@@ -102,6 +110,28 @@ class Broker:
             if code != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise KafkaFailed(f"{one.topic} was not created: {error.args[0].str()}") from None
 
+    def wait_until_shown(self, topics: Sequence[str], timeout_seconds: float = SHOWN_SECONDS) -> None:
+        """Wait until the brokers show new topics: Kafka acknowledges them before all brokers know them.
+
+        Any broker can answer, so the topics count as shown after as many answers in a row as there are brokers.
+
+        Raises:
+            KafkaFailed: when they are not shown in time, or Kafka does not answer.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        in_a_row, needed = 0, self.cluster().brokers
+        while in_a_row < needed:
+            described = self.describe(topics)
+            not_shown = [topic for topic in topics if not _is_shown(topic, described)]
+            in_a_row = 0 if not_shown else in_a_row + 1
+            if not_shown and time.monotonic() > deadline:
+                raise KafkaFailed(
+                    f"created, but not shown by all brokers after {timeout_seconds:g} s: {', '.join(not_shown)}; "
+                    "wait until `connector topics check` shows them"
+                )
+            if in_a_row < needed:
+                time.sleep(_SHOWN_POLL_SECONDS)
+
     def alter(self, topic: str, config: Mapping[str, str]) -> None:
         """Set some of a topic's settings; the others stay as they are.
 
@@ -118,8 +148,8 @@ class Broker:
                 raise hidden([topic], "ALTER_CONFIGS") from None
             raise KafkaFailed(f"{topic} was not changed: {error.args[0].str()}") from None
 
-    def _configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Return the settings of the topics whose settings we are authorised to read."""
+    def _configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]] | None:
+        """Return the settings of the topics whose settings we are authorised to read; None if the broker reports none."""
         if not topics:
             return {}
         resources = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
@@ -128,10 +158,11 @@ class Broker:
             try:
                 found: Any = self._await(future)
             except KafkaException as error:
-                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    # Deleted since it was described.
-                    continue
-                if error.args[0].code() != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                code = error.args[0].code()
+                if code in _UNSUPPORTED:
+                    return None
+                # An unknown topic was deleted since it was described, or only just created.
+                if code not in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART):
                     raise KafkaFailed(f"the settings of {resource.name} cannot be read: {error.args[0].str()}") from None
             else:
                 configs[resource.name] = {name: str(entry.value) for name, entry in found.items()}
@@ -143,6 +174,12 @@ class Broker:
 
     def _await(self, future: Any) -> Any:
         return result_of(future, self._admin, self._client_errors, self._timeout_seconds)
+
+
+def _is_shown(topic: str, described: DescribedTopics) -> bool:
+    """Return whether a new topic has its partitions, each with a replica in sync."""
+    state = described.present.get(topic)
+    return topic in described.hidden or (state is not None and state.partitions > 0 and state.in_sync > 0)
 
 
 def _state(

@@ -23,6 +23,18 @@ _OF_RULES: Final = ("min.insync.replicas", "cleanup.policy", "retention.ms")
 """Settings that have their own rule."""
 _NO_LIMIT: Final = "-1"
 
+_UNREAD: Final = {
+    True: (
+        "settings are not checked: we are not authorised to read them",
+        "allow DESCRIBE_CONFIGS for the user that runs this command; the bridge itself does not need it",
+    ),
+    False: (
+        "settings are not checked: this broker does not report them",
+        "check them with the broker's own tools; the development broker has none",
+    ),
+}
+"""What was found and what to do where settings cannot be read, by whether the broker reports them at all."""
+
 State = Literal["ok", "warning", "error", "missing"]
 
 
@@ -42,10 +54,14 @@ class TopicState:
 
 @dataclass(frozen=True, slots=True)
 class DescribedTopics:
-    """The requested topics: those that exist, and those that we are not authorised to see; the rest is missing."""
+    """The requested topics: those that exist, and those that we are not authorised to see; the rest is missing.
+
+    `reports_settings` is whether the broker answers requests for settings at all, to any user.
+    """
 
     present: Mapping[str, TopicState]
     hidden: frozenset[str]
+    reports_settings: bool = True
 
     def keyed_partitions(self, catalogue: Catalogue) -> set[int]:
         """Return the partition counts of the topics keyed by wa_id."""
@@ -75,13 +91,13 @@ def deviations(catalogue: Catalogue, wanted: Wanted, described: DescribedTopics)
         topic = record_type.topic
         state = described.present.get(topic)
         if state:
-            found += _of_topic(record_type, state, wanted, keyed)
+            found += _of_topic(record_type, state, wanted, keyed, reports_settings=described.reports_settings)
         elif topic in described.hidden:
             command = f"{_tool(wanted, 'kafka-acls')} --add --allow-principal User:NAME --operation Write --topic {topic}"
             advice = f"{command} (WRITE includes DESCRIBE; NAME is kafka.client sasl.username)"
             found.append(Deviation(topic, "error", "hidden", "it does not exist, or we are not authorised to see it", advice))
         else:
-            found.append(Deviation(topic, "missing", "missing", "it is missing", "`connector topics create` creates it"))
+            found.append(Deviation(topic, "missing", "missing", "missing", "`connector topics create` creates it"))
     return found
 
 
@@ -92,13 +108,14 @@ def worst(found: Iterable[Deviation]) -> State:
     return next((state for state in order if state in states), "ok")
 
 
-def _of_topic(record_type: RecordType, state: TopicState, wanted: Wanted, keyed: set[int]) -> Iterator[Deviation]:
+def _of_topic(
+    record_type: RecordType, state: TopicState, wanted: Wanted, keyed: set[int], *, reports_settings: bool
+) -> Iterator[Deviation]:
     topic = record_type.topic
     yield from _partitions(record_type, state, wanted, keyed)
     yield from _replicas(record_type, state, wanted)
     if state.config is None:
-        advice = "allow DESCRIBE_CONFIGS on it for the user that runs this command; the bridge itself does not need it"
-        yield Deviation(topic, "warning", "unread", "its settings are not checked: we are not authorised to read them", advice)
+        yield Deviation(topic, "warning", "unread", *_UNREAD[reports_settings])
         return
     for name, value, level, found in (
         *_in_sync(state, state.config, wanted.config_of(record_type, state.replicas)["min.insync.replicas"]),
@@ -120,7 +137,7 @@ def _partitions(record_type: RecordType, state: TopicState, wanted: Wanted, keye
             record_type.topic,
             "warning",
             "partitions",
-            f"it has {state.partitions} partitions, other topics keyed by wa_id have {most}: joins need equal counts",
+            f"{state.partitions} partitions where other topics keyed by wa_id have {most}: joins need equal counts",
             f"{command} (from then on keys are in other partitions: their order is not kept across the change)",
         )
 
@@ -133,7 +150,7 @@ def _replicas(record_type: RecordType, state: TopicState, wanted: Wanted) -> Ite
             record_type.topic,
             "warning",
             "replication_factor",
-            f"it has {state.replicas} of {replicas} replicas: it tolerates the loss of fewer brokers",
+            f"{state.replicas} of {replicas} replicas: the loss of fewer brokers is tolerated",
             f"{command} (FILE names {replicas} brokers for each partition)",
         )
 

@@ -16,10 +16,14 @@ class Retention(NamedTuple):
     why: str
 
 
-def retention_of(config: Mapping[str, str] | None, now_ms: int) -> Retention:
-    """Return how long a topic keeps a record written now; `config` is None if we are not authorised to read it."""
+def retention_of(config: Mapping[str, str] | None, now_ms: int, *, reports_settings: bool = True) -> Retention:
+    """Return how long a topic keeps a record written now.
+
+    `config` is None if we are not authorised to read it, or if the broker reports no settings (`reports_settings`).
+    """
     if config is None:
-        return Retention(None, "its settings cannot be read: allow DESCRIBE_CONFIGS on it")
+        why = "allow DESCRIBE_CONFIGS on it" if reports_settings else "this broker does not report them"
+        return Retention(None, f"its settings cannot be read: {why}")
     policies = config.get("cleanup.policy", "delete").replace(" ", "").split(",")
     if policies == ["compact"]:
         return _compacted(config, now_ms)

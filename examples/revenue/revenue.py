@@ -1,8 +1,8 @@
 """Revenue per currency and hour, from the orders that the bridge writes: one quixstreams application.
 
 In goes the topic of orders. Out comes, on a compacted topic, the new sum whenever one changes: JSON under the key
-`<currency> <hour>`, so the last record of a key is what was earned in that hour. An order counts once, however often it
-was delivered, in the hour in which it was sent, however late it came. Amounts are decimals and text, never floats.
+`<currency> <hour>`, so the last record of a key is the revenue of that hour. An order counts once, however often it was
+delivered, in the hour in which it was sent, however late it arrived. Amounts are decimals and text, never floats.
 """
 
 import argparse
@@ -32,7 +32,7 @@ log = logging.getLogger("revenue")
 
 
 def is_new(_order: Json, _key: object, _timestamp: int, headers: Headers, state: State) -> bool:
-    """Tell whether this order has not come before. The state is that of the order's key, which a second delivery shares."""
+    """Return whether this order is new. The state is that of the order's key, which a second delivery shares."""
     ce_id = dict(headers)["ce_id"].decode()
     if state.exists(ce_id):
         return False

@@ -22,7 +22,7 @@ _INTRODUCTION: Final = """\
 | exit code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | the other side failed: Kafka, the registry or the bridge |
+| 1 | the other side failed: Kafka, the registry or the bridge; or a check found an error (`explain --strict`, `doctor`) |
 | 2 | wrong use or wrong settings; each problem is a line on stderr |
 | 130 | interrupted by Ctrl-C |
 """

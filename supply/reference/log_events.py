@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from connector.logs import CLIENT_EVENT, CLIENT_FIELDS
 from supply.reference import markdown
 from supply.reference.markdown import ROOT, code, codes
 
@@ -32,7 +33,12 @@ MEANINGS: Final = {
     "kafka_away": "The circuit breaker opened: Kafka answers nothing. Callbacks go to the spool, or are answered 503.",
     "kafka_away_at_start": "The bridge starts while Kafka is away. It accepts callbacks into the spool.",
     "kafka_back": "The circuit breaker closed: Kafka answers again.",
+    "kafka_client": (
+        "A line of librdkafka, the Kafka client: its facility (`FAIL`, `GETPID`, …), the client's name and the text. "
+        "It can name brokers and topics, never a secret or the content of a record."
+    ),
     "kafka_error": "librdkafka reports an error, such as a broker that it cannot reach. It retries by itself.",
+    "kafka_token_failed": "No token for Kafka could be fetched (`kafka.token_provider`). It is tried again.",
     "listening": "The instance listens. The fields are the addresses of both ports and the number of workers.",
     "not_ready": "A worker cannot become ready yet. `reason` says why and what helps; `/readyz` shows the same.",
     "open_files_exhausted": (
@@ -50,6 +56,11 @@ MEANINGS: Final = {
     "records_unacknowledged": (
         "The worker stopped before Kafka acknowledged all records or all callbacks had answers. None of these got a 200. "
         "With `records` above 0 the exit code is 1."
+    ),
+    "request_refused": (
+        "A request was not answered 200: `reason`, the `network` of its sender (a /24 of IPv4, a /48 of IPv6) and its "
+        "`method`, where they are known. `error` is OpenSSL's word for a failed handshake. At most ten lines a minute have the "
+        "same `reason`; [metrics](metrics.md#reasons-of-refused-requests) lists the reasons with what helps."
     ),
     "schema_id_cache_unreadable": "The file in `registry.cache_folder` cannot be used. The ids are looked up at the registry.",
     "schema_id_cache_unwritable": "The ids cannot be stored in `registry.cache_folder`: a start needs the registry.",
@@ -72,6 +83,7 @@ MEANINGS: Final = {
     "spool_failed": (
         "The spool's disk fails or is full: callbacks that need it are answered 503. With `where`, delivery failed and repeats."
     ),
+    "spool_locked": "Another instance uses `spool.folder`. This one waits for it, not ready, up to `lock_timeout_seconds`.",
     "spool_undecryptable": "A callback of the spool is sealed with a key that is not in `privacy.seal_keys`. It is parked.",
     "worker_died": "A worker crashed. It is restarted after `restart_in_seconds`, with exponential backoff.",
     "worker_killed": "A worker did not end within its time and was killed.",
@@ -85,9 +97,11 @@ _INTRODUCTION: Final = """\
 {notice}
 Logs go to stderr, a line per event: JSON, or coloured text on a terminal (`logs.format`). Every line has `event`, `level`,
 `logger` and `timestamp` (UTC) besides the fields below. No line holds a body, a number, an id of a message, a URL or a secret.
+Of a request that is refused, a line has the reason, the method and the network.
 
 Rate-limited events are logged at most once a minute for the same fields; `times` counts the occurrences since the last line.
-librdkafka's own lines are passed on, repeated ones at most once a minute; `suppressed` counts the lines dropped since.
+librdkafka's own lines are the event `kafka_client`, repeated ones at most once a minute; `suppressed` counts the lines dropped
+since.
 `not_logged` without fields means that a line could not be written to stderr.
 """
 
@@ -130,6 +144,9 @@ def page() -> str:
 def events(package: Path = PACKAGE) -> dict[str, Event]:
     """Return every event of the package by its name."""
     found: dict[str, Event] = {}
+    if package == PACKAGE:
+        # librdkafka logs it, not a call of ours.
+        found[CLIENT_EVENT] = Event(set(_METHODS), [*CLIENT_FIELDS, "suppressed"])
     for file in sorted(package.rglob("*.py")):
         if file != PACKAGE / "logs.py":
             tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -5,17 +5,18 @@ from typing import Any, Final
 from prometheus_client import Counter, Gauge
 
 from connector.metrics import Row, table
+from connector.refusals import REFUSALS
 from supply.reference import markdown
 from supply.reference.markdown import code, codes
 
 _LABELS: Final = {
     "status_class": "`2xx`, `4xx` or `5xx`",
     "credential": "name of the credential in the settings; `header`, `url_token` or `anyone` for those without a table",
-    "outcome": "of `connector_token_requests_total`: `issued`, `refused`, `limited`; "
-    "of `connector_schema_id_checks_total`: `confirmed`, `wrong`, `no_answer`",
+    "outcome": "`confirmed`, `wrong`, `no_answer`",
     "topic": "name of the topic",
     "error": "librdkafka's name of the error, such as `_MSG_TIMED_OUT`",
-    "reason": "reason of the dead letter: see the field `reason` of [DeadLetter](topics.md#deadletter)",
+    "reason": "of `connector_refused_requests_total`: see below; of `connector_dead_letters_total`: reason of the dead letter, "
+    "see the field `reason` of [DeadLetter](topics.md#deadletter)",
     "kind": "of `connector_adjusted_values_total`; see below",
 }
 """What values a label has."""
@@ -43,6 +44,14 @@ A single process (`connector dev`) also shows prometheus-client's own `_created`
 """
 
 
+_REFUSALS: Final = """\
+## Reasons of refused requests
+
+Every request that was not answered 200 has one of these reasons: in `connector_refused_requests_total`, in the log line
+`request_refused`, and in `connector doctor`. All are shown from the start, at zero. [HTTP answers](http.md) has their statuses.
+"""
+
+
 def page() -> str:
     """Return the whole page."""
     rows = [
@@ -57,6 +66,11 @@ def page() -> str:
             markdown.table(("label", "values"), [(code(label), _LABELS[label]) for label in labels]),
             "## Kinds of adjusted values\n",
             markdown.table(("kind", "meaning"), [(code(kind), meaning) for kind, meaning in ADJUSTED.items()]),
+            _REFUSALS,
+            markdown.table(
+                ("reason", "meaning", "if the sender is one of yours"),
+                [(code(reason), one.meaning, one.advice) for reason, one in REFUSALS.items()],
+            ),
         )
     )
 

@@ -30,7 +30,7 @@ refused, in the file and in the environment.
 
 Settings are read at start and again at SIGHUP. A secret belongs in a file or in the environment.
 
-The delivery promise depends on some of librdkafka's properties, so no table accepts them: {reserved}.
+The delivery guarantee depends on some of librdkafka's properties, so no table accepts them: {reserved}.
 `kafka.delivery_timeout_seconds` and `http.max_body_bytes` set the times and sizes.
 """
 

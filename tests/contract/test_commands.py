@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,10 +17,11 @@ from typer.main import get_command
 from connector import __version__
 from connector.cli import app
 from connector.commands.dev import program_name
+from connector.commands.show import shortened
 from connector.dev.invented.callbacks import TYPES
 from connector.topics import broker
 from tests.stack.ports import free_ports
-from tests.support.callbacks import SAMPLES, contact, envelope, message
+from tests.support.callbacks import BODIES, SAMPLES, contact, envelope, message, sample, sample_name
 from tests.support.commands import Done, Runner, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -205,6 +207,8 @@ def test_completion_is_shown_and_installed(run: Runner, monkeypatch: pytest.Monk
         ["explain", "no/such/file"],
         ["explain", "README.md", "--query", "a=b"],
         ["explain", "--query", "a=b", "--form"],
+        ["explain", "--query", "a=b", "--content-type", "application/xml"],
+        ["explain", "README.md", "--form", "--content-type", "application/xml"],
         ["explain", "tests"],
         ["explain", "README.md", "--config", "no/such/file"],
         ["dev", "--port", "0", "--ready-file", "no/such/folder/ready.json"],
@@ -342,6 +346,13 @@ def test_dev_says_the_name_alone_when_it_is_in_the_path(monkeypatch: pytest.Monk
     assert program_name() == "connector"
 
 
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path], ids=" ".join)
+def test_help_names_types_in_plain_words(run: Runner, path: tuple[str, ...]) -> None:
+    shown = run(*path, "--help").stdout
+    assert "--help" in shown
+    assert not re.search(r"<\w+(?: range|\[\w+\])?>|\[[a-z_]+\]\.\.\.", shown), shown
+
+
 # explain
 
 
@@ -376,6 +387,24 @@ def test_explain_shows_keys_that_no_schema_maps(run: Runner, tmp_path: Path) -> 
     assert "message.document.pages" in run("explain", str(file)).stdout
 
 
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_explain_is_strict_on_dead_letters_and_unmapped_keys_only_if_asked(
+    run: Runner, tmp_path: Path, arguments: list[str]
+) -> None:
+    unmapped = tmp_path / "unmapped.json"
+    unmapped.write_bytes(envelope([message(message_type="document", document={"id": "1", "pages": 3})], [contact()]))
+    refused = tmp_path / "large.json"
+    refused.write_bytes(b"x" * 5000)
+    settings: Settings = {"HTTP__MAX_BODY_BYTES": "4096"}
+    letter = SAMPLES_FOLDER / "rejected" / "does_not_fit.json"
+    for file, complaint in ((letter, "does_not_fit in encode"), (unmapped, "message.document.pages"), (refused, "413")):
+        assert run("explain", str(file), *arguments, settings=settings).exit_code == 0
+        done = run("explain", str(file), "--strict", *arguments, settings=settings)
+        assert (done.exit_code, complaint in done.stderr) == (1, True), done.stderr
+    good = run("explain", str(SAMPLES_FOLDER / "order" / "fractional.json"), "--strict", *arguments)
+    assert (good.exit_code, good.stderr) == (0, "")
+
+
 def test_explain_reads_a_template_s_own_keys_by_the_settings(run: Runner, tmp_path: Path) -> None:
     file, settings_file = tmp_path / "callback.json", tmp_path / "connector.toml"
     file.write_text('{"sender": "393335550142", "type": "text", "text": "Ciao"}', encoding="utf-8")
@@ -406,11 +435,11 @@ def test_explain_reports_a_body_that_is_no_callback(body: bytes, run: Runner, tm
 
 
 def test_explain_prints_the_same_facts_as_text_and_as_json(run: Runner) -> None:
-    sample = SAMPLES_FOLDER / "document" / "full.json"
-    assert sample in SAMPLES
-    done = run("explain", str(sample))
+    path = SAMPLES_FOLDER / "document" / "full.json"
+    assert path in SAMPLES
+    done = run("explain", str(path))
     assert done.exit_code == 0
-    for record in run("explain", str(sample), "--json").json()["records"]:
+    for record in run("explain", str(path), "--json").json()["records"]:
         assert record["topic"] in done.stdout
         assert record["key"] in done.stdout
 
@@ -431,6 +460,34 @@ def test_explain_takes_a_query_or_a_form(run: Runner, tmp_path: Path) -> None:
             ("kaleyra.whatsapp.texts", "Perché")
         ]
     assert explained(run, tmp_path, pairs.encode())["dead_letters"][0]["reason"] == "not_json"
+
+
+@pytest.mark.parametrize("path", BODIES, ids=sample_name)
+def test_explain_recognises_the_type_of_a_body_or_is_given_it(path: Path, run: Runner) -> None:
+    given = sample(path)
+    by_type = run("explain", str(path), "--content-type", given.content_type, "--json").json()
+    assert by_type["records"]
+    assert not by_type["dead_letters"]
+    if path.suffix in (".xml", ".multipart", ".html"):
+        assert records_of(run("explain", str(path), "--json").json()) == records_of(by_type)
+
+
+def records_of(report: Any) -> Any:
+    """Return the records of a report without the times at which each was explained."""
+    return [
+        (
+            one["topic"],
+            one["key"],
+            {name: part for name, part in one["value"].items() if name not in ("received_at", "seen_at")},
+        )
+        for one in report["records"]
+    ]
+
+
+def test_explain_shows_why_a_form_in_parts_or_xml_is_refused(run: Runner) -> None:
+    for name in ("not_multipart.multipart", "not_xml.xml"):
+        report = run("explain", str(SAMPLES_FOLDER / "rejected" / name), "--json").json()
+        assert [letter["reason"] for letter in report["dead_letters"]] == [name.partition(".")[0]]
 
 
 def test_explain_reports_dropped_values_and_empty_callbacks(run: Runner, tmp_path: Path) -> None:
@@ -513,3 +570,110 @@ def test_output_may_be_read_in_part() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(SECONDS) in (0, 1)
+
+
+# What the terminal, or the program that reads, can take
+
+ENCODINGS = [
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "cp1252"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+]
+FOREIGN = "Perché → 日本 \U0001f600"
+
+
+def started(
+    *arguments: str, environment: dict[str, str], stdout: Any = subprocess.PIPE
+) -> "subprocess.CompletedProcess[bytes]":
+    without_ours = {name: value for name, value in os.environ.items() if not name.startswith(("CONNECTOR_", "LC_", "PYTHON"))}
+    return subprocess.run(
+        [sys.executable, "-m", "connector", *arguments],
+        env={**without_ours, **environment},
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("environment", ENCODINGS, ids=["ascii", "cp1252", "C"])
+def test_terminal_without_utf8_gets_replacement_characters(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "callback.json"
+    file.write_bytes(envelope([message(text={"body": FOREIGN})]))
+    shown = started("explain", str(file), environment=environment)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"Perch" in shown.stdout
+    assert b"?" in shown.stdout
+    as_json = started("explain", str(file), "--json", environment=environment)
+    (record,) = json.loads(as_json.stdout.decode("ascii"))["records"]
+    assert record["value"]["body"] == FOREIGN, "JSON says the same in any encoding"
+
+
+@pytest.mark.parametrize("environment", ENCODINGS, ids=["ascii", "cp1252", "C"])
+@pytest.mark.parametrize("arguments", [["--help"], ["explain", "é→日"], ["nonsense→"], ["schemas", "diff", "→"]])
+def test_messages_of_any_command_need_no_utf8(environment: dict[str, str], arguments: list[str]) -> None:
+    ended = started(*arguments, environment=environment)
+    assert ended.returncode in (0, 2)
+    assert b"Traceback" not in ended.stdout + ended.stderr
+    assert ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["privacy"], ["privacy", "--json"], ["explain", "-", "--json"]])
+def test_closed_output_is_exit_code_1_without_a_traceback(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = started(*arguments, environment={}, stdout=writing)
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["privacy"], ["privacy", "--json"]])
+def test_full_disk_is_exit_code_1_with_a_message(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = started(*arguments, environment={}, stdout=full)
+    assert ended.returncode == 1
+    assert b"No space left on device" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+# What is shown of a long value
+
+
+def test_long_values_are_shortened_for_people_and_whole_in_json(run: Runner, tmp_path: Path) -> None:
+    text = "x" * 100_000
+    file = tmp_path / "callback.json"
+    file.write_bytes(envelope([message(text={"body": text})]))
+    began = time.monotonic()
+    done = run("explain", str(file))
+    assert time.monotonic() - began < 10
+    assert "… (99,500 more characters)" in done.stdout.replace("\n", "")
+    assert len(done.stdout) < 5000
+    (record,) = run("explain", str(file), "--json").json()["records"]
+    assert record["value"]["body"] == text
+
+
+def test_long_tables_are_shortened_for_people_and_whole_in_json(run: Runner, tmp_path: Path) -> None:
+    unknown = message(message_type="document", document={"id": "1", **{f"key{number}": 1 for number in range(1000)}})
+    file = tmp_path / "callback.json"
+    file.write_bytes(envelope([unknown]))
+    assert "… (800 more; --json shows all)" in run("explain", str(file)).stdout
+    assert len(run("explain", str(file), "--json").json()["unmapped"]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("short", "short"),
+        ("x" * 501, "x" * 500 + "… (1 more characters)"),
+        (b"y" * 4_000_000, "y" * 500 + "… (3,999,500 more bytes)"),
+        ([*range(22)], [*range(20), "… (2 more)"]),
+        ([{"a": "z" * 600}], [{"a": "z" * 500 + "… (100 more characters)"}]),
+        (None, None),
+    ],
+)
+def test_value_says_how_much_more_there_is(value: Any, shown: Any) -> None:
+    assert shortened(value) == shown

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from connector.cli import app
+from connector.health import LONGEST_SECONDS, management_address
 from connector.instance.supervisor import longest_stop_seconds
 from connector.settings.load import PASS_THROUGH, environment_names, load_settings
 from connector.settings.tables import PREFIX, Settings
@@ -286,9 +287,19 @@ def test_image_starts_the_command_line_of_the_wheel() -> None:
 def test_image_exposes_and_checks_the_ports_of_the_settings(tmp_path: Path) -> None:
     loaded = loaded_settings("connector", tmp_path / "token")
     final = stages()[-1]
-    [check] = arguments_of(final, "HEALTHCHECK")
     assert arguments_of(final, "EXPOSE") == [f"{loaded.http.port} {loaded.management.port}"]
-    assert f"'http://127.0.0.1:{loaded.management.port}/healthz'" in check
+    [check] = arguments_of(final, "HEALTHCHECK")
+    options, _, command = check.partition("CMD ")
+    program, *arguments = json.loads(command)
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert (program, arguments) == ("connector", ["health", "--live"])
+    assert program in pyproject["project"]["scripts"]
+    # The fast start, without the settings' loader, and at the port of the container's own settings.
+    environment = {name: str(value) for name, value in service("connector")["environment"].items()}
+    assert management_address(None, environment) == (loaded.management.host, loaded.management.port)
+    # The engine must not end the command before it has its answer.
+    [timeout] = re.findall(r"--timeout=(\d+)s", options)
+    assert float(timeout) > LONGEST_SECONDS
 
 
 def test_build_context_is_exactly_what_the_dockerfile_reads() -> None:

@@ -14,7 +14,7 @@ from openapi_spec_validator import validate
 
 from connector import answers
 from connector.catalogue import read_catalogue
-from connector.http import token_endpoint
+from connector.http import refusals, token_endpoint
 from connector.privacy.policy import Policy
 from connector.records import Answer, KafkaMessage
 from connector.replay.selection import MAX_ATTEMPTS, Selection
@@ -177,7 +177,7 @@ def test_openapi_without_credentials_says_what_to_do(run: Runner) -> None:
 def test_paths_and_security_are_those_of_the_settings(run: Runner) -> None:
     settings = {**CREDENTIALS, "HTTP__PATH": "/in/whatsapp", "OAUTH__PATH": "/in/token"}
     document = run("openapi", settings=settings).json()
-    assert set(document["paths"]) == {"/in/whatsapp", "/in/whatsapp/{token}", "/in/token"}
+    assert set(document["paths"]) == {"/in/whatsapp", "/in/whatsapp/{token}", "/in/token", "/readyz"}
     schemes = document["components"]["securitySchemes"]
     assert schemes["header"] == {"type": "apiKey", "in": "header", "name": "X-Kaleyra"}
     assert schemes["old"] == {"type": "http", "scheme": "basic"}
@@ -189,7 +189,7 @@ def test_paths_and_security_are_those_of_the_settings(run: Runner) -> None:
 
 def test_only_a_token_in_the_url_leaves_no_other_path(run: Runner) -> None:
     document = run("openapi", settings={"AUTHENTICATION__URL_TOKEN": SECRETS[2]}).json()
-    assert set(document["paths"]) == {"/callbacks/kaleyra/{token}"}
+    assert set(document["paths"]) == {"/callbacks/kaleyra/{token}", "/readyz"}
 
 
 def test_client_certificates_are_needed_in_addition(run: Runner) -> None:
@@ -219,21 +219,36 @@ def statuses_on_page(*titles: str) -> set[str]:
 
 def test_statuses_are_those_of_the_reference(run: Runner) -> None:
     paths = run("openapi", "--every-credential").json()["paths"]
-    # 100 comes before an answer, 404 from other paths.
-    of_callbacks = statuses_on_page("Callbacks", "Listener") - {"100", "404"}
+    # 404 is the answer of other paths.
+    of_callbacks = statuses_on_page("Callbacks", "Listener") - {"404"}
     for path in ("/callbacks/kaleyra", "/callbacks/kaleyra/{token}"):
-        for method in ("post", "get"):
+        for method in ("post", "put", "get", "delete"):
             assert set(paths[path][method]["responses"]) == of_callbacks
-    also = {"405", "413", "415", "429", "503"}
-    assert set(paths["/oauth/token"]["post"]["responses"]) == (statuses_on_page("Token endpoint", "Listener") - {"100"}) | also
+    also = {"413", "415", "503"}
+    assert set(paths["/oauth/token"]["post"]["responses"]) == statuses_on_page("Token endpoint", "Listener") | also
+    for method in ("get", "head"):
+        assert set(paths["/readyz"][method]["responses"]) == statuses_on_page("Health path", "Listener")
 
 
-@pytest.mark.parametrize("module", [answers, token_endpoint], ids=["callbacks", "tokens"])
+def test_methods_are_those_that_the_endpoint_takes(run: Runner) -> None:
+    paths = run("openapi", "--every-credential").json()["paths"]
+    for path, answer in (
+        ("/callbacks/kaleyra", answers.WRONG_METHOD),
+        ("/oauth/token", token_endpoint.ONLY_POST),
+        ("/readyz", answers.ONLY_GET),
+    ):
+        allowed = dict(answer.headers)[b"allow"].decode().lower().split(", ")
+        assert set(paths[path]) == set(allowed)
+
+
+@pytest.mark.parametrize("module", [answers, token_endpoint, refusals], ids=["callbacks", "tokens", "listener"])
 def test_headers_and_bodies_of_every_answer_are_described(run: Runner, module: Any) -> None:
     paths = run("openapi", "--every-credential").json()["paths"]
-    responses = paths["/callbacks/kaleyra" if module is answers else "/oauth/token"]["post"]["responses"]
+    of_health = ("HEALTHY", "UNHEALTHY", "ONLY_GET")
     for name, answer in vars(module).items():
-        if isinstance(answer, Answer) and name not in ("WRONG_PATH", "ONLY_POST"):
+        if isinstance(answer, Answer) and name != "WRONG_PATH":
+            path = "/oauth/token" if module is token_endpoint else "/readyz" if name in of_health else "/callbacks/kaleyra"
+            responses = paths[path]["get" if path == "/readyz" else "post"]["responses"]
             response = responses[str(answer.status)]
             headers = {key.decode(): value.decode() for key, value in answer.headers}
             media = headers.pop("content-type", "").partition(";")[0]

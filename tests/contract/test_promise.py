@@ -1,4 +1,4 @@
-"""The delivery promise, one test a row: the answer to a callback, and what is in the sink at that moment.
+"""The delivery guarantee, one test a row: the answer to a callback, and what is in the sink at that moment.
 
 In memory: the data port's application, driven as a server would, with a scripted sink.
 """
@@ -6,6 +6,7 @@ In memory: the data port's application, driven as a server would, with a scripte
 import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ from connector.pipeline.ports import Sink
 from connector.records import KafkaMessage
 from connector.settings.tables import Http
 from tests.support.callbacks import (
+    BODIES,
     MemorySink,
     contact,
     counted,
@@ -32,6 +34,8 @@ from tests.support.callbacks import (
     on,
     order,
     outcome,
+    sample,
+    sample_name,
     status,
     topics,
     whole_catalogue,
@@ -164,7 +168,10 @@ def test_credential_over_its_limit_429_and_the_others_200() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, gzip", "x", "GZIP"])
+@pytest.mark.parametrize(
+    "coding",
+    ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "identity, gzip", "GZIP", " gzip;q=1"],
+)
 def test_compressed_body_415_nothing_produced(coding: str) -> None:
     sink = MemorySink()
     answer = post(sink, gzip.compress(envelope([message()])), headers={"content-encoding": coding})
@@ -172,9 +179,27 @@ def test_compressed_body_415_nothing_produced(coding: str) -> None:
     assert sink.sends == 0
 
 
-@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+@pytest.mark.parametrize(
+    "coding",
+    ["identity", "Identity", "", "UTF-8", "utf8", "binary", "8bit", "7bit", "none", "x", "identity, UTF-8", "aes128gcm"],
+)
 def test_body_that_says_it_is_not_compressed_200(coding: str) -> None:
     assert post(MemorySink(), envelope([message()]), headers={"content-encoding": coding}).status_code == 200
+
+
+def test_body_whose_unknown_coding_makes_it_unreadable_200_and_its_bytes_are_a_dead_letter() -> None:
+    sink, body = MemorySink(), gzip.compress(envelope([message()]))
+    assert post(sink, body, headers={"content-encoding": "x-invented"}).status_code == 200
+    (letter,) = on("dead-letters", sink.messages)
+    assert letter["body"] == body
+
+
+def test_compression_in_one_of_several_headers_415() -> None:
+    app = application(MemorySink())
+    for codings in (("gzip", "identity"), ("identity", "gzip")):
+        headers = [(b"content-encoding", coding.encode()) for coding in codings]
+        (head, _) = asyncio.run(call(app, PATH, never, headers=headers))
+        assert head["status"] == 415
 
 
 def test_unauthenticated_compressed_body_401() -> None:
@@ -201,13 +226,13 @@ def test_too_many_bytes_in_flight_503_and_earlier_ones_200(is_chunked: bool) -> 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("method", ["PATCH", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "INVENTED"])
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/", f"{PATH}/{TOKEN}", f"{PATH}/{TOKEN}/"])
 def test_wrong_method_405(method: str, path: str) -> None:
     sink = MemorySink()
     answer = post(sink, envelope([message()]), path=path, method=method)
     assert (answer.status_code, answer.content) == (405, b"")
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "GET, POST, PUT, DELETE"
     assert sink.sends == 0
 
 
@@ -222,7 +247,7 @@ def test_wrong_path_404_no_redirect(path: str) -> None:
     assert sink.sends == 0
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/", f"{PATH}/{TOKEN}", f"{PATH}/{TOKEN}/"])
 def test_right_method_and_path_200_without_redirect(method: str, path: str) -> None:
     sink = MemorySink()
@@ -271,6 +296,7 @@ def test_copy_200_with_its_records_and_may_remain_after_503() -> None:
     assert topics(halved.messages) == ["raw"]
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
@@ -280,22 +306,42 @@ def test_copy_200_with_its_records_and_may_remain_after_503() -> None:
         ("utm_source=x", ["dead-letters/unknown_shape"]),
     ],
 )
-def test_get_with_a_query_is_a_callback_without_the_token_200(query: str, expected: list[str]) -> None:
+def test_get_or_delete_with_a_query_is_a_callback_without_the_token_200(query: str, expected: list[str], method: str) -> None:
     sink = MemorySink()
-    answer = post(sink, b"", method="GET", path=f"{PATH}/{TOKEN}?{query}", credentials=both())
+    answer = post(sink, b"", method=method, path=f"{PATH}/{TOKEN}?{query}", credentials=both())
     assert (answer.status_code, answer.content) == (200, b"")
     assert outcome(sink.messages) == expected
     for letter in on("dead-letters", sink.messages):
-        assert (letter["method"], letter["query"], letter["body"]) == ("GET", query, b"")
+        assert (letter["method"], letter["query"], letter["body"]) == (method, query, b"")
 
 
-def test_get_with_the_longest_text_200_and_the_text_is_whole() -> None:
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_get_or_delete_with_the_longest_text_200_and_the_text_is_whole(method: str) -> None:
     sink = MemorySink()
     query = urlencode({"from": "393335550142", "type": "text", "body": "ಕ" * 4096})
-    assert post(sink, b"", method="GET", path=f"{PATH}?{query}").status_code == 200
+    assert post(sink, b"", method=method, path=f"{PATH}?{query}").status_code == 200
     (record,) = sink.messages
     assert decoded(record)["body"] == "ಕ" * 4096
-    assert post(sink, b"", method="GET", path=f"{PATH}?{query}{'x' * 25_000}").status_code == 414
+    assert post(sink, b"", method=method, path=f"{PATH}?{query}{'x' * 25_000}").status_code == 414
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_query_of_a_post_or_put_that_is_too_long_414(method: str) -> None:
+    assert post(MemorySink(), envelope([message()]), method=method, path=f"{PATH}?{'x' * 8192}").status_code == 200
+    assert post(MemorySink(), envelope([message()]), method=method, path=f"{PATH}?{'x' * 8193}").status_code == 414
+
+
+@pytest.mark.parametrize("path", BODIES, ids=sample_name)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_every_type_of_body_is_a_callback_200(path: Path, method: str) -> None:
+    sink, given = MemorySink(), sample(path)
+    answer = post(sink, given.body, method=method, headers={"content-type": given.content_type}, of=whole_catalogue())
+    assert answer.status_code == 200
+    *records, copy = sink.messages
+    assert records
+    assert not [topic for topic in topics(records) if topic == "dead-letters"]
+    kept = decoded(copy, whole_catalogue())
+    assert (kept["body"], kept["content_type"], kept["method"]) == (given.body, given.content_type, method)
 
 
 def test_form_is_a_callback_200() -> None:
@@ -517,14 +563,16 @@ class in_chunks:  # noqa: N801 - reads as a function
             yield self._body[start : start + 100]
 
 
-async def call(app: ASGIApp, path: str, receive: Callable[[], Awaitable[Any]]) -> list[Any]:
+async def call(
+    app: ASGIApp, path: str, receive: Callable[[], Awaitable[Any]], headers: Sequence[tuple[bytes, bytes]] = ()
+) -> list[Any]:
     """Call an application as a server does; return what it sent."""
     sent: list[Any] = []
 
     async def send(event: Any) -> None:
         sent.append(event)
 
-    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": [], "root_path": ""}
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": list(headers), "root_path": ""}
     await app(scope, receive, send)
     return sent
 

@@ -29,7 +29,8 @@ class Room(NamedTuple):
 
 ROOMS = {
     # Values and vocabulary: they know nothing that runs.
-    "records": Room(),
+    "refusals": Room(),
+    "records": Room("refusals"),
     "errors": Room("records"),
     "answers": Room("records"),
     "seals": Room("errors"),
@@ -41,40 +42,54 @@ ROOMS = {
     "logs": Room("settings"),
     "prometheus": Room("", "prometheus_client"),
     "metrics": Room("prometheus", "prometheus_client"),
+    # Asks a running bridge, and imports little.
+    "health": Room("errors settings"),
+    # Where the processes of an instance keep what they need while they run.
+    "temporary": Room("errors"),
     # The path of a callback, pure.
     "auth": Room("metrics records settings"),
-    "pipeline": Room("answers auth catalogue errors logs mapping metrics privacy records settings"),
+    "pipeline": Room("answers auth catalogue errors logs mapping metrics privacy records settings", "python_multipart"),
     # The world outside.
-    "http": Room("answers auth errors logs metrics pipeline records settings", "starlette httptools"),
+    "http": Room("answers auth errors logs metrics pipeline records refusals settings", "starlette httptools"),
     "kafka": Room("errors logs mapping pipeline records", "confluent_kafka"),
     "registry": Room("catalogue errors logs metrics", "confluent_kafka"),
     "spool": Room("errors logs metrics pipeline records seals settings"),
-    "instance": Room("auth catalogue errors http kafka logs metrics pipeline registry settings spool"),
+    "instance": Room("auth catalogue errors http kafka logs metrics pipeline registry settings spool temporary"),
     # What people and deployments run.
     "schemas": Room("catalogue errors mapping records"),
     "topics": Room("catalogue errors kafka settings", "confluent_kafka"),
     "replay": Room("errors kafka mapping pipeline records seals", "confluent_kafka"),
-    "doctor": Room("catalogue errors http kafka privacy registry schemas settings spool topics"),
+    "doctor": Room("catalogue errors http kafka metrics privacy refusals registry schemas settings spool temporary topics"),
     "dev": Room("errors mapping records", "confluent_kafka starlette"),
     "commands": Room(
-        "answers catalogue dev doctor errors http instance kafka logs mapping metrics pipeline privacy records registry replay "
-        "schemas seals settings topics",
+        "answers catalogue dev doctor errors health http instance kafka logs mapping metrics pipeline privacy records registry "
+        "replay schemas seals settings topics",
         "typer",
     ),
     "cli": Room("commands", "typer"),
-    "__main__": Room("cli"),
+    "__main__": Room("cli health"),
 }
 """Every room, lowest first. A room is a folder or a single module of the package."""
 
 GUARDED = frozenset(
-    {"starlette", "httptools", "uvicorn", "confluent_kafka", "typer", "pydantic", "pydantic_settings", "prometheus_client"}
+    {
+        "starlette",
+        "httptools",
+        "uvicorn",
+        "python_multipart",
+        "confluent_kafka",
+        "typer",
+        "pydantic",
+        "pydantic_settings",
+        "prometheus_client",
+    }
 )
 """Libraries that only the rooms named above may know; uvicorn is known to none."""
 
 CLIENT_MODULES = {"topics/broker.py", "replay/backlog.py", "dev/embedded/broker.py"}
 """The modules outside kafka/ and registry/ that hold a Kafka client."""
 
-PURE = ("auth", "pipeline", "mapping", "records", "errors", "answers")
+PURE = ("auth", "pipeline", "mapping", "records", "refusals", "errors", "answers")
 INPUT_AND_OUTPUT = frozenset(
     {
         "aiohttp",
@@ -201,8 +216,9 @@ def test_kafka_clients_are_held_in_few_modules() -> None:
 
 
 def test_dependencies_are_those_that_are_imported() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    wanted = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in declared}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packages_of_users = [*declared["dependencies"], *declared["optional-dependencies"]["msk"]]
+    wanted = {re.split(r"[^A-Za-z0-9._-]", line)[0] for line in packages_of_users}
     packages = {name.partition(".")[0] for module in MODULES for name in imports_of(module)}
     packages -= {"connector", *sys.stdlib_module_names}
     distributions = packages_distributions()

@@ -7,6 +7,7 @@ import shutil
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ def folder(tmp_path: Path) -> Path:
 
 def at(registry: ScriptedRegistry, **more: str) -> Settings:
     return {"REGISTRY__URL": registry.url, **more}
+
+
+@pytest.fixture(autouse=True)
+def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.registry.retries._FIRST_SECONDS", 0.01)
 
 
 def always(answer: Response) -> Script:
@@ -110,6 +116,77 @@ def test_useless_answer_is_exit_code_1_with_a_message(
     assert all(words in problem for words in (shared_registry.url, *said))
     assert "<html>" not in problem
     assert ("nothing was registered or changed" in problem) == (command == ["register"])
+
+
+# A registry that is busy for a moment
+
+
+BUSY = [error(429, 42900), Response(status_code=429), error(500, 50001), error(503, 50301), HTMLResponse("<html>", 502)]
+
+
+def busy(answer: Response, times: int) -> Script:
+    """Answer so the first few times, then as the registry does."""
+    left = iter([answer] * times)
+    return lambda _: next(left, None)
+
+
+@pytest.mark.parametrize("answer", BUSY, ids=lambda answer: str(answer.status_code))
+@pytest.mark.parametrize("command", [["list"], ["register"], ["check", "--registry"], ["diff"], ["export"]])
+def test_busy_registry_is_asked_again(
+    command: list[str], answer: Response, registry: ScriptedRegistry, run: Runner, tmp_path: Path
+) -> None:
+    registry.script = busy(answer, 4)
+    more = [str(tmp_path / "out")] if command == ["export"] else []
+    done = run("schemas", *command, *more, settings=at(registry))
+    assert done.exit_code == 0, done.stderr
+
+
+def test_error_says_after_how_many_tries(registry: ScriptedRegistry, run: Runner) -> None:
+    registry.script = always(error(429, 42900))
+    done = run("schemas", "list", settings=at(registry))
+    assert done.exit_code == 1
+    (problem,) = done.problems()
+    assert "asked too often (429)" in problem
+    assert problem.endswith("; after 5 tries")
+    assert len(registry.seen) == 5
+
+
+@pytest.mark.parametrize("answer", [error(401, 40101), error(403, 40301), error(422, 42201), error(404, 404)])
+def test_refusal_is_not_sent_again(answer: Response, registry: ScriptedRegistry, run: Runner) -> None:
+    registry.script = always(answer)
+    done = run("schemas", "list", settings=at(registry))
+    assert (done.exit_code, len(registry.seen)) == (1, 1)
+    assert "tries" not in done.stderr
+
+
+@pytest.mark.parametrize("as_date", [False, True], ids=["seconds", "date"])
+def test_registry_is_not_asked_before_its_retry_after(as_date: bool, registry: ScriptedRegistry, run: Runner) -> None:
+    now = dt.datetime.now(dt.UTC)
+    date = format_datetime(now, usegmt=True)
+    until = format_datetime(now + dt.timedelta(seconds=1), usegmt=True)
+    headers = {"retry-after": until, "date": date} if as_date else {"retry-after": "1"}
+    registry.script = busy(Response(status_code=429, headers=headers), 1)
+    began = time.monotonic()
+    done = run("schemas", "list", settings=at(registry))
+    assert done.exit_code == 0, done.stderr
+    assert 1 <= time.monotonic() - began < 10
+
+
+def test_long_retry_after_is_reported_instead_of_waited_for(registry: ScriptedRegistry, run: Runner) -> None:
+    registry.script = always(Response(status_code=503, headers={"retry-after": "3600"}))
+    began = time.monotonic()
+    done = run("schemas", "list", settings=at(registry))
+    assert time.monotonic() - began < 5
+    assert done.exit_code == 1
+    assert done.problems()[0].endswith("; it asks to wait 3600 s")
+
+
+def test_doctor_asks_a_busy_registry_again(registry: ScriptedRegistry, run: Runner) -> None:
+    run("schemas", "register", settings=at(registry))
+    registry.seen.clear()
+    registry.script = lambda request: error(503, 50301) if "/subjects" in request.url.path and len(registry.seen) < 3 else None
+    findings = run("doctor", "--json").json()
+    assert {one["what"]: one["state"] for one in findings}["schemas"] == "ok", findings
 
 
 def test_hanging_registry_is_reported_after_the_client_timeout(registry: ScriptedRegistry, run: Runner) -> None:
@@ -316,18 +393,18 @@ def test_diff_shows_fields_and_takes_versions(registry: ScriptedRegistry, folder
     change(folder / "avro" / "text.avsc", lambda schema: schema.update(doc="Another text."))
     done = run("schemas", "diff")
     assert done.exit_code == 0
-    assert "order differs from version 1" in done.stdout
+    assert "order: differs from version 1" in done.stdout
     assert "later" in done.stdout
-    assert "text is version 1" in done.stdout
+    assert "text: same fields as version 1" in done.stdout
     run("schemas", "register")
     (latest,) = run("schemas", "diff", "order", "--json").json()
     assert (latest["version"], latest["state"], latest["changes"]) == (2, "same", [])
     (first,) = run("schemas", "diff", "order", "--version", "1", "--json").json()
     assert (first["version"], first["state"]) == (1, "different")
-    assert first["changes"] == [{"path": "later", "what": "added", "registered": None, "here": "null or string"}]
+    assert first["changes"] == [{"path": "later", "change": "added", "registered": None, "ours": "null or string"}]
     (none,) = run("schemas", "diff", "order", "--version", "9", "--json").json()
     assert none["state"] == "missing"
-    assert "order has no version 9" in run("schemas", "diff", "order", "--version", "9").stdout
+    assert "order: has no version 9" in run("schemas", "diff", "order", "--version", "9").stdout
 
 
 def test_export_has_id_fingerprint_and_release_of_every_version(
@@ -353,6 +430,7 @@ def test_export_has_id_fingerprint_and_release_of_every_version(
 def test_export_of_released_schemas_needs_no_registry(folder: Path, run: Runner, tmp_path: Path) -> None:
     settings = {"CATALOGUE__FOLDER": str(folder), "REGISTRY__URL": "http://127.0.0.1:1"}
     assert run("schemas", "export", str(tmp_path / "none"), "--released", "--json", settings=settings).json() == []
+    assert "no version is released yet" in run("schemas", "export", str(tmp_path / "empty"), "--released").stdout
     run("schemas", "release", "1.0.0")
     index = run("schemas", "export", str(tmp_path / "out"), "--released", "--json").json()
     assert {(entry["release"], entry["id"]) for entry in index} == {("1.0.0", None)}

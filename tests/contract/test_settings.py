@@ -27,6 +27,8 @@ ANYBODY = {"CONNECTOR_AUTHENTICATION__ALLOW_ANYONE": "true"}
 TEXTS: dict[str, Any] = {
     "http.host": "127.0.0.2",
     "http.path": "/other/path",
+    "http.health_path": "/other/health",
+    "kafka.aws_region": "eu-south-1",
     "authentication.header_name": "x-kaleyra",
     "authentication.header_value": "an invented value",
     "authentication.url_token": "another-token-0123456789",

@@ -1,4 +1,4 @@
-"""What only the README, the Makefile and the CHANGELOG promise; what all pages have in common is in test_pages.py."""
+"""What only the README, the Makefile and the CHANGELOG say; what all pages have in common is in test_pages.py."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.support.callbacks import whole_catalogue
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-PROMISE = (ROOT / "docs" / "explanation" / "promise.md").read_text(encoding="utf-8")
+GUARANTEE = (ROOT / "docs" / "explanation" / "delivery-guarantee.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
@@ -20,9 +20,9 @@ def test_readme_can_be_read_in_ten_minutes() -> None:
     assert len(README.splitlines()) <= 130
 
 
-def test_every_row_and_sentence_of_the_promise_names_its_test() -> None:
-    promise = PROMISE.partition("## The promise")[2].partition("\n## ")[0]
-    table, _, prose = promise.strip().rpartition("|\n\n")
+def test_every_row_and_sentence_of_the_guarantee_names_its_test() -> None:
+    guarantee = GUARANTEE.partition("## The guarantee")[2].partition("\n## ")[0]
+    table, _, prose = guarantee.strip().rpartition("|\n\n")
     rows = table.splitlines()[2:]
     assert all(row.count("[test](") == 1 for row in rows)
     sentences = re.split(r"\.\s+(?=[A-Z])", " ".join(prose.split()))

@@ -8,10 +8,11 @@ import pytest
 from typer.core import TyperGroup
 
 from connector import answers
-from connector.http import answer_texts, exchange, protocol, token_endpoint
+from connector.http import answer_texts, refusals, token_endpoint
 from connector.instance.readiness import Reason
 from connector.metrics import Metrics, exposition
 from connector.records import Answer
+from connector.refusals import REFUSALS, Refusal
 from connector.settings.load import environment_names
 from supply.reference import commands, http_answers, log_events, metrics, settings
 from supply.reference.pages import FOLDER, PAGES
@@ -105,12 +106,30 @@ def test_every_rate_limited_event_of_the_source_is_found() -> None:
 
 
 def test_every_answer_has_a_meaning() -> None:
-    texts = answer_texts.texts(answers)
-    assert set(texts) == {name for name, value in vars(answers).items() if isinstance(value, Answer)}
-    assert [name for name, text in texts.items() if not text] == []
+    for module in (answers, refusals):
+        texts = answer_texts.texts(module)
+        assert set(texts) == {name for name, value in vars(module).items() if isinstance(value, Answer)}
+        assert [name for name, text in texts.items() if not text] == []
     assert set(answer_texts.TOKEN_ENDPOINT) == set(answer_texts.token_answers())
     assert answer_texts.token_answers().items() <= vars(token_endpoint).items()
-    assert set(answer_texts.LISTENER) == {*answer_texts.raw_answers(protocol), *answer_texts.raw_answers(exchange)}
+
+
+def test_every_reason_of_a_refusal_is_in_the_table_and_on_the_pages() -> None:
+    assert set(REFUSALS) == set(get_args(Refusal))
+    for reason in get_args(Refusal):
+        assert f"| `{reason}` |" in TEXTS["metrics.md"]
+        assert f"`{reason}`" in TEXTS["http.md"]
+
+
+def test_every_answer_but_200_has_a_reason() -> None:
+    every = [
+        value for module in (answers, refusals, token_endpoint) for value in vars(module).values() if isinstance(value, Answer)
+    ]
+    assert len(every) > 20
+    # A health check is no request that could be refused.
+    assert not [one for one in every if (one.refusal is None) != (one.status == 200) and one is not answers.UNHEALTHY]
+    without_answer = set(get_args(Refusal)) - {one.refusal for one in every}
+    assert without_answer == {"tls_handshake", "body_incomplete"}
 
 
 def test_every_reason_of_readyz_has_a_meaning() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from connector.settings.tables import Credential
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "security.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "explanation" / "threat-model.md").read_text(encoding="utf-8")
 ROWS = [line for line in PAGE.partition("## Threats")[2].partition("\n## ")[0].splitlines() if line.startswith("| ")][1:]
 TESTS = sorted(set(re.findall(r'\[test\]\(([^ )]+) "(\w+)"\)', PAGE)))
 

@@ -44,7 +44,7 @@ def site(tmp_path: Path) -> Path:
 
 
 def test_site_builds_without_a_warning(site: Path) -> None:
-    for page in ("reference/settings", "reference/topics", "security"):
+    for page in ("reference/settings", "reference/topics", "explanation/threat-model"):
         assert (site / page / "index.html").is_file()
 
 

@@ -18,7 +18,7 @@ from connector.settings.tables import Privacy
 from tests.support.callbacks import catalogue, whole_catalogue
 
 FILE = Path(__file__).parents[2] / "docs" / "reference" / "topics.md"
-PRIVACY = FILE.parents[1] / "privacy.md"
+PRIVACY = FILE.parents[1] / "explanation" / "privacy.md"
 
 
 def sections() -> dict[str, str]:

@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.faults.load import SENDERS, load, message_ids
@@ -120,6 +121,33 @@ def test_after_sigterm_not_ready_but_serving_until_the_delay_ends(
         # Afterwards no callback is accepted and left without an answer: a connection is refused, or each callback answered.
         assert {answer.status for answer in running.answers} <= {200, 0}
         assert running.ids(200) == message_ids(server.addresses)
+
+
+def test_after_sigterm_load_balancers_see_503_on_the_data_port_while_callbacks_are_taken(
+    kafka: KafkaBroker, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url, SHUTDOWN__DELAY_SECONDS="600")
+    servers.prepare(settings)
+    with servers.served(settings, tmp_path, workers=2) as server:
+        server.wait_until_ready(workers=2)
+        health_url = server.addresses.callback_url.partition("/callbacks/")[0] + "/readyz"
+
+        def health() -> set[int]:
+            # A connection each: either worker may accept it.
+            return {httpx.get(health_url, trust_env=False).status_code for _ in range(20)}
+
+        assert health() == {200}
+        server.send_signal(signal.SIGTERM)
+        eventually(lambda: health() == {503})
+        # A worker that starts during the delay knows it too.
+        os.kill(server.children()[0], signal.SIGKILL)
+        eventually(lambda: len(server.events("worker_died")) == 1)
+        eventually(lambda: len(server.children()) == 2)
+        for _ in range(20):
+            assert health() == {503}
+            assert post(server.addresses.callback_url, envelope([message()])).status_code == 200
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(10).exit_code == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

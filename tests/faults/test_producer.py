@@ -64,11 +64,11 @@ def test_fatal_error_fails_pending_and_concurrent_records() -> None:
 
 def test_fatal_error_of_the_single_record_producer_replaces_it() -> None:
     async def test(sink: KafkaSink, _: EmbeddedBroker) -> None:
-        alone, main = sink.producers.single_record(), sink.producers.main
+        alone, main = await sink.producers.single_record(), sink.producers.main
         fail_for_good(alone)
         await replaced(sink)
         assert sink.producers.main is main
-        assert sink.producers.single_record() is not alone
+        assert await sink.producers.single_record() is not alone
         assert await sink.send([record("after")]) == Outcome([], [])
 
     run(test)

@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.faults.load import Load, load
@@ -105,7 +106,7 @@ def test_instance_that_has_never_worked_is_not_ready_on_its_spool(tmp_path: Path
 
 
 def test_second_instance_on_the_same_spool_does_not_start(tmp_path: Path) -> None:
-    settings = servers.environment("127.0.0.1:1", "http://127.0.0.1:1", SPOOL__FOLDER=str(tmp_path / "spool"))
+    settings = locked_spool(tmp_path, "0")
     with servers.served(settings, tmp_path) as first:
         eventually(lambda: first.readiness().status == 503, 20)
         with servers.served(settings, tmp_path) as second:
@@ -113,6 +114,88 @@ def test_second_instance_on_the_same_spool_does_not_start(tmp_path: Path) -> Non
         assert ended.exit_code == 2
         assert "another instance uses it" in ended.stderr
         assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_second_instance_gives_up_after_the_timeout(tmp_path: Path) -> None:
+    settings = locked_spool(tmp_path, "3")
+    with servers.served(settings, tmp_path) as first:
+        eventually(lambda: "schemas" in first.readiness().reasons, 20)
+        with servers.served(settings, tmp_path) as second:
+            reason = second.wait_for_reason("is used by another instance")
+            assert settings["CONNECTOR_SPOOL__FOLDER"] in reason
+            assert list(second.readiness().reasons) == ["spool_locked"]
+            with pytest.raises(httpx.ConnectError):
+                post(second.addresses.callback_url, envelope([message()]))
+            ended = second.wait()
+        assert ended.exit_code == 2
+        assert "another instance uses it; give each instance its own folder" in ended.stderr.splitlines()[-1]
+        (locked,) = second.events("spool_locked")
+        assert (locked["folder"], locked["lock_timeout_seconds"]) == (settings["CONNECTOR_SPOOL__FOLDER"], 3.0)
+        assert first.is_running
+
+
+def test_waiting_instance_stops_on_sigterm(tmp_path: Path) -> None:
+    settings = locked_spool(tmp_path, "60")
+    with servers.served(settings, tmp_path) as first:
+        eventually(lambda: first.readiness().status == 503, 20)
+        with servers.served(settings, tmp_path) as second:
+            second.wait_for_reason("is used by another instance")
+            began = time.monotonic()
+            ended = second.stop()
+        assert (ended.exit_code, time.monotonic() - began < 5) == (0, True), ended.stderr
+
+
+def test_workers_of_a_killed_supervisor_keep_the_spool_locked(tmp_path: Path) -> None:
+    settings = locked_spool(tmp_path, "60")
+    with servers.served(settings, tmp_path) as first:
+        eventually(lambda: "schemas" in first.readiness().reasons, 20)
+        (worker,) = first.children()
+        with servers.served(settings, tmp_path) as second:
+            second.wait_for_reason("is used by another instance")
+            os.kill(worker, signal.SIGSTOP)
+            first.send_signal(signal.SIGKILL)
+            first.wait()
+            time.sleep(1)
+            assert list(second.readiness().reasons) == ["spool_locked"]
+            os.kill(worker, signal.SIGCONT)
+            eventually(lambda: "schemas" in second.readiness().reasons, 30, second.log)
+            assert has_ended(worker)
+            assert second.stop().exit_code == 0
+
+
+def test_rolling_update_on_one_volume_loses_and_reorders_nothing(
+    own_kafka: OwnKafka, apicurio: ApicurioRegistry, tmp_path: Path
+) -> None:
+    broker, settings = spooling(own_kafka, apicurio, tmp_path)
+    with servers.served(settings, tmp_path, workers=2) as old:
+        old.wait_until_ready(workers=2)
+        with load(old.addresses.callback_url) as first:
+            eventually(lambda: first.count(200) > 20)
+            broker.freeze()
+            eventually(lambda: waiting(old) > 50, 30, old.log)
+            with servers.served(settings, tmp_path, workers=2) as new:
+                new.wait_for_reason("is used by another instance")
+                ended = old.stop()
+                assert ended.exit_code == 0, ended.stderr
+                first.stopping.set()
+                # Kafka is still away: what waits in the file is the new instance's now, and so is what comes.
+                new.wait_until_ready(workers=2)
+                with load(new.addresses.callback_url, first=1_000_000) as second:
+                    eventually(lambda: second.count(200) > 50, 30, new.log)
+                    broker.resume()
+                    eventually(lambda: waiting(new) == 0, 60, new.log)
+                    eventually(lambda: second.count(200, time.monotonic() - 1) > 10, 30)
+                assert {answer.status for answer in first.answers} <= {200, 503, 0}
+                assert {answer.status for answer in second.answers} == {200}
+                eventually(lambda: waiting(new) == 0, 30, new.log)
+                all_in_order(new.addresses, first, second)
+                assert new.stop().exit_code == 0
+
+
+def locked_spool(folder: Path, lock_timeout_seconds: str) -> Environment:
+    away = "127.0.0.1:1"
+    spool = str(folder / "spool")
+    return servers.environment(away, f"http://{away}", SPOOL__FOLDER=spool, SPOOL__LOCK_TIMEOUT_SECONDS=lock_timeout_seconds)
 
 
 def waiting(server: Served) -> float:

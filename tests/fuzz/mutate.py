@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from connector.records import PROFILE_KEYS, Json, RawCallback
 from tests.support.callbacks import (
+    BODIES,
     METADATA,
     NUMBER,
     OTHER_NUMBER,
@@ -16,7 +17,9 @@ from tests.support.callbacks import (
     SAMPLES,
     body_of,
     by_form,
+    by_multipart,
     by_query,
+    by_xml,
     contact,
     envelope,
     field_value,
@@ -24,6 +27,7 @@ from tests.support.callbacks import (
     quality_notice,
     raw,
     read,
+    sample,
     status,
     template_status,
     v1_message,
@@ -51,7 +55,19 @@ TEXTS: Final = [
 WORDS: Final = ["1763720000", "messages", "system", "document", '{"a": 1}']
 CONTAINERS: Final[list[Any]] = [[], {}, [[]], [{}], {"": ""}, [None], {"wa_id": NUMBER}, {"errors": [{"code": "x"}]}]
 ODD: Final = [*SCALARS, *TEXTS, *WORDS, *CONTAINERS]
-CONTENT_TYPES: Final = ("application/json", "application/x-www-form-urlencoded", "text/plain", "")
+CONTENT_TYPES: Final = (
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "text/plain",
+    "text/html",
+    "",
+    "application/xml",
+    "text/xml; charset=iso-8859-1",
+    "application/soap+xml",
+    "multipart/form-data; boundary=invented-boundary",
+    "multipart/form-data",
+    "multipart/mixed; boundary=invented-boundary",
+)
 
 
 def corpus() -> list[RawCallback]:
@@ -73,7 +89,8 @@ def corpus() -> list[RawCallback]:
         envelope([message(), message(OTHER_NUMBER, "document")], [contact(), contact("Marco", OTHER_NUMBER)], [status()]),
     ]
     posts = [raw(body) for body in [*bodies, *fields, *map(body_of, flat)] if len(body) <= LARGEST_SEED_BYTES]
-    return [*posts, *map(by_query, flat), *map(by_form, flat), by_query({"hub.mode": "subscribe"})]
+    carried = [carry(keys) for keys in flat for carry in (by_query, by_form, by_multipart, by_xml)]
+    return [*posts, *carried, *map(sample, BODIES), by_query({"hub.mode": "subscribe"})]
 
 
 CORPUS: Final = corpus()
@@ -152,13 +169,19 @@ class Mutator:
     def _carried(self, value: Any, one: RawCallback) -> RawCallback:
         """Carry the top of an object another way."""
         keys = value if isinstance(value, dict) else {"a": value}
-        pairs = urlencode(
-            {str(name): part if isinstance(part, str) else _text(part) for name, part in keys.items()}, errors="replace"
-        )
-        pairs = pairs[:6000]
-        if self._dice.random() < 0.5:
-            return with_changes(one, body=b"", method="GET", query=pairs)
-        return with_changes(one, body=pairs.encode(), content_type=CONTENT_TYPES[1])
+        texts = {str(name): part if isinstance(part, str) else _text(part) for name, part in keys.items()}
+        pairs = urlencode(texts, errors="replace")[:6000]
+        match self._dice.randrange(5):
+            case 0 | 1:
+                return with_changes(one, body=b"", method=self._dice.choice(("GET", "DELETE")), query=pairs)
+            case 2:
+                carried = by_multipart(texts)
+            case 3:
+                # A name that is no name of an element makes the XML unreadable: a dead letter.
+                carried = by_xml({name: part if isinstance(part, str) else part.decode() for name, part in texts.items()})
+            case _:
+                return with_changes(one, body=pairs.encode(), content_type=CONTENT_TYPES[1])
+        return with_changes(carried, received_at=one.received_at)
 
     def _bytes(self, one: RawCallback) -> RawCallback:
         """Change some bytes of the body, or of the query if there is none; seldom the method or the kind of content."""
@@ -170,7 +193,10 @@ class Mutator:
                     data[place : place + self._dice.randrange(1, 9)] = b""
                 case 1:
                     data[place:place] = self._dice.choice(
-                        (b"\xff", b"\0", b'"', b"[", b"{", b",", b"9" * 400, b"&=", b"%", b"\\ud83d")
+                        (
+                            *(b"\xff", b"\0", b'"', b"[", b"{", b",", b"9" * 400, b"&=", b"%", b"\\ud83d"),
+                            *(b"<a>", b"</a>", b"<![CDATA[", b"<!DOCTYPE a [", b"&x;", b"<?xml", b"--invented-boundary\r\n"),
+                        )
                     )
                 case 2 if place < len(data):
                     data[place] ^= 1 << self._dice.randrange(8)
@@ -180,7 +206,7 @@ class Mutator:
                     del data[max(place, len(data) - 60) :]
         changed = with_changes(one, body=bytes(data)) if one.body else with_changes(one, query=bytes(data).decode("latin-1"))
         if self._dice.random() < 0.1:
-            method, kind = self._dice.choice(("GET", "POST")), self._dice.choice(CONTENT_TYPES)
+            method, kind = self._dice.choice(("GET", "POST", "PUT", "DELETE")), self._dice.choice(CONTENT_TYPES)
             changed = with_changes(changed, method=method, content_type=kind)
         return changed
 

@@ -256,8 +256,8 @@ def test_doctor_finds_no_error(dev: Dev) -> None:
     # No authentication is configured: only `serve` needs it. What the embedded broker does not report is unknown.
     assert done.exit_code == 2, done.stderr
     findings = json.loads(done.stdout)
-    assert {finding["what"] for finding in findings if finding["state"] == "error"} == {"configuration"}
-    assert {"rights", "topics", "clock"} <= {finding["what"] for finding in findings if finding["state"] == "unknown"}
+    assert {finding["check"] for finding in findings if finding["state"] == "error"} == {"configuration"}
+    assert {"rights", "topics", "clock"} <= {finding["check"] for finding in findings if finding["state"] == "unknown"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -306,3 +306,77 @@ def test_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
     assert line.startswith(f"connector: 127.0.0.1:{port} cannot be listened on")
     assert line.endswith("by --port")
     assert not (tmp_path / "ready.json").exists()
+
+
+# What is shown never delays a callback
+
+
+@contextmanager
+def developing(stdout: int, folder: Path) -> Iterator[tuple[Any, str]]:
+    """Run `dev` with this output; yield the process and its callback URL."""
+    ready_file, log_file = folder / "ready.json", folder / "stderr"
+    with log_file.open("wb") as log, os.fdopen(stdout, "wb") as out:
+        process = started(["dev", "--port", "0", "--ready-file", str(ready_file)], out, log)
+    try:
+        deadline = time.monotonic() + READY_SECONDS
+        while not ready_file.exists():
+            assert process.poll() is None, log_file.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield process, json.loads(ready_file.read_text(encoding="utf-8"))["callback_url"]
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(STOP_SECONDS)
+    assert "Traceback" not in log_file.read_text(encoding="utf-8")
+
+
+def slowest_answer(callback_url: str, bodies: Iterable[bytes]) -> float:
+    slowest = 0.0
+    parts = urlsplit(callback_url)
+    connection = HTTPConnection(str(parts.hostname), parts.port, timeout=60)
+    for body in bodies:
+        began = time.monotonic()
+        connection.request("POST", parts.path, body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 200
+        slowest = max(slowest, time.monotonic() - began)
+    connection.close()
+    return slowest
+
+
+def test_body_of_4_mb_and_a_burst_are_answered_at_once_and_shown_shortened(tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    large = envelope([message(text={"body": "x" * 3_900_000})])
+    burst = (envelope([message(id=f"wamid.{number}", text={"body": f"number {number}"})]) for number in range(500))
+    with developing(os.open(shown, os.O_WRONLY | os.O_CREAT), tmp_path) as (process, url):
+        assert slowest_answer(url, [large, *burst]) < 5
+        deadline = time.monotonic() + 60
+        while "number 499" not in shown.read_text(encoding="utf-8"):
+            assert time.monotonic() < deadline, shown.read_text(encoding="utf-8")[-500:]
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(STOP_SECONDS) == 0
+    text = shown.read_text(encoding="utf-8").replace("\n", "")
+    assert "3,899,500 more characters" in text
+    assert len(text) < 1_000_000
+
+
+def test_reader_that_does_not_read_delays_no_callback_and_no_end(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    bodies = (envelope([message(id=f"wamid.{number}")]) for number in range(500))
+    with developing(writing, tmp_path) as (process, url):
+        # Far more than a pipe holds.
+        assert slowest_answer(url, bodies) < 5
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(STOP_SECONDS) == 1
+    os.close(reading)
+
+
+def test_dev_ends_when_the_reader_of_its_output_has(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with developing(writing, tmp_path) as (process, url):
+        os.close(reading)
+        slowest_answer(url, [envelope([message()])])
+        assert process.wait(STOP_SECONDS) == 1

@@ -20,7 +20,8 @@ from connector.records import KafkaMessage
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
 from tests.support import servers
-from tests.support.callbacks import REJECTED, SAMPLES, decoded, envelope, message, order, raw, sample_name, translator
+from tests.support.callbacks import BODIES as BODIES_OF_OTHER_TYPES
+from tests.support.callbacks import REJECTED, SAMPLES, decoded, envelope, message, order, raw, sample, sample_name, translator
 from tests.support.servers import Addresses, ReadRecord, TopicsReader, eventually, metric, post
 
 KEYS = [
@@ -200,6 +201,22 @@ def test_two_products_arrive_with_exact_prices(bridge: Bridge) -> None:
     assert [str(item["item_price"]) for item in record.value["product_items"]] == ["7.990000", "7.990000"]
 
 
+def test_every_type_of_body_arrives_as_the_pipeline_makes_it(bridge: Bridge) -> None:
+    for path in BODIES_OF_OTHER_TYPES:
+        given = sample(path)
+        expected = translator(of=bridge.catalogue).translate(given)
+        answer = httpx.request(
+            "PUT",
+            bridge.addresses.callback_url,
+            content=given.body,
+            headers={"content-type": given.content_type, "content-encoding": "UTF-8"},
+            timeout=30,
+            trust_env=False,
+        )
+        assert answer.status_code == 200
+        assert {record.topic for record in bridge.reader.read(len(expected))} == {one.topic for one in expected}
+
+
 def test_callback_is_produced_though_its_sender_hangs_up(bridge: Bridge) -> None:
     url = httpx.URL(bridge.addresses.callback_url)
     body = envelope([message(id="wamid.R09ORQ")])
@@ -238,7 +255,9 @@ def test_metrics_of_two_workers_are_added_up(kafka: KafkaBroker, apicurio: Apicu
         with ThreadPoolExecutor(8) as threads:
             bodies = [envelope([message(id=f"wamid.{index}")]) for index in range(200)]
             assert {answer.status_code for answer in threads.map(lambda body: post(url, body), bodies)} == {200}
+            assert {answer.status_code for answer in threads.map(lambda _: post(f"{url}/a/b", b""), range(20))} == {404}
         assert metric(management, "connector_ready") == 2
+        eventually(lambda: metric(management, "connector_refused_requests_total", reason="wrong_path") == 20)
         eventually(lambda: metric(management, "connector_callbacks_total", status_class="2xx") == 200)
         eventually(lambda: metric(management, "connector_records_total", topic=f"{server.addresses.prefix}texts") == 200)
         ended = server.stop()

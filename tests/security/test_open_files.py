@@ -30,6 +30,7 @@ def test_exhausted_open_files_are_logged_and_make_it_not_ready_until_connections
                     one = opened.enter_context(socket.socket())
                     one.settimeout(5)
                     one.connect(("127.0.0.1", port))
+                eventually(lambda: server.readiness().status == 503, 15, server.log)
                 reason = server.wait_for_reason("no more files can be opened", 15)
                 assert "http.max_connections" in reason
                 assert server.readiness().status == 503

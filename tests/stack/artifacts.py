@@ -20,10 +20,10 @@ from tests.stack.versions import (
     FLINK_KAFKA_VERSION,
     FLINK_LOG4J_VERSION,
     FLINK_VERSION,
-    KAFKA_LOG4J_VERSION,
+    KAFKA,
     KAFKA_SCALA_VERSION,
-    KAFKA_VERSION,
     MAVEN_DEPENDENCY_PLUGIN_VERSION,
+    KafkaRelease,
 )
 
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -37,10 +37,6 @@ _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   </dependencies>
 </project>
 """
-_KAFKA = (
-    f"org.apache.kafka:kafka_{KAFKA_SCALA_VERSION}:{KAFKA_VERSION}",
-    f"org.apache.logging.log4j:log4j-slf4j-impl:{KAFKA_LOG4J_VERSION}",
-)
 _FLINK = (
     *(
         f"org.apache.flink:flink-{name}:{FLINK_VERSION}"
@@ -57,14 +53,19 @@ _DEPENDENCY_PLUGIN = f"org.apache.maven.plugins:maven-dependency-plugin:{MAVEN_D
 _MAVEN_TIMEOUT_SECONDS = 1800
 
 
-def kafka_jars() -> Path:
+def kafka_jars(release: KafkaRelease = KAFKA) -> Path:
     """Return the folder of Kafka's jars, fetched first if need be (43 MB).
 
     Raises:
         StackUnavailable: they are not in the cache and Maven is missing or could not get them.
     """
-    folder = cache_folder() / f"kafka_{KAFKA_SCALA_VERSION}-{KAFKA_VERSION}-log4j-{KAFKA_LOG4J_VERSION}"
-    return fetched(folder, lambda target: _fetch_jars(_KAFKA, target))
+    logging = "log4j" if "log4j-" in release.binding else "reload4j"
+    folder = cache_folder() / f"kafka_{KAFKA_SCALA_VERSION}-{release.version}-{logging}-{release.binding_version}"
+    jars = (
+        f"org.apache.kafka:kafka_{KAFKA_SCALA_VERSION}:{release.version}",
+        f"{release.binding}:{release.binding_version}",
+    )
+    return fetched(folder, lambda target: _fetch_jars(jars, target))
 
 
 def flink_jars() -> Path:

@@ -20,7 +20,7 @@ from tests.stack.artifacts import kafka_jars
 from tests.stack.errors import ServerFailed
 from tests.stack.java import QUICK_START, find_java
 from tests.stack.process import JavaServer
-from tests.stack.versions import KAFKA_JAVA
+from tests.stack.versions import KAFKA, KAFKA_JAVA, KafkaRelease
 
 _FORMAT_TIMEOUT_SECONDS = 60
 # To the console, which is the log file here, but without the three hundred settings that a broker logs at its start:
@@ -34,6 +34,13 @@ rootLogger.level=INFO
 rootLogger.appenderRef.console.ref=console
 logger.settings.name=org.apache.kafka.common.config.AbstractConfig
 logger.settings.level=WARN
+"""
+_LOGGING_OF_KAFKA_3 = """\
+log4j.rootLogger=INFO, console
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d %p %m (%c{1})%n
+log4j.logger.org.apache.kafka.common.config.AbstractConfig=WARN
 """
 
 
@@ -55,8 +62,10 @@ class KafkaBroker(JavaServer):
         properties: Mapping[str, str | int] | None = None,
         credentials: Mapping[str, str] | None = None,
         scram_users: Mapping[str, str] | None = None,
+        release: KafkaRelease = KAFKA,
     ) -> None:
         super().__init__(folder)
+        self._release = release
         self._scram = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in (scram_users or {}).items()]
         self._properties = dict(properties or {})
         self._credentials = dict(credentials or {})
@@ -64,7 +73,8 @@ class KafkaBroker(JavaServer):
         self._cluster_id = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
         self.data = self.folder / "data"
         self._settings = self.folder / "server.properties"
-        self._logging = self.folder / "log4j2.properties"
+        self._logging = self.folder / "log4j.properties"
+        self._is_kafka_3 = release.version.startswith("3.")
 
     @property
     def bootstrap_servers(self) -> str:
@@ -97,7 +107,7 @@ class KafkaBroker(JavaServer):
     def _prepare(self) -> None:
         lines = [f"{key}={value}\n" for key, value in self.server_properties().items()]
         self._settings.write_text("".join(lines), encoding="utf-8")
-        self._logging.write_text(_LOGGING, encoding="utf-8")
+        self._logging.write_text(_LOGGING_OF_KAFKA_3 if self._is_kafka_3 else _LOGGING, encoding="utf-8")
         if not (self.data / "meta.properties").exists():
             self._format()
 
@@ -110,13 +120,14 @@ class KafkaBroker(JavaServer):
             raise ServerFailed(f"{self.data} could not be formatted:\n{done.stdout}{done.stderr}")
 
     def _command(self) -> Sequence[str]:
-        logging = f"-Dlog4j2.configurationFile={self._logging.as_uri()}"
+        option = "log4j.configuration" if self._is_kafka_3 else "log4j2.configurationFile"
+        logging = f"-D{option}={self._logging.as_uri()}"
         return [*self._java(*self.java_options, logging), "kafka.Kafka", str(self._settings)]
 
     def _java(self, *options: str) -> list[str]:
         # Native parts of compression codecs are unpacked here, where they go away with the folder.
         unpacked = f"-Djava.io.tmpdir={self.folder}"
-        return [str(find_java(KAFKA_JAVA)), *options, unpacked, "-cp", f"{kafka_jars()}/*"]
+        return [str(find_java(KAFKA_JAVA)), *options, unpacked, "-cp", f"{kafka_jars(self._release)}/*"]
 
     def _environment(self) -> Mapping[str, str]:
         return os.environ

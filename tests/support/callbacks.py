@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
+from xml.sax.saxutils import escape
 
 import fastavro
 
@@ -32,10 +33,19 @@ from connector.pipeline.translate import Translator
 from connector.records import EMPTY, Answer, Callback, Item, Json, KafkaMessage, Place, RawCallback, Request
 
 _FOLDER: Final = Path(__file__).parents[1] / "samples"
-SAMPLES: Final[list[Path]] = sorted(file for file in _FOLDER.glob("*/*") if file.parent.name != "rejected")
-"""Callbacks by message type, each with at least one record."""
+SAMPLES: Final[list[Path]] = sorted(file for file in _FOLDER.glob("*/*") if file.parent.name not in ("rejected", "bodies"))
+"""Callbacks in JSON by message type, each with at least one record."""
 REJECTED: Final[list[Path]] = sorted((_FOLDER / "rejected").iterdir())
 """Callbacks that become one dead letter, named by its reason."""
+BODIES: Final[list[Path]] = sorted((_FOLDER / "bodies").iterdir())
+"""Callbacks in every other type of body, each with at least one record and no dead letter."""
+_CONTENT_TYPES: Final = {
+    ".xml": "application/xml",
+    ".multipart": "multipart/form-data; boundary=invented-boundary",
+    ".form": "application/x-www-form-urlencoded",
+    ".txt": "text/plain; charset=utf-8",
+    ".html": "text/html",
+}
 
 RECEIVED_AT: Final = 1_763_721_000_000
 """When every callback of the tests was received: 2025-11-21T10:30:00Z, minutes after the samples' events."""
@@ -67,6 +77,11 @@ def sample_name(path: Path) -> str:
 def read(path: Path) -> bytes:
     """Return the body of a sample."""
     return path.read_bytes()
+
+
+def sample(path: Path) -> RawCallback:
+    """Return the request that brought a sample, with the content type of its file's name."""
+    return raw(path.read_bytes(), content_type=_CONTENT_TYPES.get(path.suffix, "application/json"))
 
 
 def _without_absent(given: Mapping[str, Any]) -> Json:
@@ -180,6 +195,22 @@ def by_query(keys: Json) -> RawCallback:
 def by_form(keys: Json) -> RawCallback:
     """Return the request whose form brought these keys."""
     return raw(urlencode(keys).encode(), content_type="application/x-www-form-urlencoded; charset=utf-8")
+
+
+def by_multipart(keys: Mapping[str, str | bytes]) -> RawCallback:
+    """Return the request whose form in parts brought these keys."""
+    parts = [
+        b'--invented-boundary\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+        % (name.encode("utf-8", "replace"), part if isinstance(part, bytes) else part.encode("utf-8", "replace"))
+        for name, part in keys.items()
+    ]
+    return raw(b"".join(parts) + b"--invented-boundary--\r\n", content_type=_CONTENT_TYPES[".multipart"])
+
+
+def by_xml(keys: Mapping[str, str]) -> RawCallback:
+    """Return the request whose XML brought these keys, which must be names of elements."""
+    elements = "".join(f"<{name}>{escape(part)}</{name}>" for name, part in keys.items())
+    return raw(f"<callback>{elements}</callback>".encode("utf-8", "replace"), content_type="application/xml")
 
 
 def raw(body: bytes, **more: Any) -> RawCallback:

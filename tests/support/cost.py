@@ -84,6 +84,14 @@ async def _least(call: Callable[[], Coroutine[Any, Any, None]]) -> Cost:
     return {what: min(one[what] for one in tries) for what in tries[0]}
 
 
+def instructions_of(call: Callable[[], object]) -> int:
+    """Count the instructions of bytecode that a call takes; what it raises is not caught."""
+    cost: Cost = {}
+    with _instructions(cost):
+        call()
+    return cost["instructions"]
+
+
 @contextmanager
 def _instructions(into: Cost) -> Iterator[None]:
     with _monitored(into) if sys.version_info >= (3, 12) else _traced(into):

@@ -1,4 +1,4 @@
-"""The registry of `connector dev` in a thread of the test, with scripted answers in place of its own.
+"""The registry of `connector dev` in a thread of the test, with scripted answers.
 
 In goes a function from a request to an answer, or to None where the registry itself answers.
 """

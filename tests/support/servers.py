@@ -97,7 +97,7 @@ class Process:
         return self._process.poll() is None
 
     def children(self) -> list[int]:
-        """Return the ids of its own processes: the workers of `serve`."""
+        """Return the process ids of the workers of `serve`."""
         listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
         return [int(pid) for pid in listed.split()]
 

@@ -25,6 +25,7 @@ from tests.support.callbacks import (
     on,
     raw,
     read,
+    sample,
     sample_name,
     topics,
     translator,
@@ -274,7 +275,7 @@ def test_sample_becomes_records_that_a_consumer_can_read() -> None:
 
 def test_rejected_sample_becomes_one_dead_letter_of_its_reason() -> None:
     for path in REJECTED:
-        (letter,) = on("dead-letters", messages_of(read(path)))
+        (letter,) = on("dead-letters", translator().translate(sample(path)))
         assert letter["reason"] == path.stem
         assert letter["body"] == read(path) or path.stem in {"does_not_fit", "missing"}, path.stem
 

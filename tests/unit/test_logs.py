@@ -1,9 +1,13 @@
 """Frequent events and lines are rate-limited."""
 
+import io
 import json
 import logging
+import time
+from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import Producer
 
 from connector import logs
 from connector.logs import RateLimitedEvent, RepeatFilter
@@ -77,6 +81,45 @@ def test_lines_that_never_repeat_do_not_fill_the_memory() -> None:
     assert len(repeats._lines) <= RepeatFilter._MOST_LINES
 
 
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Logs as JSON in a buffer, and everything as before afterwards."""
+    root, clients = logging.getLogger(), [logging.getLogger(name) for name in logs._CLIENTS]
+    before = (root.handlers[:], root.level)
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    logs.configure(Logs(format="json", level="debug"))
+    yield stream
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    for client in clients:
+        client.filters.clear()
+
+
+def test_line_of_the_kafka_client_is_an_event_with_its_parts(configured: io.StringIO) -> None:
+    logging.getLogger("connector.produce").handle(kafka_line("rdkafka#producer-1", "kafka:9092", 5))
+    entry = json.loads(configured.getvalue())
+    assert (entry["event"], entry["level"], entry["logger"]) == ("kafka_client", "error", "connector.produce")
+    assert (entry["facility"], entry["client"]) == ("FAIL", "rdkafka#producer-1")
+    assert entry["text"].startswith("[thrd:kafka:9092/1]: kafka:9092/1: Connect to kafka:9092 failed")
+
+
+def test_lines_of_the_kafka_client_contain_no_secret(configured: io.StringIO) -> None:
+    secrets = {"sasl.password": "s3cret-password", "ssl.key.password": "s3cret-of-the-key"}
+    client = {"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"}
+    # Every line that the client can write, its whole configuration among them.
+    producer = Producer(
+        {**client, "sasl.username": "bridge", **secrets, "debug": "all"}, logger=logging.getLogger("connector.produce")
+    )
+    deadline = time.monotonic() + 10
+    while "failed" not in configured.getvalue() and time.monotonic() < deadline:
+        producer.poll(0.1)
+    entries = [json.loads(line) for line in configured.getvalue().splitlines()]
+    assert {entry["event"] for entry in entries} == {"kafka_client"}
+    assert {"CONF", "FAIL"} <= {entry["facility"] for entry in entries}
+    assert not [secret for secret in secrets.values() if secret in configured.getvalue()]
+
+
 def test_configured_client_loggers_filter_repetitions() -> None:
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
@@ -84,8 +127,8 @@ def test_configured_client_loggers_filter_repetitions() -> None:
         logs.configure(Logs())
         logs.configure(Logs())
         for name in ("connector.produce", "connector.consume", "connector.topics"):
-            (only,) = logging.getLogger(name).filters
-            assert isinstance(only, RepeatFilter)
+            repeats, _ = logging.getLogger(name).filters
+            assert isinstance(repeats, RepeatFilter)
     finally:
         root.handlers[:], _ = before
         root.setLevel(before[1])

@@ -51,7 +51,7 @@ def check_command(
 
 @app.command("diff")
 def diff_command(
-    record_type: Annotated[list[str] | None, typer.Argument(help="Record types. Default: all.")] = None,
+    record_type: Annotated[list[str] | None, typer.Argument(help="Record types. Default: all.", metavar="RECORD_TYPE")] = None,
     *,
     config: Config = None,
     version: Annotated[int | None, typer.Option(min=1, help="Version of the subject. Default: the latest.")] = None,
@@ -133,13 +133,14 @@ def diff(
         return
     for comparison in compared:
         there = f"version {comparison['version']} (id {comparison['id']})"
-        what = {"missing": "is not registered" if number is None else f"has no version {number}", "same": f"is {there}"}
         if comparison["state"] == "different":
-            columns = ("field", "what", "registered", "here")
-            rows = [tuple(change[key] for key in ("path", "what", "registered", "here")) for change in comparison["changes"]]
-            show.table(f"{comparison['record_type']} differs from {there}", columns, rows)
+            columns = ("field", "change", "registered", "ours")
+            rows = [tuple(change[key] for key in ("path", *columns[1:])) for change in comparison["changes"]]
+            show.table(f"{comparison['record_type']}: differs from {there}", columns, rows)
+        elif comparison["state"] == "same":
+            show.line(f"{comparison['record_type']}: same fields as {there}")
         else:
-            show.out.print(f"{comparison['record_type']} {what[comparison['state']]}", highlight=False)
+            show.line(f"{comparison['record_type']}: {'not registered' if number is None else f'has no version {number}'}")
 
 
 def _compared(record_type: RecordType, registry: RegistryClient, number: int | None) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _compared(record_type: RecordType, registry: RegistryClient, number: int | N
     if there is None:
         return {**head, "version": None, "id": None, "state": "missing", "changes": []}
     changes = [
-        {"path": change.path or "(the record)", "what": change.what, "registered": change.old, "here": change.new}
+        {"path": change.path or "(the record)", "change": change.what, "registered": change.old, "ours": change.new}
         for change in differences(decoded(there.text), published(record_type.schema))
     ]
     state = "different" if changes else "same"

@@ -26,10 +26,12 @@ app = typer.Typer()
 
 @app.command("export")
 def export_command(
-    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="FOLDER")],
     *,
     config: Config = None,
-    released: Annotated[bool, typer.Option("--released", help="Export the released versions. Needs no registry.")] = False,
+    released: Annotated[
+        bool, typer.Option("--released", help="Export the versions in avro/released/ instead. Needs no registry.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write every registered version of our schemas to a folder, with an index of ids and fingerprints."""
@@ -41,7 +43,7 @@ def export_command(
 
 @app.command("release")
 def release_command(
-    version: Annotated[str, typer.Argument(help="Version of three numbers, such as 1.4.0.")],
+    version: Annotated[str, typer.Argument(help="Version of three numbers, such as 1.4.0.", metavar="VERSION")],
     *,
     config: Config = None,
     as_json: AsJson = False,
@@ -86,7 +88,16 @@ def export(catalogue: Catalogue, folder: Path, registry: RegistryClient | None, 
     except OSError as error:
         raise ConfigurationInvalid([f"{target}: cannot be written ({error.strerror})"]) from None
     columns = _Exported._fields[:-1]
-    show.rows(f"{len(index)} versions in {target}", columns, [one[:-1] for one in exported], as_json=as_json)
+    if not exported and not as_json:
+        none = (
+            "no version is registered"
+            if registry
+            else "no version is released yet; `connector schemas release` makes the first"
+        )
+        show.line(f"{target}: {none}")
+        return
+    title = f"Exported {len(index)} version{'' if len(index) == 1 else 's'} to {target}"
+    show.rows(title, columns, [one[:-1] for one in exported], as_json=as_json)
 
 
 def release(catalogue: Catalogue, folder: Path, version: str, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple, Never
 
 from connector.answers import FOR_META
 from connector.errors import NotDecodable
-from connector.pipeline.dialects import envelope, profiles
+from connector.pipeline.dialects import encrypted, envelope, profiles
 from connector.pipeline.dialects.envelope import ENVELOPE
 from connector.pipeline.reading import read_json
 from connector.records import Callback, Json
@@ -20,7 +20,7 @@ _NO_VALUE: Final = f"there is no object {ENVELOPE}.value"
 class Received(NamedTuple):
     """The keys of a callback, and what carried them."""
 
-    carrier: Literal["body", "form", "query"]
+    carrier: Literal["body", "form", "query", "XML"]
     keys: Json
     replaced_surrogates: int
 
@@ -75,6 +75,8 @@ def _is_in_quotes(received: Received) -> bool:
 
 def _read_quoted(received: Received) -> Callback:
     """Read an envelope that a profile's template has put in quotes, or a form in one of its fields."""
+    if encrypted.is_cipher_text(received.keys[ENVELOPE]):
+        _refuse_encrypted(received)
     keys, surrogates = dict(received.keys), received.replaced_surrogates
     keys[ENVELOPE], more = read_json(keys[ENVELOPE].encode("utf-8", "surrogatepass"), ENVELOPE)
     inner = received._replace(keys=keys, replaced_surrogates=surrogates + more)
@@ -85,6 +87,10 @@ def _read_quoted(received: Received) -> Callback:
 
 def _refuse_meta(_received: Received) -> Never:
     raise NotDecodable("meta_direct", FOR_META)
+
+
+def _refuse_encrypted(_received: Received) -> Never:
+    raise NotDecodable("unknown_shape", encrypted.DETAIL)
 
 
 def is_verification(query: str) -> bool:
@@ -123,6 +129,8 @@ DIALECTS: Final = (
         _has_filled_container("messages", "statuses"),
         lambda got: envelope.read_bare(got.keys, got.replaced_surrogates),
     ),
+    # Before all that is read from a profile: a cipher's text would be taken for a number.
+    Dialect("encrypted values", lambda got: encrypted.has_encrypted_values(got.keys), _refuse_encrypted),
     # What a person said, or what became of a message, before notices: a template may have the keys of several.
     Dialect("v1 message", _is_v1_message, lambda got: profiles.read_message(got.keys, got.replaced_surrogates)),
     Dialect("v1 status", _is_v1_status, lambda got: profiles.read_status(got.keys, got.replaced_surrogates)),

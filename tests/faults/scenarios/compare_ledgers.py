@@ -32,7 +32,7 @@ class Verdict:
     unknown_records: tuple[str, ...]
 
     def breaches(self) -> dict[str, tuple[str, ...]]:
-        """Return what must not be, by its name; empty when the promise was held."""
+        """Return what must not be, by its name; empty when the delivery guarantee was kept."""
         named = asdict(self)
         return {name: named[name] for name in ("missing", "out_of_order", "wrong_copies", "unknown_records") if named[name]}
 

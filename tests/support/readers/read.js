@@ -17,11 +17,11 @@ function fail(what, error) {
   process.exit(1);
 }
 
-function told(value) {
+function plain(value) {
   if (Buffer.isBuffer(value)) return { $bytes: value.toString("hex") };
-  if (Array.isArray(value)) return value.map(told);
+  if (Array.isArray(value)) return value.map(plain);
   if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, told(part)]));
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, plain(part)]));
 }
 
 async function main() {
@@ -58,7 +58,7 @@ async function main() {
       timestamp: Number(message.timestamp),
       schemaId: message.value.readUInt32BE(1),
       headers,
-      value: told(value),
+      value: plain(value),
     };
     console.log(JSON.stringify(record));
     left -= 1;

@@ -63,7 +63,7 @@ def test_checks_are_independent_and_reported_in_order() -> None:
     began = time.monotonic()
     found = run_concurrently({"slow": slow, "quick": lambda: [OK]}, 0.3)
     assert time.monotonic() - began < 5
-    assert [(finding.what, finding.state) for finding in found] == [("slow", "ok"), ("slow", "error"), ("a", "ok")]
+    assert [(finding.check, finding.state) for finding in found] == [("slow", "ok"), ("slow", "error"), ("a", "ok")]
     assert "0.3 s" in found[1].found
     hung.set()
 
@@ -123,13 +123,19 @@ def test_unwritable_cache_folder_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_missing_temporary_folder_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> str:
+    def refuse(**_: object) -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
-    monkeypatch.setattr("tempfile.gettempdir", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
     finding = machine.check_temporary_folder()
     assert finding.state == "error"
     assert "TMPDIR" in finding.advice
+
+
+def test_check_of_the_temporary_folder_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert machine.check_temporary_folder().found.startswith(f"{tmp_path} has ")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("limit", "state"), [(1024, "warning"), (2099, "warning"), (2100, "ok"), (-1, "ok")])
@@ -170,6 +176,7 @@ def test_too_few_brokers_for_the_replicas_are_a_warning() -> None:
     assert kafka.reached(Cluster("id", 3), 3).state == "ok"
     finding = kafka.reached(Cluster("id", 1), 3)
     assert (finding.state, finding.advice) == ("warning", "start more brokers, or set topics.replication_factor = 1")
+    assert "1 broker, too few for replication factor 3" in finding.found
 
 
 def test_missing_right_to_write_is_an_error() -> None:
@@ -218,6 +225,31 @@ def test_unreadable_topic_settings_are_one_unknown_finding() -> None:
     (finding,) = findings_on({name: replace(state, config=None) for name, state in all_as_created().items()})
     assert finding.state == "unknown"
     assert "DESCRIBE_CONFIGS" in finding.advice
+
+
+def test_settings_that_the_broker_does_not_report_are_not_called_denied() -> None:
+    present = {name: replace(state, config=None) for name, state in all_as_created().items()}
+    described = DescribedTopics(present, frozenset(), reports_settings=False)
+    (finding,) = kafka.topics(catalogue(), WANTED, described)
+    assert finding.state == "unknown"
+    assert finding.found == "all 14 topics: settings are not checked: this broker does not report them"
+    assert "authorised" not in finding.found + finding.advice
+
+
+def test_topics_with_the_same_deviation_are_one_finding() -> None:
+    present = all_as_created()
+    for name in ("order", "text", "contact"):
+        there = present[topic(name)]
+        present[topic(name)] = replace(there, config={**(there.config or {}), "message.timestamp.type": "LogAppendTime"})
+    present[topic("media")] = replace(present[topic("media")], partitions=3)
+    present[topic("reply")] = replace(present[topic("reply")], partitions=3)
+    partitions, times = findings_on(present)
+    assert (partitions.state, times.state) == ("error", "warning")
+    assert "2 topics: 3 partitions" in partitions.found
+    assert "topics check" in partitions.advice
+    assert "3 topics: message.timestamp.type" in times.found
+    assert all(topic(name) in times.found for name in ("order", "text", "contact"))
+    assert times.advice == "`connector topics create --alter` sets it on all of them"
 
 
 def test_hidden_topics_are_reported_only_with_the_rights() -> None:
@@ -313,7 +345,7 @@ def test_waiting_and_parked_callbacks_are_reported(tmp_path: Path) -> None:
         file.park({1: Parked("refused_by_kafka")})
     # The bridge has the file open.
     found = {finding.state: finding for finding in findings_of(disk.folder)}
-    assert "1 callbacks wait" in found["warning"].found
+    assert "1 callback waits" in found["warning"].found
     assert "topics check" in found["error"].advice
 
 

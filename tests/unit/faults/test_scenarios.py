@@ -1,4 +1,4 @@
-"""The comparison of ledgers: invented ledgers that breach the promise, each in one way, and the reported breach."""
+"""The comparison of ledgers: invented ledgers that break the delivery guarantee, each in one way, and the reported breach."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def breaches(sent: list[Sent], found: list[Found]) -> dict[str, tuple[str, ...]]
     return judge(sent, found).breaches()
 
 
-def test_promise_that_was_held_has_no_breach() -> None:
+def test_kept_guarantee_has_no_breach() -> None:
     verdict = judge(SENT, FOUND)
     assert verdict.breaches() == {}
     assert verdict == Verdict(

@@ -54,8 +54,11 @@ class Bridge:
 
         return asyncio.run(run())
 
-    def counted(self, outcome: str) -> float:
-        return counted(self.metrics, "connector_token_requests", outcome=outcome)
+    def issued(self) -> float:
+        return counted(self.metrics, "connector_issued_tokens")
+
+    def refused(self, reason: str) -> float:
+        return counted(self.metrics, "connector_refused_requests", reason=reason)
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ def test_right_secret_gets_a_token_that_lets_callbacks_in(bridge: Bridge, conten
     shown = {"authorization": f"Bearer {issued['access_token']}"}
     assert bridge.ask(envelope([message()]), shown, path="/callbacks/kaleyra").status_code == 200
     assert counted(bridge.metrics, "connector_callbacks_by_credential", credential="new") == 1
-    assert bridge.counted("issued") == 1
+    assert bridge.issued() == 1
 
 
 def test_old_secret_is_believed_beside_the_new(bridge: Bridge) -> None:
@@ -141,7 +144,7 @@ def test_wrong_secret_is_401_with_a_short_error(bridge: Bridge, content: str, he
     answer = bridge.ask(content, {name: value.encode("latin-1") for name, value in headers.items()})  # type: ignore[misc]
     assert (answer.status_code, answer.json()) == (401, {"error": "invalid_client"})
     assert answer.headers["www-authenticate"] == 'Basic realm="tokens"'
-    assert bridge.counted("refused") == 1
+    assert (bridge.refused("token_not_authentic"), bridge.issued()) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +162,7 @@ def test_wrong_secret_is_401_with_a_short_error(bridge: Bridge, content: str, he
 def test_invalid_token_request_is_400(bridge: Bridge, content: bytes, error: str) -> None:
     answer = bridge.ask(content)
     assert (answer.status_code, answer.json()) == (400, {"error": error})
+    assert bridge.refused("token_malformed" if error == "invalid_request" else "token_unsupported_grant") == 1
 
 
 def test_secret_in_the_query_is_none(bridge: Bridge) -> None:
@@ -166,11 +170,13 @@ def test_secret_in_the_query_is_none(bridge: Bridge) -> None:
     for method in ("GET", "PUT", "HEAD"):
         answer = bridge.ask(b"", method=method, path=f"{PATH}?{urlencode(RIGHT)}")
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert bridge.refused("token_wrong_method") == 3
 
 
 def test_large_or_compressed_body_is_refused_unread(bridge: Bridge) -> None:
     assert bridge.ask(b"x" * 8193).status_code == 413
     assert bridge.ask(b"x", {"content-encoding": "gzip"}).status_code == 415
+    assert (bridge.refused("too_large"), bridge.refused("compressed")) == (1, 1)
 
 
 def test_networks_of_a_client_count_for_its_tokens_too() -> None:
@@ -187,7 +193,7 @@ def test_only_the_client_that_asks_too_often_gets_429() -> None:
     answer = bridge.ask(json.dumps(RIGHT))
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) > 0
-    assert bridge.counted("limited") == 1
+    assert bridge.refused("token_too_often") == 1
     bridge.peer = "198.51.100.2"
     assert bridge.ask(json.dumps(RIGHT)).status_code == 200
 

@@ -4,7 +4,7 @@ import pytest
 
 from connector import answers
 from connector.pipeline.acknowledge import acknowledge
-from connector.pipeline.outcome import Failure, Outcome
+from connector.pipeline.outcome import OPERATORS_FAULTS, Failure, Outcome
 from connector.records import Answer
 from tests.support.callbacks import envelope, message, messages_of
 
@@ -26,6 +26,15 @@ def test_callback_is_acknowledged_only_if_every_record_is_safe(outcome: Outcome,
     assert acknowledge(outcome).status == status
 
 
+@pytest.mark.parametrize("error", sorted(OPERATORS_FAULTS))
+def test_topic_that_needs_an_operator_has_its_own_reason(error: str) -> None:
+    missing = Failure(RECORD, error, for_good=False)
+
+    assert acknowledge(Outcome([], [UNCONFIRMED, missing])).refusal == "topic_unavailable"
+    assert acknowledge(Outcome([], [UNCONFIRMED])).refusal == "not_confirmed"
+    assert acknowledge(Outcome([REFUSED], [])).refusal == "not_confirmed"
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "header"),
     [
@@ -37,6 +46,11 @@ def test_callback_is_acknowledged_only_if_every_record_is_safe(outcome: Outcome,
         (answers.TARGET_TOO_LONG, 414, b"connection"),
         (answers.NOT_CONFIRMED, 503, b"retry-after"),
         (answers.NO_ROOM, 503, b"retry-after"),
+        (answers.NOT_READY, 503, b"retry-after"),
+        (answers.TOPIC_UNAVAILABLE, 503, b"retry-after"),
+        (answers.KAFKA_UNAVAILABLE, 503, b"retry-after"),
+        (answers.CUT_OFF, 503, b"retry-after"),
+        (answers.INTERNAL_ERROR, 503, b"retry-after"),
     ],
 )
 def test_answer_has_its_status_and_the_header_that_belongs_to_it(answer: Answer, status: int, header: bytes | None) -> None:

@@ -39,6 +39,7 @@ CARRIERS = pytest.mark.parametrize("carry", FLAT, ids=["a GET's query", "a form"
 
 META_BODY = {"object": "whatsapp_business_account", "entry": [{"changes": [{"value": {}, "field": "messages"}]}]}
 VERIFICATION = {"hub.mode": "subscribe", "hub.challenge": "1", "hub.verify_token": "x"}
+CIPHER_TEXT = "q83vEjRWeJrN7xI0VniazwAA"
 QUOTED = {"meta_object": '{"value": {"messages": [{"from": "393335550142", "id": "wamid.A"}]}}'}
 
 ROWS: list[tuple[str, list[RawCallback]]] = [
@@ -47,6 +48,7 @@ ROWS: list[tuple[str, list[RawCallback]]] = [
     ("meta's verification", [by_query(VERIFICATION)]),
     ("meta's own body", [raw(body_of(META_BODY))]),
     ("on-premises", [raw(body_of({"messages": [message()]})), raw(body_of({"statuses": [status()]}))]),
+    ("encrypted values", [carry(v1_message(**{"from": CIPHER_TEXT})) for carry in FLAT]),
     ("v1 message", [carry(v1_message()) for carry in FLAT] + [by_query(v1_message(**{"from": ABSENT}))]),
     ("v1 status", [carry(v1_status()) for carry in FLAT]),
     ("quality notice", [by_query(quality_notice()), raw(body_of(quality_notice()))]),
@@ -108,7 +110,9 @@ def test_every_row_of_the_table_has_its_test() -> None:
     assert [name for name, _ in ROWS] == [dialect.name for dialect in DIALECTS]
 
 
-@pytest.mark.parametrize("request_", [one for name, requests in ROWS for one in requests if not name.startswith("meta")])
+@pytest.mark.parametrize(
+    "request_", [one for name, requests in ROWS for one in requests if not name.startswith(("meta", "encrypted"))]
+)
 def test_recognised_callback_is_read(request_: RawCallback) -> None:
     assert isinstance(decode(request_), Callback)
 
@@ -123,8 +127,9 @@ def test_recognised_callback_is_read(request_: RawCallback) -> None:
         (raw(b"", method="GET", query="name=%ff&from=1&type=text"), "not_utf8"),
         (raw(b"", method="GET", query="&".join(f"k{number}=1" for number in range(1001))), "unknown_shape"),
         (raw(b"no=1", content_type="application/x-www-form-urlencoded"), "unknown_shape"),
-        (raw(b"from=1&type=text", content_type="text/plain"), "not_json"),
-        (raw(b"<from>1</from>", content_type="application/xml"), "not_json"),
+        (raw(b"utm_source=1&x=text", content_type="text/plain"), "not_json"),
+        (raw(b"<from>1</from>", content_type="application/xml"), "unknown_shape"),
+        (raw(b"<from>1", content_type="application/xml"), "not_xml"),
         (raw(b'{"from": "1"}', method="GET", query="type=text"), "unknown_shape"),
         (raw(b"[", method="GET", query="from=1&type=text"), "not_json"),
         (raw(b"[1]", content_type="application/x-www-form-urlencoded"), "not_an_object"),

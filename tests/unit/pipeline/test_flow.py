@@ -1,4 +1,4 @@
-"""A callback is carried from request to answer: siblings, counters, and every row of the delivery promise."""
+"""A callback is carried from request to answer: siblings, counters, and every row of the delivery guarantee."""
 
 import asyncio
 import json

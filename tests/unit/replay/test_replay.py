@@ -25,6 +25,8 @@ from tests.support.callbacks import (
     MemorySink,
     answer_to,
     body_of,
+    by_multipart,
+    by_xml,
     catalogue,
     contact,
     decoded,
@@ -46,6 +48,7 @@ from tests.support.callbacks import (
 REPLAYED_AT = RECEIVED_AT + 86_400_000
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OWN_KEYS = {"sender": "from", "words": "body"}
+OWN_PARTS, OWN_XML = (carry({"sender": "393335550142", "type": "text", "words": "Ciao"}) for carry in (by_multipart, by_xml))
 LETTERS = Selection("dead-letters", None, None, (), MAX_ATTEMPTS, contacts=False)
 RAW = Selection("raw", RECEIVED_AT, RECEIVED_AT + 1000, (), MAX_ATTEMPTS, contacts=False)
 
@@ -173,14 +176,18 @@ def test_record_that_kafka_refused_is_replayed_alone_with_its_id() -> None:
     "request_of",
     [
         {"method": "GET", "query": "sender=393335550142&type=text&words=Ciao", "content_type": ""},
+        {"method": "DELETE", "query": "sender=393335550142&type=text&words=Ciao", "content_type": ""},
         {"body": b"sender=393335550142&type=text&words=Ciao", "content_type": "application/x-www-form-urlencoded"},
+        {"body": OWN_PARTS.body, "content_type": OWN_PARTS.content_type, "method": "PUT"},
+        {"body": OWN_XML.body, "content_type": OWN_XML.content_type},
+        {"body": b"sender=393335550142&kind=text&words=Ciao", "content_type": "text/plain"},
     ],
-    ids=["query", "form"],
+    ids=["query", "query of a DELETE", "form", "form in parts", "XML", "text"],
 )
-def test_query_and_form_are_replayed_as_received(request_of: dict[str, Any]) -> None:
+def test_query_and_every_type_of_body_are_replayed_as_received(request_of: dict[str, Any]) -> None:
     body = request_of.pop("body", b"")
 
-    run = Run(letters_of(body, **request_of), renamed_keys=OWN_KEYS).carry()
+    run = Run(letters_of(body, **request_of), renamed_keys={**OWN_KEYS, "kind": "type"}).carry()
 
     assert topics(run.messages) == ["texts"]
 

@@ -409,7 +409,7 @@ def test_differences_have_old_and_new_value_of_each_field() -> None:
         ("", "name", "A", "B"),
         ("", "order", "a", "b"),
         ("a", "type", "string", "bytes"),
-        ("a", "null", "none", "first"),
+        ("a", "nullability", "not nullable", "nullable (null first)"),
         ("a", "logical type", None, "decimal"),
         ("a", "default", None, "null"),
         ("lines[].a", "aliases", None, '["z"]'),

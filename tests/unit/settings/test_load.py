@@ -1,5 +1,7 @@
 """The settings: their sources, which one wins, and the messages for wrong ones."""
 
+import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -505,7 +507,46 @@ def test_renamed_keys_map_to_known_kaleyra_keys(loaded: Loading) -> None:
 
     assert of_file.callbacks.renamed_keys == of_environment.callbacks.renamed_keys == {"text": "body", "sender": "from"}
     (problem,) = loaded.problems('[callbacks]\nrenamed_keys = { text = "bodi" }')
-    assert problem.startswith("callbacks.renamed_keys.text: Input should be 'meta_object', ")
+    assert problem.startswith("callbacks.renamed_keys.text: is not one of 'meta_object', ")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[http]\nport = "many"', "http.port: is not an integer"),
+        ("[http]\nport = 1.5", "http.port: is not an integer"),
+        ("[http]\nport = 99999", "http.port: must be at most 65535"),
+        ("[http]\nport = -1", "http.port: must be at least 0"),
+        ("[http]\nidle_timeout_seconds = 0", "http.idle_timeout_seconds: must be greater than 0"),
+        ('[http]\nidle_timeout_seconds = "long"', "http.idle_timeout_seconds: is not a number"),
+        ("[http]\nhost = 1", "http.host: is not a text"),
+        ('[topics]\nraw = "perhaps"', "topics.raw: is not true or false"),
+        (
+            '[authentication]\nallow_anyone = true\ntrusted_proxies = ["x"]',
+            "authentication.trusted_proxies.0: is not a network",
+        ),
+        ('[logs]\nlevel = "loud"', "logs.level: is not one of 'debug', 'info', 'warning' or 'error'"),
+        ('http = "all"', "http: is not a table"),
+        ('[registry]\nurl = "kafka"', "registry.url: does not match the pattern"),
+        ('[kafka.client]\n"ssl.ca.location" = []', "kafka.client.ssl.ca.location: is not a text, a number, true or false"),
+    ],
+)
+def test_wrong_value_is_reported_in_plain_words(loaded: Loading, text: str, problem: str) -> None:
+    assert any(found.startswith(problem) for found in loaded.problems(text)), loaded.problems(text)
+
+
+def test_no_wrong_type_of_a_setting_is_reported_in_the_librarys_words(loaded: Loading) -> None:
+    values = [[], 5, "wrong", -1, True]
+    for table, model in Settings.model_fields.items():
+        for name in model.annotation.model_fields:  # type: ignore[union-attr]
+            for value in values:
+                # Some of these values are right.
+                with suppress(ConfigurationInvalid):
+                    loaded(f"[{table}]\n{name} = {json.dumps(value)}")
+                    continue
+                for problem in loaded.problems(f"[{table}]\n{name} = {json.dumps(value)}"):
+                    assert "nput should" not in problem, problem
+                    assert "unable to" not in problem, problem
 
 
 @pytest.mark.parametrize("text", ["{", "text=body", "[]", '"body"', "5"])

@@ -850,7 +850,7 @@ def test_drain_waits_while_producing_is_not_allowed(disk: Disk) -> None:
     asyncio.run(run())
 
 
-# The rows of the delivery promise that involve a spool.
+# The rows of the delivery guarantee that involve a spool.
 
 
 def status_with_spool(disk: Disk, sink: MemorySink, callback: bytes) -> int:

@@ -34,3 +34,10 @@ def test_retention_of_a_record_written_now(config: dict[str, str] | None, until:
     found = retention_of(config, NOW_MS)
     assert found.until == until
     assert why in found.why
+
+
+def test_settings_that_the_broker_does_not_report_are_not_called_denied() -> None:
+    unknown = retention_of(None, NOW_MS, reports_settings=False)
+    assert unknown.until is None
+    assert "does not report them" in unknown.why
+    assert "DESCRIBE_CONFIGS" in retention_of(None, NOW_MS).why
