@@ -5,10 +5,10 @@ Data only: nothing here uses Kafka or the registry. One function finds the files
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import fastavro
 
@@ -17,17 +17,19 @@ from connector.mapping.compatibility import NO_SCHEMA, schema_fault
 from connector.mapping.compiler import CompiledSchema, compile_schema, published
 from connector.privacy.policy import Policy
 from connector.privacy.problems import policy_problems
+from connector.record_tables import ANY_TYPE, OPTIONAL_TOPICS, gaps, wrong_table
 from connector.records import Json, Source
 from connector.settings.tables import Settings
 
-ANY_TYPE = "*"
 KEEP_ALL = Policy()
-_KEYS = {"from", "types", "topic", "keyed_by", "large", "partitions", "replication_factor", "config"}
 
 
 @dataclass(frozen=True, slots=True)
 class RecordType:
     """One kind of record: its schema, its topic, and what it is made from.
+
+    `each` is the path of the list of whose elements its records are made, in addition to the record of the item itself; empty
+    for all others. `setting` is the setting of [topics] that turns it on; empty if it is always on.
 
     `schema` has our own attributes, `published_text` is what is registered. `topic` is the full name, `topic_config` is passed
     to Kafka when the topic is created. `large` topics accept records of the size of a whole callback. `partitions` and
@@ -38,6 +40,8 @@ class RecordType:
     name: str
     source: Source
     message_types: tuple[str, ...]
+    each: str
+    setting: str
     topic: str
     keyed_by_wa_id: bool
     large: bool
@@ -47,7 +51,7 @@ class RecordType:
     schema: Json
     mapping: CompiledSchema
     key_of: Callable[[str], bytes]
-    event_id: Callable[[bytes], str]
+    event_id: Callable[[bytes], bytes]
     published_text: str
     parsed: Any
 
@@ -66,7 +70,8 @@ class RecordType:
 class Catalogue:
     """All record types, and the one that each part of a callback becomes.
 
-    `raw` is None, and not among the record types, if callbacks are not stored as received.
+    `raw` is None, and not among the record types, if callbacks are not stored as received. `each` are the record types that are
+    made of the elements of a list.
     """
 
     record_types: Mapping[str, RecordType]
@@ -77,6 +82,7 @@ class Catalogue:
     account_event: RecordType
     dead_letter: RecordType
     raw: RecordType | None
+    each: tuple[RecordType, ...]
     policy: Policy
 
     def __iter__(self) -> Iterator[RecordType]:
@@ -104,25 +110,30 @@ def folder_of(settings: Settings) -> Path:
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
-    """Return the catalogue for the settings: their folder, prefix, raw topic and privacy.
+    """Return the catalogue for the settings: their folder, prefix, optional topics and privacy.
 
     Raises:
         ConfigurationInvalid: with every problem found.
     """
     policy = Policy.of(settings.privacy)
-    return read_catalogue(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw, policy=policy)
+    return read_catalogue(folder_of(settings), settings.topics.prefix, optional=optional_topics(settings), policy=policy)
+
+
+def optional_topics(settings: Settings) -> frozenset[str]:
+    """Return the settings of [topics] that turn a record type on, as far as they are true."""
+    return frozenset(name for name in OPTIONAL_TOPICS if getattr(settings.topics, name))
 
 
 def read_catalogue(
     folder: Path | None = None,
     prefix: str = "kaleyra.whatsapp.",
     *,
-    raw: bool = False,
+    optional: Collection[str] = (),
     policy: Policy = KEEP_ALL,
 ) -> Catalogue:
     """Read, check and compile the catalogue in a folder with avro/ and config/messages.toml.
 
-    `raw` is the setting topics.raw; `policy` decides how fields are treated.
+    `optional` are the settings of [topics] that are true and turn a record type on; `policy` decides how fields are treated.
 
     Raises:
         ConfigurationInvalid: with every problem found.
@@ -145,18 +156,18 @@ def read_catalogue(
         for file in sorted((folder / "avro").glob("*.avsc"))
         if file.stem not in entries
     ]
-    problems += [*_conflicts(record_types), *_gaps(entries)]
+    problems += [*_conflicts(record_types), *gaps(entries)]
     problems += policy_problems(policy, {record_type.name: record_type.schema for record_type in record_types.values()})
     if problems:
         raise ConfigurationInvalid(problems)
-    return _assemble(record_types, policy, raw=raw)
+    used = {name: one for name, one in record_types.items() if not one.setting or one.setting in optional}
+    return _assemble(used, policy)
 
 
-def _assemble(record_types: dict[str, RecordType], policy: Policy, *, raw: bool) -> Catalogue:
-    if not raw:
-        record_types = {name: record_type for name, record_type in record_types.items() if record_type.source != "raw"}
-    by_source = {record_type.source: record_type for record_type in record_types.values()}
-    by_type = {name: record_type for record_type in record_types.values() for name in record_type.message_types}
+def _assemble(record_types: dict[str, RecordType], policy: Policy) -> Catalogue:
+    of_items = [record_type for record_type in record_types.values() if not record_type.each]
+    by_source = {record_type.source: record_type for record_type in of_items}
+    by_type = {name: record_type for record_type in of_items for name in record_type.message_types}
     return Catalogue(
         record_types=record_types,
         by_message_type={name: record_type for name, record_type in by_type.items() if name != ANY_TYPE},
@@ -166,6 +177,7 @@ def _assemble(record_types: dict[str, RecordType], policy: Policy, *, raw: bool)
         account_event=by_source["events"],
         dead_letter=by_source["dead_letters"],
         raw=by_source.get("raw"),
+        each=tuple(record_type for record_type in record_types.values() if record_type.each),
         policy=policy,
     )
 
@@ -174,24 +186,14 @@ def _conflicts(record_types: Mapping[str, RecordType]) -> list[str]:
     problems = []
     owners: dict[str, str] = {}
     for record_type in record_types.values():
-        for claim in (f"topic {record_type.topic}", *(f"message type {kind}" for kind in record_type.message_types)):
+        types = () if record_type.each else record_type.message_types
+        for claim in (f"topic {record_type.topic}", *(f"message type {kind}" for kind in types)):
             if claim in owners:
                 problems.append(
                     f"config/messages.toml: [{owners[claim]}] and [{record_type.name}] both claim {claim}; only one can"
                 )
             owners[claim] = record_type.name
     return problems
-
-
-def _gaps(entries: Mapping[str, Any]) -> Iterator[str]:
-    """Yield sources without a table or with several; a table counts even if its schema cannot be read."""
-    tables = [entry for entry in entries.values() if isinstance(entry, dict)]
-    for source in get_args(Source):
-        count = sum(table.get("from") == source for table in tables)
-        if source != "messages" and count != 1:
-            yield f'config/messages.toml: {count} tables have from = "{source}"; exactly one must'
-    if not any(ANY_TYPE in table["types"] for table in tables if isinstance(table.get("types"), list)):
-        yield f'config/messages.toml: no table has types = ["{ANY_TYPE}"]; unknown message types need one'
 
 
 def _read_record_type(
@@ -202,26 +204,17 @@ def _read_record_type(
     if not isinstance(entry, dict):
         problems.append(f"config/messages.toml: {name} is not a table")
         return None
-    wrong = [f"{where}: unknown key {key!r}; known are {', '.join(sorted(_KEYS))}" for key in entry if key not in _KEYS]
-    source = entry.get("from")
-    if source not in get_args(Source):
-        wrong.append(f"{where}: from must be one of {', '.join(get_args(Source))}")
-    if (source == "messages") != bool(entry.get("types")):
-        wrong.append(f'{where}: types is required with from = "messages", and not allowed otherwise')
-    if not isinstance(entry.get("topic"), str):
-        wrong.append(f"{where}: topic is missing")
-    types = entry.get("types", [])
-    if not isinstance(types, list) or not all(isinstance(kind, str) for kind in types):
-        wrong.append(f'{where}: types must be a list of strings, as in types = ["image", "video"]')
-    wrong += [f"{where}: {problem}" for problem in _wrong_topic_settings(entry)]
-    schema, mapping, parsed = _read_schema(folder / "avro" / f"{name}.avsc", policy, wrong)
+    wrong = [f"{where}: {problem}" for problem in wrong_table(entry)]
+    schema, mapping, parsed = _read_schema(folder / "avro" / f"{name}.avsc", policy, str(entry.get("each", "")), wrong)
     problems += wrong
     if wrong or mapping is None:
         return None
     return RecordType(
         name=name,
-        source=source,  # type: ignore[arg-type]  # checked above
+        source=entry["from"],
         message_types=tuple(entry.get("types", ())),
+        each=entry.get("each", ""),
+        setting=entry.get("setting", ""),
         topic=prefix + entry["topic"],
         keyed_by_wa_id=entry.get("keyed_by") == "wa_id",
         large=bool(entry.get("large")),
@@ -237,44 +230,16 @@ def _read_record_type(
     )
 
 
-def _wrong_topic_settings(entry: Json) -> Iterator[str]:
-    """Yield the problems of a table's topic settings."""
-    if entry.get("keyed_by", "wa_id") != "wa_id":
-        yield 'keyed_by can only be "wa_id"'
-    if not isinstance(entry.get("large", False), bool):
-        yield "large must be true or false"
-    for name in ("partitions", "replication_factor"):
-        value = entry.get(name, 1)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            yield f"{name} must be a whole number of at least 1"
-    if "partitions" in entry and "keyed_by" in entry:
-        yield "partitions: topics keyed by wa_id need equal counts for joins; set topics.partitions for all of them"
-    yield from _wrong_config(entry.get("config", {}), large=bool(entry.get("large")))
-
-
-def _wrong_config(config: Any, *, large: bool) -> Iterator[str]:
-    if not isinstance(config, dict):
-        yield "config must be a table of topic settings"
-        return
-    for name, value in config.items():
-        if not isinstance(value, str | int):
-            yield f'config: {name} must be a string, a whole number, true or false; quote names with dots: "retention.ms" = 5'
-        elif name == "max.message.bytes" and large:
-            yield "config: large = true derives max.message.bytes from http.max_body_bytes; remove one of them"
-        elif name == "min.insync.replicas" and not (str(value).isdigit() and int(value) > 0):
-            yield "config: min.insync.replicas must be a whole number of at least 1"
-
-
 def _as_kafka_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _read_schema(file: Path, policy: Policy, problems: list[str]) -> tuple[Json, CompiledSchema | None, Any]:
+def _read_schema(file: Path, policy: Policy, each: str, problems: list[str]) -> tuple[Json, CompiledSchema | None, Any]:
     where = f"avro/{file.name}"
     try:
         schema = json.loads(file.read_text(encoding="utf-8"))
         parsed = fastavro.parse_schema(published(schema))
-        return schema, compile_schema(policy.treated(file.stem, schema), policy.functions()), parsed
+        return schema, compile_schema(policy.treated(file.stem, schema), policy.functions(), each), parsed
     except OSError:
         problems.append(f"{where}: is missing; every table of config/messages.toml needs its schema")
     except json.JSONDecodeError as error:

@@ -97,8 +97,13 @@ class Misfit(ConnectorError):
         super().__init__(f"{path}: {fault}")
 
     def within(self, array_path: str, index: int) -> "Misfit":
-        """Return the same fault with the element's path (`item.price`) relative to the view (`order.items[2].price`)."""
-        return type(self)(f"{array_path}[{index}]{self.path.removeprefix('item')}", self.fault)
+        """Return the same fault with its path relative to the view, see `path_within`."""
+        return type(self)(path_within(self.path, array_path, index), self.fault)
+
+
+def path_within(path: str, array_path: str, index: int) -> str:
+    """Return an element's path (`item.price`) relative to the view (`order.items[2].price`); other paths as they are."""
+    return f"{array_path}[{index}]{path.removeprefix('item')}" if path.partition(".")[0] == "item" else path
 
 
 class Missing(Misfit):

@@ -1,4 +1,4 @@
-"""The one table of metrics: kind, name, meaning and labels. Labels are bounded: never a number, a path or a peer.
+"""The one table of metrics: kind, name, meaning and labels. Labels are bounded: never a number, a path of a request or a peer.
 
 Workers of `serve` store the values in files that the supervisor sums up (PROMETHEUS_MULTIPROC_DIR).
 """
@@ -20,7 +20,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
 _DECODE_KINDS: Final = ("lone_surrogates", "contacts_without_profile", "contacts_without_key", "ambiguous_extra_info")
-_ENCODE_KINDS: Final = ("unfit_times", "clamped_times")
+_ENCODE_KINDS: Final = ("clamped_times",)
 
 _FILES: Final = threading.Lock()
 """Held while the workers' files are read or merged."""
@@ -130,6 +130,13 @@ class Metrics:
         buckets=_SECONDS,
     )
     adjusted_values = Row(Counter, "connector_adjusted_values", "Values dropped or repaired on purpose, by kind.", ("kind",))
+
+    unfit_values = Row(
+        Counter,
+        "connector_unfit_values",
+        "Values of side fields that do not fit and became null, by source path in the schema.",
+        ("path",),
+    )
 
     records = Row(Counter, "connector_records", "Records acknowledged by Kafka.", ("topic",))
     unconfirmed_records = Row(

@@ -155,7 +155,8 @@ class Callback(msgspec.Struct, frozen=True):
 
     `root` holds the root keys beside the envelope; `contacts`, `messages` and `statuses` are lists as received, not yet
     checked to hold objects; `others` and `events` are what other fields say, of people and of the account;
-    `replaced_surrogates` counts lone surrogates that became U+FFFD.
+    `replaced_surrogates` counts lone surrogates that became U+FFFD. If it is not `is_typed`, its message has no content of its
+    type, and only keys.
     """
 
     metadata: Json
@@ -167,6 +168,7 @@ class Callback(msgspec.Struct, frozen=True):
     replaced_surrogates: int = 0
     others: Sequence[PersonalObject] = ()
     events: Sequence[AccountEvent] = ()
+    is_typed: bool = True
 
     def __repr__(self) -> str:
         named = ("contacts", "messages", "statuses", "others", "events")

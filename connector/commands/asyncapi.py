@@ -11,9 +11,10 @@ from typing import Any, Final
 import typer
 
 from connector import __version__
-from connector.catalogue import ANY_TYPE, Catalogue, RecordType
+from connector.catalogue import Catalogue, RecordType
 from connector.commands.options import Config
 from connector.commands.resources import catalogue_without_privacy, open_settings
+from connector.record_tables import ANY_TYPE
 from connector.records import Json
 from connector.settings.tables import Settings
 from connector.topics.wanted import REPLAYED, Wanted
@@ -40,6 +41,10 @@ _WITH_VALUE: Final[dict[str, Json]] = {
     "content-type": {"type": "string", "const": "application/avro"},
 }
 _SOMETIMES: Final[dict[str, Json]] = {
+    "connector_unfit": {
+        **_TEXT,
+        "description": "Paths of values that did not fit a side field, which is null; comma-separated.",
+    },
     "traceparent": {**_TEXT, "description": "As received with the callback."},
     "tracestate": {**_TEXT, "description": "As received with the callback."},
     "replayed_at": {"type": "string", "format": "date-time", "description": "When the replay began that wrote the record."},
@@ -214,6 +219,8 @@ def _key(record_type: RecordType) -> Json:
 
 
 def _origin(record_type: RecordType) -> str:
+    if record_type.each:
+        return f"One for each element of {record_type.each}."
     if record_type.source != "messages":
         return f"Made from {record_type.source.replace('_', ' ')}."
     if ANY_TYPE in record_type.message_types:

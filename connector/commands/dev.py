@@ -40,7 +40,6 @@ from connector.settings.producer import in_its_table, producer_properties
 from connector.settings.tables import Logs, Registry, Settings, Spool, Tls
 
 _HOST = "127.0.0.1"
-_QUIET_SECONDS = 0.5
 _STALLED_SECONDS = 3.0
 _SAMPLE = "tests/samples/document/full.json"
 
@@ -103,7 +102,7 @@ class _Stack:
     ) -> None:
         self._settings = loaded
         self._broker = broker
-        self._last_shown = 0.0
+        self._shown_records = 0
         self._sockets = (registry_socket, management_socket)
         self._worker = Worker(loaded, listening)
         bridge = self._worker.bridge
@@ -142,7 +141,7 @@ class _Stack:
         if demo and not stopping.is_set():
             await self._send_one_of_every_type()
             if not as_json:
-                await self._wait_until_quiet(stopping)
+                await self._wait_until_shown(stopping)
                 self._print_addresses(as_json=False)
         await stopping.wait()
         self._worker.stop()
@@ -170,8 +169,7 @@ class _Stack:
         try:
             while not stopping.is_set():
                 # In a thread, one record after the other: neither a burst nor a terminal that reads slowly delays a callback.
-                if await asyncio.to_thread(_show_arrived, reader, stopping, as_json=as_json):
-                    self._last_shown = asyncio.get_running_loop().time()
+                self._shown_records += await asyncio.to_thread(_show_arrived, reader, stopping, as_json=as_json)
         except OSError:
             # The reader of our output has exited (`head`), or its disk is full: there is no one to show records to.
             stop()
@@ -184,11 +182,10 @@ class _Stack:
             for number, kind in enumerate(TYPES):
                 await post_callback(client, self._addresses["callback_url"], callback(kind, number))
 
-    async def _wait_until_quiet(self, stopping: asyncio.Event) -> None:
-        """Wait until no record was shown for a moment, so that later output stays visible."""
-        loop = asyncio.get_running_loop()
-        self._last_shown = loop.time()
-        while loop.time() - self._last_shown < _QUIET_SECONDS and not stopping.is_set():  # noqa: ASYNC110 - there is no event for silence
+    async def _wait_until_shown(self, stopping: asyncio.Event) -> None:
+        """Wait until all records that were produced are on the screen, so that later output stays visible."""
+        produced = sum(tally.count for tally in self._worker.bridge.metrics.records_by_topic.values())
+        while self._shown_records < produced and not stopping.is_set():  # noqa: ASYNC110 - a number of another task
             await asyncio.sleep(0.05)
 
     def _print_addresses(self, *, as_json: bool) -> None:

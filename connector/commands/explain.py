@@ -43,17 +43,19 @@ def explain(catalogue: Catalogue, raw: RawCallback, renamed_keys: Mapping[str, s
     ids = {record_type.name: 0 for record_type in catalogue}
     metrics = Metrics()
     by_name = encoders(catalogue, ids, "http://registry", _MAX_BYTES, metrics)
-    records, dead_letters = [], []
+    records, dead_letters, unfit = [], [], 0
     for message in Translator(catalogue, by_name, metrics, renamed_keys).translate(raw):
         value = _decoded(catalogue, message)
         if message.topic == catalogue.dead_letter.topic:
             dead_letters.append({name: value[name] for name in ("reason", "step", "detail")})
         else:
             headers = {name: content.decode() for name, content in message.headers if name != "ce_dataschema"}
+            unfit += len(headers["connector_unfit"].split(",")) if "connector_unfit" in headers else 0
             key = message.key.decode() if message.key is not None else None
             records.append({"topic": message.topic, "key": key, "value": value, "headers": headers})
     # Clamped times do not count: they are relative to the time of receipt, which here is now.
     left_out = {kind: tally.count for kind, tally in metrics.adjusted.items() if kind != "clamped_times"}
+    left_out["unfit_values"] = unfit
     return {
         "records": records,
         "dead_letters": dead_letters,

@@ -4,8 +4,9 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from connector import logs
-from connector.catalogue import Catalogue, folder_of, read_catalogue
+from connector.catalogue import Catalogue, folder_of, optional_topics, read_catalogue
 from connector.privacy.policy import Policy
+from connector.record_tables import OPTIONAL_TOPICS
 from connector.registry.client import RegistryClient
 from connector.registry.retries import COMMAND
 from connector.settings.load import load_settings_for_tools
@@ -32,14 +33,15 @@ def open_registry(settings: Settings) -> AbstractContextManager[RegistryClient]:
 
 def catalogue_without_privacy(settings: Settings) -> Catalogue:
     """Return the catalogue for commands that produce no records: privacy does not apply, so no key is needed."""
-    return read_catalogue(folder_of(settings), settings.topics.prefix, raw=settings.topics.raw)
+    return read_catalogue(folder_of(settings), settings.topics.prefix, optional=optional_topics(settings))
 
 
 def complete_catalogue(settings: Settings) -> Catalogue:
-    """Return the catalogue with every record type, including raw callbacks even if topics.raw is false."""
-    return read_catalogue(folder_of(settings), settings.topics.prefix, raw=True)
+    """Return the catalogue with every record type, including those whose setting is false."""
+    return read_catalogue(folder_of(settings), settings.topics.prefix, optional=OPTIONAL_TOPICS)
 
 
 def catalogue_without_raw(settings: Settings) -> Catalogue:
     """Return the catalogue for callbacks that must not be stored as received again; privacy applies."""
-    return read_catalogue(folder_of(settings), settings.topics.prefix, policy=Policy.of(settings.privacy))
+    optional = optional_topics(settings) - {"raw"}
+    return read_catalogue(folder_of(settings), settings.topics.prefix, optional=optional, policy=Policy.of(settings.privacy))

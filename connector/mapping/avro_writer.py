@@ -33,6 +33,9 @@ def long(value: int) -> bytes:
     return bytes(out)
 
 
+int32: Final = long
+"""Return a 32-bit integer: the same bytes."""
+
 # Callbacks of the same second share their times, and times are the slowest numbers to encode.
 millis: Final = lru_cache(maxsize=4096)(long)
 """Return a time in milliseconds since 1970."""
@@ -52,6 +55,11 @@ def text(content: bytes) -> bytes:
 def some_text(content: bytes) -> bytes:
     """Return an optional text that is not null, passed as UTF-8."""
     return SOME + long(len(content)) + content
+
+
+def text_or_null(value: str | None) -> bytes:
+    """Return an optional text."""
+    return some_text(value.encode()) if value else NULL
 
 
 def boolean(value: bool) -> bytes:  # noqa: FBT001 - it is the value to encode

@@ -1,12 +1,14 @@
-"""A JSON value in, a value of its Avro type out; `None` if the callback says "no value" (`""`).
+"""A JSON value in, a value of its Avro type out; `None` if the callback says "no value".
 
-Absent values and `null` never reach these functions. A value that does not fit raises `Misfit` with the source path and the
-kind of fault, never the value. Nothing here does arithmetic on a number before its digits and exponent are checked.
+Besides absent values and `null`, which never reach these functions, that is `""`, and `false` wherever no boolean is meant: PHP
+writes it for absent objects, lists and texts. A value that does not fit raises `Misfit` with the source path and the kind of
+fault, never the value. Numbers are in `numbers`.
 """
 
 import re
+from collections.abc import Callable
 from datetime import datetime
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,10 +17,6 @@ import msgspec
 from connector.errors import Misfit
 from connector.records import EMPTY, Json
 
-_LONG_MIN: Final = -(2**63)
-_LONG_MAX: Final = 2**63 - 1
-_LONG_TEXT: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-_NUMBER_TEXT: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?", re.ASCII)
 _SECONDS_TEXT: Final = re.compile(r"[0-9]{1,13}(\.[0-9]{1,9})?", re.ASCII)
 
 _MILLIS_FROM: Final = 10**11
@@ -29,9 +27,12 @@ EARLIEST_MS: Final = 946_684_800_000
 LATEST_MS: Final = 4_102_444_800_000
 """2100-01-01."""
 
+AHEAD_MS: Final = 5 * 60 * 1000
+"""How far the time of an event can be ahead of its receipt: clocks differ, but an event is not received before it happens."""
+
 _LONGEST_TIME_TEXT: Final = 40
 
-_LONGEST_DECIMAL_TEXT: Final = 40
+LONGEST_DECIMAL_TEXT: Final = 40
 """A double printed with 17 digits and an exponent has at most 25 characters; longer literals are not plausible."""
 
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
@@ -56,12 +57,30 @@ def kind_of(value: object) -> str:  # noqa: PLR0911 - a table
 
 
 def as_object(value: Any, path: str) -> Json:
-    """Return the object at `path`; an empty one for absent, `null`, `""` and `[]` (PHP's empty object)."""
+    """Return the object at `path`; an empty one for no value and for `[]` (PHP's empty object)."""
     if value.__class__ is dict:
         return value
-    if value is None or value in ("", []):
+    if value is None or value is False or value in ("", []):
         return EMPTY
     raise Misfit(path, f"is {kind_of(value)}, expected an object")
+
+
+def as_object_or_empty(value: Any, path: str, unfit: list[str]) -> Json:
+    """Return the object at `path`, or an empty one if it is none; adds its path to `unfit`."""
+    try:
+        return as_object(value, path)
+    except Misfit:
+        unfit.append(path)
+        return EMPTY
+
+
+def or_none(convert: Callable[..., Any], value: Any, path: str, unfit: list[str], *arguments: int) -> Any:
+    """Return the converted value, or None for one that does not fit; adds its path to `unfit`, where it is counted."""
+    try:
+        return convert(value, path, *arguments)
+    except Misfit as misfit:
+        unfit.append(misfit.path)
+        return None
 
 
 def to_text(value: Any, path: str) -> str | None:
@@ -70,6 +89,8 @@ def to_text(value: Any, path: str) -> str | None:
         return value or None
     if value.__class__ is int or value.__class__ is Decimal:
         return json_text(value)
+    if value is False:
+        return None
     raise Misfit(path, f"is {kind_of(value)}, expected text")
 
 
@@ -85,83 +106,6 @@ def to_boolean(value: Any, path: str) -> bool | None:
     raise Misfit(path, f"is {kind_of(value)}, expected true or false")
 
 
-def to_long(value: Any, path: str) -> int | None:
-    """Return a 64-bit integer; accepts digits in text and numbers without a fraction."""
-    if value.__class__ is str:
-        if not value:
-            return None
-        if not _LONG_TEXT.fullmatch(value):
-            raise Misfit(path, "is text that is not a whole number")
-        value = int(value)
-    elif value.__class__ is Decimal:
-        # adjusted() is the exponent of the first digit: no arithmetic on 1e3000000.
-        if len(str(value)) > _LONGEST_DECIMAL_TEXT or value.adjusted() > 18 or value != value.to_integral_value():
-            raise Misfit(path, "is a number with a fraction or out of range, expected a whole number")
-        value = int(value)
-    elif value.__class__ is not int:
-        raise Misfit(path, f"is {kind_of(value)}, expected a whole number")
-    if not _LONG_MIN <= value <= _LONG_MAX:
-        raise Misfit(path, "is out of the range of 64 bits")
-    return int(value)
-
-
-def to_double(value: Any, path: str) -> float | None:
-    """Return a finite double; accepts numeric text."""
-    if value.__class__ is str:
-        if not value:
-            return None
-        if not _NUMBER_TEXT.fullmatch(value):
-            raise Misfit(path, "is text that is not a number")
-        return float(value)
-    if value.__class__ is not Decimal and value.__class__ is not int:
-        raise Misfit(path, f"is {kind_of(value)}, expected a number")
-    number = Decimal(value)
-    if number.adjusted() > 307:
-        raise Misfit(path, "is out of the range of a double")
-    return float(number)
-
-
-def to_decimal(value: Any, path: str, precision: int, scale: int) -> Decimal | None:
-    """Return the exact number, checked against precision and scale before any arithmetic.
-
-    A literal with more digits than the scale becomes the shortest text of its double, if that fits: PHP prints 7.99
-    as 7.9900000000000002.
-    """
-    if value.__class__ is str:
-        if not value:
-            return None
-        if not _NUMBER_TEXT.fullmatch(value):
-            raise Misfit(path, "is text that is not a number of at most 18 digits before and after the point")
-        value = Decimal(value)
-    elif value.__class__ is int:
-        if not _LONG_MIN <= value <= _LONG_MAX:
-            raise Misfit(path, f"does not fit decimal({precision}, {scale})")
-        value = _whole_number(value)
-    elif value.__class__ is not Decimal:
-        raise Misfit(path, f"is {kind_of(value)}, expected a number")
-    if len(str(value)) > _LONGEST_DECIMAL_TEXT or value.adjusted() >= precision - scale:
-        raise Misfit(path, f"does not fit decimal({precision}, {scale})")
-    exact = _scaled(value, precision, scale) or _scaled(Decimal(repr(float(value))), precision, scale)
-    # 1e-400 is not zero, although its double is.
-    if exact is None or (not exact and value):
-        raise Misfit(path, f"has more than {scale} digits behind the point")
-    return exact
-
-
-# Like prices with a fraction (`reading`): a Decimal that is reused has its hash cached.
-_whole_number: Final = lru_cache(maxsize=4096)(Decimal)
-
-
-# A catalogue has a few thousand prices. Equal numbers have equal results, whatever their text.
-@lru_cache(maxsize=4096)
-def _scaled(value: Decimal, precision: int, scale: int) -> Decimal | None:
-    context = Context(prec=precision, traps=[Inexact, InvalidOperation])
-    try:
-        return value.quantize(Decimal(1).scaleb(-scale), context=context)
-    except (Inexact, InvalidOperation):
-        return None
-
-
 def to_millis(value: Any, path: str) -> int | None:
     """Return milliseconds since 1970; seconds as number or text, milliseconds from 10^11 on, ISO 8601 with an offset."""
     millis: int | None = None
@@ -171,8 +115,10 @@ def to_millis(value: Any, path: str) -> int | None:
         millis = _millis_of_text(value) if len(value) <= _LONGEST_TIME_TEXT else None
     elif value.__class__ is int:
         millis = value if value >= _MILLIS_FROM else value * 1000
-    elif value.__class__ is Decimal and value.adjusted() <= 13 and len(str(value)) <= _LONGEST_DECIMAL_TEXT:
+    elif value.__class__ is Decimal and value.adjusted() <= 13 and len(str(value)) <= LONGEST_DECIMAL_TEXT:
         millis = _millis_of_number(value)
+    elif value is False:
+        return None
     if millis is None or not EARLIEST_MS <= millis < LATEST_MS:
         raise Misfit(path, "is not a time between 2000 and 2100")
     return millis
@@ -204,6 +150,11 @@ def _millis_of_iso_text(text: str) -> int | None:
 
 def to_millis_or_none(value: Any, path: str, unfit: list[str]) -> int | None:
     """Return milliseconds, or None for a time that does not fit; adds its path to `unfit`, where it is counted."""
+    if value.__class__ is str and len(value) <= _LONGEST_TIME_TEXT:
+        # Nearly every time.
+        millis = _millis_of_text(value)
+        if millis is not None and EARLIEST_MS <= millis < LATEST_MS:
+            return millis
     try:
         return to_millis(value, path)
     except Misfit:
@@ -230,10 +181,10 @@ def listed(value: Json) -> list[Json]:
 
 
 def to_elements(value: Any, path: str) -> list[Json]:
-    """Return the list at `path` as objects; a single object becomes a list (see `listed`), `""` an empty list."""
+    """Return the list at `path` as objects; a single object becomes a list (see `listed`), no value an empty list."""
     if value.__class__ is dict:
         return listed(value)
-    if value == "":
+    if value == "" or value is False:
         return []
     if value.__class__ is not list:
         raise Misfit(path, f"is {kind_of(value)}, expected a list")
@@ -250,9 +201,14 @@ def json_text(value: Any) -> str:
 
 def to_json(value: Any, path: str) -> str | None:
     """Return the value at `path` as JSON text, for fields marked `raw`."""
-    if value == "":
+    if value == "" or value is False:
         return None
     try:
         return json_text(value)
     except RecursionError:
         raise Misfit(path, "is nested too deep") from None
+
+
+def to_json_or_text(value: Any, path: str) -> str | None:
+    """Return text as it is, and any other value as JSON text, for fields marked `"raw": "unless text"`."""
+    return (value or None) if value.__class__ is str else to_json(value, path)

@@ -18,6 +18,6 @@ class Archive:
     def copy_of(self, raw: RawCallback, metadata: Json, extra: Json) -> KafkaMessage:
         """Return a callback as received; metadata and extra are what could be read of it."""
         ce_id = self._encoder.ce_id(("raw_callback", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest()))
-        item = item_of_request("raw", raw, raw.body, ce_id, metadata, extra)
+        item = item_of_request("raw", raw, raw.body, metadata, extra)
         # Without a place: a copy that Kafka refuses is a dead letter of the whole callback.
         return msgspec.structs.replace(self._encoder.write(item, EMPTY, ce_id, raw), place=None)

@@ -4,11 +4,11 @@ For a whole callback the body is what was received. For one bad item among sever
 item and its contact, so that replaying it repeats nothing else.
 """
 
-import hashlib
 from typing import Any, Final
 
 import msgspec
 
+from connector.pipeline.digest import request_parts
 from connector.pipeline.encode import Encoder
 from connector.pipeline.people import text_of
 from connector.records import EMPTY, Callback, Fault, Item, Json, KafkaMessage, RawCallback, Source
@@ -43,11 +43,11 @@ class DeadLetters:
         return self._letter(raw, fault, body, item.metadata, item.extra, (item.source, item.index))
 
     def _letter(self, raw: RawCallback, fault: Fault, body: bytes, metadata: Json, extra: Json, position: Any) -> KafkaMessage:
-        ce_id = self._encoder.ce_id(("dead_letter", raw.method, raw.query, hashlib.sha256(raw.body).hexdigest(), position))
-        item = item_of_request("dead_letters", raw, body, ce_id, metadata, extra)
+        ce_id = self._encoder.ce_id(("dead_letter", *request_parts(raw), position))
+        item = item_of_request("dead_letters", raw, body, metadata, extra)
         detail = fault.detail[:_DETAIL_CHARACTERS]
         tried = {"attempts": raw.attempts, "replayed_at": raw.replayed_at}
-        about = {"id": ce_id, "reason": fault.reason, "step": fault.step, "detail": detail, **tried}
+        about = {"reason": fault.reason, "step": fault.step, "detail": detail, **tried}
         letter = self._encoder.write(item, about, ce_id, raw)
         letter.headers.extend(
             (
@@ -59,11 +59,10 @@ class DeadLetters:
         return letter
 
 
-def item_of_request(source: Source, raw: RawCallback, body: bytes, ce_id: str, metadata: Json, extra: Json) -> Item:
+def item_of_request(source: Source, raw: RawCallback, body: bytes, metadata: Json, extra: Json) -> Item:
     """Return the view of a request by itself, keyed by the business number."""
     phone_number_id = _short(metadata.get("phone_number_id"))
     facts = {
-        "id": ce_id,
         "received_at": raw.received_at,
         "method": raw.method,
         "query": raw.query,

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from connector.logs import RateLimitedEvent
 from connector.metrics import Metrics
-from connector.pipeline.outcome import Outcome
+from connector.pipeline.outcome import Failure, Outcome
 from connector.pipeline.ports import Sink
 from connector.pipeline.translate import Translator
-from connector.records import Fault, KafkaMessage, RawCallback
+from connector.records import Fault, KafkaMessage, Place, RawCallback
 
 
 class Deliverer:
@@ -42,16 +42,20 @@ class Deliverer:
             self._acknowledged[message.topic].count += 1
 
     async def _send_dead_letters(self, raw: RawCallback, outcome: Outcome) -> Outcome:
-        # A dead letter or raw copy has no place: if one is refused, the dead letter is of the whole callback.
+        # A dead letter or raw copy has no place: if one is refused, the dead letter is of the whole callback. The lines of an
+        # order have the place of the order: their dead letter is of the order.
+        failures: dict[Place | None, list[Failure]] = {}
+        for failure in outcome.refused:
+            failures.setdefault(failure.message.place, []).append(failure)
         letters = [
-            self.translator.dead_letter(raw, failure.message.place, Fault("refused_by_kafka", "produce", failure.error))
-            for failure in outcome.refused
+            self.translator.dead_letter(raw, place, Fault("refused_by_kafka", "produce", of_place[0].error))
+            for place, of_place in failures.items()
         ]
         again = await self._sink.send(letters)
         self._count(letters, again)
         if again.refused:
             topic, error = again.refused[0].message.topic, again.refused[0].error
             self._letter_refused.event(topic=topic, error=error, see="connector topics check")
-        failure_of = dict(zip(map(id, letters), outcome.refused, strict=True))
-        refused = [failure_of[id(failure.message)] for failure in again.refused]
+        failures_of = dict(zip(map(id, letters), failures.values(), strict=True))
+        refused = [failure for letter in again.refused for failure in failures_of[id(letter.message)]]
         return Outcome(refused, outcome.unconfirmed + again.unconfirmed)

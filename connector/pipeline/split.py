@@ -9,8 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from connector.mapping.conversions import kind_of
-from connector.pipeline.keys import NO_KEY, first_key, message_key, participant, system_key
-from connector.pipeline.people import People, readable, text_of
+from connector.pipeline.addressing import NOT_OF_ONE_NUMBER, addressed, of_system
+from connector.pipeline.digest import request_parts
+from connector.pipeline.keys import NO_KEY, change_key, first_key, message_key, number_key, status_key, system_key
+from connector.pipeline.people import People, by_user_id, is_user_id, new_user_id, readable, text_of
 from connector.records import EMPTY, Callback, Fault, Item, Json, RawCallback, Source
 
 _OF_ONE_ITEM: Final = (
@@ -49,28 +51,42 @@ class _CallbackContext(msgspec.Struct, frozen=True, gc=False):
     facts: Json
     people: People
 
+    def without_keys_of_one_item(self) -> "_CallbackContext":
+        """Return the context for items that these keys do not belong to."""
+        extra = {name: value for name, value in self.extra.items() if name not in _OF_ONE_ITEM}
+        facts = {name: fact for name, fact in self.facts.items() if name not in _OF_ONE_STATUS}
+        return msgspec.structs.replace(self, extra=extra, facts=facts)
+
 
 def split(callback: Callback, raw: RawCallback) -> Split:
     """Split a callback into its items: messages, then statuses, then contacts, then events of the account."""
-    facts = _facts(callback, raw)
-    events = len(callback.messages) + len(callback.statuses) + len(callback.others)
-    extra, ambiguous = callback.extra, 0
-    if events > 1:
-        extra = {name: value for name, value in extra.items() if name not in _OF_ONE_ITEM}
-        ambiguous = sum(bool(callback.extra.get(name)) for name in _OF_ONE_ITEM)
-        facts = {name: fact for name, fact in facts.items() if name not in _OF_ONE_STATUS}
-    context = _CallbackContext(callback.metadata, extra, facts, People(callback.contacts, raw.body, alone=events == 1))
+    # Unknown objects beside messages and statuses change nothing about these.
+    events = len(callback.messages) + len(callback.statuses)
+    contacts = callback.contacts
+    for contact in contacts:
+        if contact.__class__ is dict and is_user_id(contact.get("wa_id")):
+            contacts = [by_user_id(one, "wa_id", "user_id") if one.__class__ is dict else one for one in contacts]
+            break
+    people = People(contacts, raw, alone=events == 1)
+    context = _CallbackContext(callback.metadata, callback.extra, _facts(callback, raw), people)
+    of_others, ambiguous = context, 0
+    if events > 1 or len(callback.others) > (not events):
+        of_others = context.without_keys_of_one_item()
+        if events != 1:
+            context = of_others
+            ambiguous = sum(bool(callback.extra.get(name)) for name in _OF_ONE_ITEM)
     items = []
     for index, message in enumerate(callback.messages):
-        items.append(_message(index, message, context))
+        items.append(_message(index, message, context, is_typed=callback.is_typed))
     for index, other in enumerate(callback.others, len(callback.messages)):
-        items.append(_other(index, other.message, context))
+        items.append(_other(index, other.message, of_others))
     if callback.statuses:
         # The keys beside the only status, which its record uses too.
+        extra, facts = context.extra, context.facts
         beside = {"id": extra.get("message_id") or facts.get("message_id"), "status": facts.get("status")}
         for index, status in enumerate(callback.statuses):
             items.append(_status(index, status, context, beside))
-    without_profile, without_key = _add_contacts(items, callback.contacts, context)
+    without_profile, without_key = _add_contacts(items, contacts, context)
     if callback.events:
         items += (_event(index, callback, raw, context) for index in range(len(callback.events)))
     return Split(items, without_profile, without_key, ambiguous)
@@ -102,35 +118,49 @@ def _facts(callback: Callback, raw: RawCallback) -> Json:
     }
 
 
-def _message(index: int, message: Any, context: _CallbackContext) -> Item:
+def _message(index: int, message: Any, context: _CallbackContext, *, is_typed: bool) -> Item:
     if message.__class__ is not dict:
         return _no_object("messages", index, message, context)
-    is_system = message.get("type") == "system"
-    number, user_id = message.get("from"), message.get("from_user_id")
+    kind = text_of(message.get("type")) or ""
+    is_system = kind == "system"
+    number, user_id, moved = message.get("from"), message.get("from_user_id"), False
+    if is_system or is_user_id(number):
+        moved = is_user_id(number) and not user_id
+        message = by_user_id(of_system(message) if is_system else message, "from", "from_user_id")
+        number, user_id = message.get("from"), message.get("from_user_id")
     contact = context.people.match(number, user_id, "message", message, by_position=not is_system)
-    key = system_key(message, contact) if is_system else message_key(contact, number, user_id)
+    key = system_key(message, contact, moved=moved) if is_system else message_key(contact, number, user_id, moved=moved)
     identity: tuple[Any, ...] = ("message", message.get("id"))
     reaction = message.get("reaction")
     fault = None
     if reaction.__class__ is dict:
         identity += (reaction.get("message_id"), reaction.get("emoji") or None, message.get("timestamp"))
-        if not reaction.get("message_id") and message.get("type") == "reaction":
+        if not reaction.get("message_id") and kind == "reaction":
             # It would read as a reaction that was taken back, and from nothing.
             fault = Fault("missing", "split", f"messages[{index}].reaction.message_id is missing")
-    return _message_item(index, message, contact, key, identity, fault, context)
+    return _message_item(index, message, kind if is_typed else "", contact, key, identity, fault, context)
 
 
 def _other(index: int, message: Json, context: _CallbackContext) -> Item:
-    """Return the item of an object of another field. Its identity is all of it, since the events of one call share its id."""
+    """Return the item of an object of another field. Its identity is all of it, since the events of one call share its id.
+
+    Its contact is found by id only: the callback's only contact need not be the person concerned.
+    """
     number, user_id = message.get("from"), message.get("from_user_id")
-    contact = context.people.match(number, user_id, "message", message)
+    contact = context.people.match(number, user_id, "message", message, by_position=False)
     key = message_key(contact, number, user_id)
-    return _message_item(index, message, contact, key, ("message", message["id"], message), None, context)
+    if contact is EMPTY and (new_id := new_user_id(message["entry"])):
+        # After a change of the user id the contact has the new one, but earlier records have the old one.
+        contact = context.people.match(None, new_id, "message", message, by_position=False)
+        key = change_key(contact, number, user_id)
+    kind = text_of(message.get("type")) or ""
+    return _message_item(index, message, kind, contact, key, ("message", message["id"], message), None, context)
 
 
 def _message_item(
     index: int,
     message: Json,
+    kind: str,
     contact: Json,
     key: Json,
     identity: tuple[Any, ...],
@@ -140,7 +170,7 @@ def _message_item(
     return Item(
         source="messages",
         index=index,
-        message_type=text_of(message.get("type")) or "",
+        message_type=kind,
         message=message,
         status=EMPTY,
         contact=contact,
@@ -157,24 +187,20 @@ def _message_item(
 def _status(index: int, status: Any, context: _CallbackContext, beside: Json) -> Item:
     if status.__class__ is not dict:
         return _no_object("statuses", index, status, context)
-    recipient, user_id = status.get("recipient_id"), status.get("recipient_user_id")
-    member, member_user_id = participant(status)
-    of_member: tuple[tuple[str, Any], ...] = ()
-    if member or member_user_id or status.get("recipient_type") == "group":
-        # The recipient is the group; the person is who takes part in it.
-        contact = context.people.match(member or recipient, member_user_id or user_id, "status", status)
-        of_member = (("recipient_participant_id", member), ("recipient_participant_user_id", member_user_id))
+    recipient = status.get("recipient_id")
+    if recipient.__class__ is str and recipient.isalnum() and NOT_OF_ONE_NUMBER.isdisjoint(status):
+        # Nearly every status: it is about the number that it names.
+        contact = context.people.match(recipient, None, "status", status)
+        key = number_key(recipient, contact)
     else:
-        contact = context.people.match(recipient, user_id, "status", status)
-    key = first_key(
-        (
-            ("wa_id", contact.get("wa_id")),
-            *of_member,
-            ("recipient_id", recipient),
-            ("recipient_user_id", user_id),
-            ("user_id", contact.get("user_id")),
-        )
-    )
+        to = addressed(status)
+        status, recipient = to.status, to.identity
+        contact = EMPTY
+        if not to.names_no_person:
+            # A contact that is the group itself is not the participant's, though it is the only one.
+            by_position = not any(context.people.has(group) for _, group in to.group)
+            contact = context.people.match(to.number, to.user_id, "status", status, by_position=by_position)
+        key = status_key(to, contact)
     return Item(
         source="statuses",
         index=index,
@@ -187,7 +213,7 @@ def _status(index: int, status: Any, context: _CallbackContext, beside: Json) ->
         extra=context.extra,
         callback=context.facts,
         key=key,
-        identity=_status_identity(status, member or member_user_id or recipient or user_id, beside),
+        identity=_status_identity(status, recipient, beside),
     )
 
 
@@ -218,8 +244,8 @@ def _contact(index: int, contact: Json, context: _CallbackContext) -> Item | Non
     if event_id and event_id.__class__ is str:
         seen_with: tuple[Any, ...] = (event_id, event.get("status"), event.get("timestamp"))
     else:
-        seen_with = (context.people.body_digest(), index)
-    if root and (event_id.__class__ is not str or "identity" in event):
+        seen_with = (*context.people.request_parts(), index)
+    if root and event_id.__class__ is not str:
         event = readable(event)
     return Item(
         source="contacts",
@@ -253,9 +279,7 @@ def _event(index: int, callback: Callback, raw: RawCallback, context: _CallbackC
         fault = Fault("too_deep", "split", f"events[{index}] is nested too deep to be searched for people")
     elif key is NO_KEY:
         fault = Fault("no_key", "split", f"events[{index}] names no number, no template and no account of the business")
-    return _item_without_person(
-        "events", index, event, key, ("event", raw.method, raw.query, context.people.body_digest(), index), context, fault
-    )
+    return _item_without_person("events", index, event, key, ("event", *request_parts(raw), index), context, fault)
 
 
 def _no_object(source: Source, index: int, value: Any, context: _CallbackContext) -> Item:

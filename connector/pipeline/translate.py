@@ -48,6 +48,7 @@ class Translator:
         self._of_other_message = encoders[catalogue.any_message.name]
         by_source = {"statuses": catalogue.status, "contacts": catalogue.contact, "events": catalogue.account_event}
         self._of_source = {source: encoders[record_type.name] for source, record_type in by_source.items()}
+        self._of_elements = _encoders_of_elements(catalogue, encoders)
         self._dead_letters = DeadLetters(encoders[catalogue.dead_letter.name])
         self._archive = Archive(encoders[catalogue.raw.name]) if catalogue.raw else None
         self._metrics = metrics
@@ -106,12 +107,16 @@ class Translator:
         may_be_too_large = len(items) * 4 * (len(raw.body) + ENVELOPE_BYTES) > MAX_CALLBACK_BYTES
         for item in items:
             encoded = self._encoder_of(item).encode(item, raw)
+            elements: Sequence[KafkaMessage] = ()
+            if self._of_elements and not isinstance(encoded, Fault):
+                encoded, elements = self._with_elements(item, encoded, raw)
             if isinstance(encoded, Fault):
                 faults.append(encoded)
                 encoded = self._dead_letters.of_item(raw, callback, item, encoded)
             messages.append(encoded)
-            if may_be_too_large:
-                size_bytes += encoded.size_bytes()
+            messages += elements
+            if may_be_too_large or elements:
+                size_bytes += encoded.size_bytes() + sum(element.size_bytes() for element in elements)
                 if size_bytes > MAX_CALLBACK_BYTES:
                     fault = Fault("too_large", "encode", f"its records have over {MAX_CALLBACK_BYTES} bytes")
                     return [self._dead_letter_for_callback(raw, fault, callback)]
@@ -120,6 +125,18 @@ class Translator:
         for fault in faults:
             self._metrics.dead_letters.labels(fault.reason).inc()
         return messages
+
+    def _with_elements(
+        self, item: Item, encoded: KafkaMessage, raw: RawCallback
+    ) -> tuple[KafkaMessage | Fault, Sequence[KafkaMessage]]:
+        """Return the record of an item and those of its elements, or the fault of one of them: then it has none."""
+        elements: list[KafkaMessage] = []
+        for encoder in self._of_elements.get((item.source, item.message_type), ()):
+            further = encoder.encode_each(item, raw)
+            if isinstance(further, Fault):
+                return further, ()
+            elements += further
+        return encoded, elements
 
     def _encoder_of(self, item: Item) -> Encoder:
         if item.source == "messages":
@@ -133,3 +150,12 @@ class Translator:
         if known is None:
             return self._dead_letters.of_callback(raw, fault)
         return self._dead_letters.of_callback(raw, fault, known.metadata, known.extra)
+
+
+def _encoders_of_elements(catalogue: Catalogue, encoders: Mapping[str, Encoder]) -> dict[tuple[Source, str], list[Encoder]]:
+    """Return the encoders of the record types that are made of an item's elements, by its source and message type."""
+    found: dict[tuple[Source, str], list[Encoder]] = {}
+    for record_type in catalogue.each:
+        for kind in record_type.message_types or ("",):
+            found.setdefault((record_type.source, kind), []).append(encoders[record_type.name])
+    return found

@@ -38,12 +38,12 @@ class Keyed:
         outer.update(inner.digest())
         return self._prefix + urlsafe_b64encode(outer.digest()[:HASH_BYTES])
 
-    def event_id(self, identity: bytes) -> str:
-        """Return 128 bits in hexadecimal, with a separate derived key: an event's id never equals the hash of a value."""
+    def event_id(self, identity: bytes) -> bytes:
+        """Return 128 bits in hexadecimal digits, with a separate derived key: an event's id never equals a value's hash."""
         inner, outer = self._ids_inner.copy(), self._ids_outer.copy()
         inner.update(identity)
         outer.update(inner.digest())
-        return outer.hexdigest()[:32]
+        return outer.hexdigest()[:32].encode()
 
     def __repr__(self) -> str:
         return f"Keyed({self._prefix.decode()})"

@@ -84,8 +84,8 @@ class Policy:
         return copy
 
     @property
-    def event_id(self) -> Callable[[bytes], str]:
-        """Return the function from an event's identity to its id: a digest, keyed if record keys are hashed."""
+    def event_id(self) -> Callable[[bytes], bytes]:
+        """Return the function from an event's identity to its id in ASCII: a digest, keyed if record keys are hashed."""
         return self.keyed.event_id if self.keyed and self.hashes_keys else plain_event_id
 
     def functions(self) -> Treatments:
@@ -128,9 +128,9 @@ class Policy:
         return outcome, pii if outcome != "keep" else ""
 
 
-def plain_event_id(identity: bytes) -> str:
-    """Return 128 bits of SHA-256 in hexadecimal digits."""
-    return hashlib.sha256(identity).hexdigest()[:32]
+def plain_event_id(identity: bytes) -> bytes:
+    """Return 128 bits of SHA-256 in 32 hexadecimal digits."""
+    return hashlib.sha256(identity).hexdigest()[:32].encode()
 
 
 def holds_whole_callbacks(schema: Json) -> bool:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 
+from connector.mapping.field import EVENT_ID
 from connector.mapping.places import NOT_PERSONAL, fields_within
 from connector.privacy.policy import KEY, Decision, Policy, holds_whole_callbacks, kind_of
 from connector.records import Json
 from connector.settings.tables import Privacy
 
 _MASKED = ("string", "double")
+_IDS = (EVENT_ID, "each.event_id")
+"""Sources of ids of events: digests, keyed if record keys are hashed."""
 
 
 def policy_problems(policy: Policy, schemas: Mapping[str, Json]) -> list[str]:
@@ -86,6 +89,8 @@ def _fields(decisions: Mapping[str, list[Decision]]) -> Iterator[str]:
 
 def _fault(one: Decision) -> str:
     kind = kind_of(one.field)
+    if one.outcome != "keep" and one.field.get("source") in _IDS:
+        return "is an event's id, by which readers drop second deliveries and find the order of a line; remove the rule"
     if one.outcome == "drop":
         is_required = not isinstance(one.field["type"], list) and kind != "array"
         return (

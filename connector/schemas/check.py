@@ -32,11 +32,13 @@ def check(folder: Path, prefix: str) -> Checked:
     """Check the files of a folder: Avro, house rules, and every released version."""
     violations: list[Violation] = []
     schemas = dict(_read_schemas(folder, violations))
-    sources = _sources(folder)
+    tables = _tables(folder)
+    sources = {name: str(table.get("from")) for name, table in tables.items()}
+    of_messages = [name for name, source in sources.items() if source == "messages" and "each" not in tables[name]]
     released = _released(folder, violations)
     for name, schema in schemas.items():
         violations += house_rules(name, schema, sources.get(name, ""))
-    violations += common_block({name: schema for name, schema in schemas.items() if sources.get(name) == "messages"})
+    violations += common_block({name: schema for name, schema in schemas.items() if name in of_messages})
     for name, versions in released.items():
         if name in schemas:
             violations += against(name, published(schemas[name]), versions)
@@ -86,13 +88,13 @@ def _read_schemas(folder: Path, violations: list[Violation]) -> Iterator[tuple[s
                 violations.append(Violation(where, "", "avro", "is not a record", 'a schema begins with "type": "record"'))
 
 
-def _sources(folder: Path) -> dict[str, str]:
-    """Return the source of each record type; errors of the tables are reported by the catalogue."""
+def _tables(folder: Path) -> dict[str, Json]:
+    """Return the table of each record type; errors of the tables are reported by the catalogue."""
     try:
         tables: dict[str, Any] = tomllib.loads((folder / "config" / "messages.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {name: str(table.get("from")) for name, table in tables.items() if isinstance(table, dict)}
+    return {name: table for name, table in tables.items() if isinstance(table, dict)}
 
 
 def _released(folder: Path, violations: list[Violation]) -> dict[str, list[Version]]:

@@ -15,12 +15,14 @@ from connector.schemas.violation import Violation
 
 NAMESPACE: Final = "kaleyra.whatsapp"
 PII_CLASSES: Final = ("phone", "name", "content", "location", "link")
-REQUIRED: Final = ("message_id", "message_type", "record_key", "key_source", "received_at")
-REQUIRED_OF_RAW: Final = ("id", "received_at")
+OF_EVENT: Final = ("event_id", "event_at")
+"""The fields of every record: its id and its time, so that readers drop duplicates and find the time everywhere alike."""
+REQUIRED: Final = ("message_id", "message_type", "record_key", "key_source", *OF_EVENT, "received_at")
+REQUIRED_OF_RAW: Final = (*OF_EVENT, "received_at")
 REQUIRED_OF_DEAD_LETTERS: Final = (*REQUIRED_OF_RAW, "reason", "step")
 
 COMMON_BLOCK: Final = (
-    *("message_id", "message_type", "record_key", "key_source"),
+    *("message_id", "message_type", "record_key", "key_source", *OF_EVENT),
     *("wa_id", "user_id", "from_number", "profile_name", "username"),
     *("phone_number_id", "display_phone_number", "waba_id", "trace_id"),
     *("sent_at", "received_at"),
@@ -33,6 +35,17 @@ COMMON_BLOCK: Final = (
 )
 """The fields that every record of a message begins with."""
 
+_OF_EVENT: Final[dict[str, tuple[Any, str]]] = {
+    "event_id": ("string", "The event's id, which a second delivery has too; equal to the header ce_id."),
+    "event_at": (
+        {"type": "long", "logicalType": "timestamp-millis"},
+        (
+            "When it happened: the event's own time if it is between 2000 and 2100 and at most 5 minutes after received_at, "
+            "else received_at."
+        ),
+    ),
+}
+
 _PASCAL_CASE: Final = re.compile(r"([A-Z][a-z0-9]*)+")
 _SNAKE_CASE: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -41,6 +54,7 @@ def house_rules(name: str, schema: Json, source: str) -> Iterator[Violation]:
     """Yield the violations of one schema; `name` is its record type, `source` the `from` of its table, empty without one."""
     file = f"avro/{name}.avsc"
     yield from _names(file, name, schema)
+    yield from _of_event(file, schema["fields"])
     of_source = {"dead_letters": REQUIRED_OF_DEAD_LETTERS, "raw": REQUIRED_OF_RAW, "": REQUIRED + REQUIRED_OF_DEAD_LETTERS}
     allowed = of_source.get(source, REQUIRED)
     for path, record in records_within(schema):
@@ -102,6 +116,21 @@ def _names(file: str, name: str, schema: Json) -> Iterator[Violation]:
     for path, field in fields_within(schema):
         if not _SNAKE_CASE.fullmatch(field["name"]):
             yield Violation(file, path, "field name", f"{field['name']} is not snake_case", "rename the field")
+
+
+def _of_event(file: str, fields: list[Json]) -> Iterator[Violation]:
+    """Yield where a record does not have its id and time right after its key, or first if it has no key."""
+    names = [field["name"] for field in fields]
+    first = names.index("key_source") + 1 if "key_source" in names else 0
+    for position, (field_name, (avro, doc)) in enumerate(_OF_EVENT.items(), first):
+        found = fields[position] if position < len(fields) else {}
+        if found.get("name") != field_name:
+            advice = f'add "{" and ".join(_OF_EVENT)}" right after key_source, or first in a record without a key'
+            yield Violation(file, field_name, "event", "is not in its place", advice)
+            return
+        if found["type"] != avro or found.get("doc") != doc:
+            advice = f'make its type {json.dumps(avro)}, and its doc "{doc}"'
+            yield Violation(file, field_name, "event", "its type or doc is not that of all schemas", advice)
 
 
 def _type(file: str, path: str, field: Json, allowed: tuple[str, ...]) -> Iterator[Violation]:

@@ -16,6 +16,7 @@ Rule = Literal[
     "optional",
     "required",
     "no enum",
+    "event",
     "common block",
     "pii",
     # Against released or registered versions.

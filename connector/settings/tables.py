@@ -394,6 +394,7 @@ class Topics(_Table):
     partitions: PositiveInt = 6
     replication_factor: PositiveInt = 3
     replay_window_days: int = Field(14, ge=1, le=3650)
+    order_lines: bool = False
     raw: bool = False
 
 

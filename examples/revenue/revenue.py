@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from pathlib import Path
@@ -26,31 +26,29 @@ from quixstreams.models.topics import TopicConfig
 # Wide enough for 18 digits times a long, added up for ages; what does not fit stops the job instead of being rounded.
 EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow, DivisionByZero])
 
-Headers = Iterable[tuple[str, bytes]]
 Json = dict[str, Any]
 log = logging.getLogger("revenue")
 
 
-def is_new(_order: Json, _key: object, _timestamp: int, headers: Headers, state: State) -> bool:
+def is_new(order: Json, state: State) -> bool:
     """Return whether this order is new. The state is that of the order's key, which a second delivery shares."""
-    ce_id = dict(headers)["ce_id"].decode()
-    if state.exists(ce_id):
+    event_id = order["event_id"]
+    if state.exists(event_id):
         return False
     # For ever: some 70 bytes an order. Give a ttl where that is too much and nothing older is ever delivered again.
-    state.set(ce_id, True)  # noqa: FBT003 - quixstreams' own signature; any value marks the id as seen
+    state.set(event_id, True)  # noqa: FBT003 - quixstreams' own signature; any value marks the id as seen
     return True
 
 
-def amounts(order: Json, _key: object, _timestamp: int, headers: Headers) -> list[Json]:
+def amounts(order: Json) -> list[Json]:
     """Return what an order is worth in each of its currencies."""
-    # The record's own timestamp would not do: for old orders it is the time of receipt.
-    moment = order["sent_at"] or order["received_at"]
-    hour = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:00Z")
+    # Always filled. The record's own timestamp would not do: for old orders it is the time of receipt.
+    hour = order["event_at"].astimezone(UTC).strftime("%Y-%m-%dT%H:00Z")
     sums: dict[str, Decimal] = {}
     for line in order["product_items"]:
         currency, price, quantity = line["currency"], line["item_price"], line["quantity"]
         if currency is None or price is None or quantity is None:
-            log.warning("A line of order %s has no currency, price or quantity and does not count", dict(headers)["ce_id"])
+            log.warning("A line of order %s has no currency, price or quantity and does not count", order["event_id"])
             continue
         sums[currency] = EXACT.add(sums.get(currency, Decimal(0)), EXACT.multiply(price, quantity))
     return [{"currency": currency, "hour": hour, "revenue": f"{revenue:f}"} for currency, revenue in sums.items()]
@@ -99,8 +97,8 @@ def application(options: argparse.Namespace) -> Application:
     results = app.topic(options.results, key_serializer="str", config=compacted)
 
     stream = app.dataframe(orders)
-    stream = stream.filter(is_new, stateful=True, metadata=True)
-    stream = stream.apply(amounts, expand=True, metadata=True)
+    stream = stream.filter(is_new, stateful=True)
+    stream = stream.apply(amounts, expand=True)
     stream = stream.group_by(
         lambda amount: f"{amount['currency']} {amount['hour']}", "hour", key_serializer="str", key_deserializer="str"
     )

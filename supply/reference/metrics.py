@@ -17,6 +17,7 @@ _LABELS: Final = {
     "error": "librdkafka's name of the error, such as `_MSG_TIMED_OUT`",
     "reason": "of `connector_refused_requests_total`: see below; of `connector_dead_letters_total`: reason of the dead letter, "
     "see the field `reason` of [DeadLetter](topics.md#deadletter)",
+    "path": "source path of a field marked *or null* on the page of [topics](topics.md), such as `status.errors[].code`",
     "kind": "of `connector_adjusted_values_total`; see below",
 }
 """What values a label has."""
@@ -26,7 +27,6 @@ ADJUSTED: Final = {
     "contacts_without_profile": "an entry of `contacts` without a profile; it makes no record on `contacts`",
     "contacts_without_key": "an entry of `contacts` without a number or a user id; it makes no record on `contacts`",
     "ambiguous_extra_info": "`extra_info` that belongs to one message, in a callback with several; it is in no record",
-    "unfit_times": "a time outside the years 2000 to 2100, or a value that is no time; the field is null",
     "clamped_times": "an event more than 7 days old or 5 minutes ahead; its record has the time of receipt as timestamp",
 }
 
@@ -36,7 +36,7 @@ _INTRODUCTION: Final = """\
 {notice}
 `GET /metrics` on the management port returns them in Prometheus' text format. An instance shows the sum over its workers. The
 counts of a worker that ended are kept; its gauges are dropped. Values are up to a second old. Labels are bounded: none holds a
-number, a path or a peer.
+number, a path of a request or a peer.
 """
 
 _FURTHER: Final = """

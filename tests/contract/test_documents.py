@@ -61,7 +61,7 @@ def run() -> Runner:
 @pytest.fixture
 def topics(run: Runner) -> Any:
     """Return the AsyncAPI document of all topics."""
-    return run("asyncapi", settings={"TOPICS__RAW": "true"}).json()
+    return run("asyncapi", settings={"TOPICS__RAW": "true", "TOPICS__ORDER_LINES": "true"}).json()
 
 
 def message_of(document: Any, record: KafkaMessage) -> Any:

@@ -37,7 +37,8 @@ ROOMS = {
     "mapping": Room("errors records"),
     "settings": Room("errors records seals", "pydantic pydantic_settings"),
     "privacy": Room("mapping records seals settings"),
-    "catalogue": Room("errors mapping privacy records settings"),
+    "record_tables": Room("mapping records settings"),
+    "catalogue": Room("errors mapping privacy record_tables records settings"),
     # What every room above may use.
     "logs": Room("settings"),
     "prometheus": Room("", "prometheus_client"),
@@ -62,8 +63,8 @@ ROOMS = {
     "doctor": Room("catalogue errors http kafka metrics privacy refusals registry schemas settings spool temporary topics"),
     "dev": Room("errors mapping records", "confluent_kafka starlette"),
     "commands": Room(
-        "answers catalogue dev doctor errors health http instance kafka logs mapping metrics pipeline privacy records registry "
-        "replay schemas seals settings topics",
+        "answers catalogue dev doctor errors health http instance kafka logs mapping metrics pipeline privacy record_tables "
+        "records registry replay schemas seals settings topics",
         "typer",
     ),
     "cli": Room("commands", "typer"),

@@ -17,7 +17,7 @@ def run() -> Runner:
 
 @pytest.mark.parametrize("engine", [name for name, one in ENGINES.items() if not one.needs_writers])
 def test_every_topic_has_a_table_without_any_server(run: Runner, engine: str) -> None:
-    text = run("schemas", "ddl", engine, settings={"TOPICS__RAW": "true"}).stdout
+    text = run("schemas", "ddl", engine, settings={"TOPICS__RAW": "true", "TOPICS__ORDER_LINES": "true"}).stdout
     quote = '"' if engine == "jdbc" else "`"
     for one in whole_catalogue():
         name = one.topic.rpartition(".")[2].replace("-", "_")

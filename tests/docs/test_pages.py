@@ -59,6 +59,8 @@ PLACEHOLDER = re.compile(r"[<>\[\]{}…]|\.\.\.|^N$")
 """A placeholder for a value in a command line."""
 PACKAGE = re.compile(r"\bnpm install\b|\bfrom \"@")
 """A line with packages of npm, whose names look like the files that curl posts."""
+HEADERS = {"connector_unfit"}
+"""Record headers that are named like metrics."""
 SUFFIXES = {"md", "py", "toml", "json", "sqlite", "avsc", "svg", "yml"}
 
 HISTORY = ROOT / "CHANGELOG.md"
@@ -206,7 +208,7 @@ def test_metrics_exist(page: Path) -> None:
     names = set(re.findall(r"# HELP (\w+)", there))
     suffixes = ("", "_bucket", "_sum", "_count")
     for name in re.findall(r"\bconnector_[a-z_]+[a-z]\b(?!\*|\.)", " ".join([*inline(page), *lines(page)])):
-        assert any(name == family + suffix for family in names for suffix in suffixes), name
+        assert name in HEADERS or any(name == family + suffix for family in names for suffix in suffixes), name
 
 
 @current_page

@@ -33,7 +33,7 @@ def test_page_matches_the_schemas() -> None:
 def test_every_field_of_a_record_is_on_the_page_once() -> None:
     for record_type in whole_catalogue():
         own, common = sections()[record_type.schema["name"]], sections()["What every message has"]
-        text = own + common if record_type.source == "messages" else own
+        text = own + common if record_type.source == "messages" and not record_type.each else own
         fields = record_type.schema["fields"]
         wrong = [one["name"] for one in fields if text.count(f"| `{one['name']}` |") != 1 or one["doc"] not in text]
         assert wrong == [], record_type.name

@@ -150,7 +150,7 @@ def _count(part: Any) -> int:
 
 def _check_replay(letter: Json) -> None:
     """Replay a dead letter: it ends in the same fault, and makes no other event."""
-    # Null where there was none.
+    # An empty one is null in the record, and empty again in the request that a replay makes of it.
     request = {name: letter[name] or "" for name in ("method", "query", "content_type")}
     again = [decoded(record) for record in messages_of(letter["body"], **request) if record.place is None]
     assert [one["reason"] for one in again if "reason" in one][:1] == [letter["reason"]], (letter, again)

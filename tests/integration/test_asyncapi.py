@@ -17,9 +17,10 @@ def run() -> Runner:
     return Runner()
 
 
-@pytest.mark.parametrize("raw", ["false", "true"], ids=["usual", "with raw callbacks"])
-def test_document_is_valid_asyncapi(run: Runner, asyncapi_modules: Path, raw: str) -> None:
-    done = run("asyncapi", settings={"TOPICS__RAW": raw, "KAFKA__CLIENT__BOOTSTRAP_SERVERS": "kafka1:9092, SSL://kafka2:9093"})
+@pytest.mark.parametrize("optional", ["false", "true"], ids=["usual", "with optional topics"])
+def test_document_is_valid_asyncapi(run: Runner, asyncapi_modules: Path, optional: str) -> None:
+    brokers = {"KAFKA__CLIENT__BOOTSTRAP_SERVERS": "kafka1:9092, SSL://kafka2:9093"}
+    done = run("asyncapi", settings={"TOPICS__RAW": optional, "TOPICS__ORDER_LINES": optional, **brokers})
     found = asyncapi.diagnostics(asyncapi_modules, done.stdout)
     # 3.0 is what most tools read; the parser recommends the newest version.
     assert [(one["code"], one["message"], one["path"]) for one in found if one["code"] != VERSION] == []

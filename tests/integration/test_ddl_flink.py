@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from connector.catalogue import Catalogue, RecordType, read_catalogue
+from connector.record_tables import OPTIONAL_TOPICS
 from connector.schemas.ddl.tables import Table, tables_of
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
@@ -46,7 +47,8 @@ class Found(NamedTuple):
 @pytest.fixture(scope="module")
 def found(kafka: KafkaBroker, apicurio: ApicurioRegistry, flink_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Found:
     """Send one of everything, forget a person, and let Flink read all of it in a session that is not in UTC."""
-    settings = servers.environment(kafka.bootstrap_servers, apicurio.url, delivery_timeout_seconds=10, TOPICS__RAW="true")
+    optional = {"TOPICS__RAW": "true", "TOPICS__ORDER_LINES": "true"}
+    settings = servers.environment(kafka.bootstrap_servers, apicurio.url, delivery_timeout_seconds=10, **optional)
     servers.prepare(settings)
     with servers.served(settings, tmp_path_factory.mktemp("bridge")) as server:
         server.wait_until_ready()
@@ -54,7 +56,7 @@ def found(kafka: KafkaBroker, apicurio: ApicurioRegistry, flink_jars: Path, tmp_
         send_everything(addresses.callback_url)
     servers.run(settings, "forget", FORGOTTEN)
     prefix = settings["CONNECTOR_TOPICS__PREFIX"]
-    catalogue = read_catalogue(prefix=prefix, raw=True)
+    catalogue = read_catalogue(prefix=prefix, optional=OPTIONAL_TOPICS)
     tables = {table.topic: table for table in tables_of(catalogue, prefix)}
     return run_job(settings, addresses, catalogue, tables, flink_jars, tmp_path_factory.mktemp("flink"))
 

@@ -45,7 +45,7 @@ class Deployment(NamedTuple):
         file.write_text(json.dumps(schema), encoding="utf-8")
 
     def take_back(self) -> None:
-        shutil.copytree(data_folder() / "avro", self.folder / "avro", dirs_exist_ok=True)
+        copy_contract(self.folder)
 
     def registered(self, topic: str = "orders") -> list[Schema]:
         """Return what the registry holds, the oldest version first."""
@@ -60,10 +60,16 @@ class Deployment(NamedTuple):
         return str(httpx.get(url, trust_env=False, verify=False, timeout=10).json()["compatibilityLevel"])
 
 
+def copy_contract(folder: Path) -> None:
+    """Copy avro/ and config/ without the releases: the tests make their own."""
+    for name in ("avro", "config"):
+        ignore = shutil.ignore_patterns("released")
+        shutil.copytree(data_folder() / name, folder / name, ignore=ignore, dirs_exist_ok=True)
+
+
 @pytest.fixture
 def deployment(apicurio: ApicurioRegistry, tmp_path: Path) -> Deployment:
-    for name in ("avro", "config"):
-        shutil.copytree(data_folder() / name, tmp_path / name)
+    copy_contract(tmp_path)
     return Deployment(tmp_path, new_prefix(), apicurio.url, Runner())
 
 

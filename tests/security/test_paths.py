@@ -27,7 +27,7 @@ OTHERS = [
     f"{PATH}.json",
     "/metrics",
     "/healthz",
-    "/readyz",
+    "/readyz/",
     "/oauth",
     "/oauth/token/",
     "/oauth/token/x",

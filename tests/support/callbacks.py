@@ -30,6 +30,7 @@ from connector.pipeline.outcome import Failure, Outcome
 from connector.pipeline.ports import Sink, Spool
 from connector.pipeline.split import split
 from connector.pipeline.translate import Translator
+from connector.record_tables import OPTIONAL_TOPICS
 from connector.records import EMPTY, Answer, Callback, Item, Json, KafkaMessage, Place, RawCallback, Request
 
 _FOLDER: Final = Path(__file__).parents[1] / "samples"
@@ -284,12 +285,14 @@ def catalogue() -> Catalogue:
 @functools.cache
 def whole_catalogue() -> Catalogue:
     """Return the catalogue with the copies of whole callbacks, loaded once."""
-    return read_catalogue(raw=True)
+    return read_catalogue(optional=OPTIONAL_TOPICS)
 
 
 def schema_ids(of: Catalogue) -> dict[str, int]:
-    """Return the ids under which the tests' registry knows the schemas: 1, 2, 3, … in the catalogue's order."""
-    return {record_type.name: index for index, record_type in enumerate(of, start=1)}
+    """Return the ids under which the tests' registry knows the schemas: 1, 2, 3, … in the order of the whole catalogue."""
+    known = list(whole_catalogue().record_types)
+    names = [*known, *(name for name in of.record_types if name not in known)]
+    return {name: names.index(name) + 1 for name in of.record_types}
 
 
 def new_encoders(of: Catalogue | None = None, metrics: Metrics | None = None) -> dict[str, Encoder]:

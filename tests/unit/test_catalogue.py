@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from connector.catalogue import ANY_TYPE, data_folder, read_catalogue
+from connector.catalogue import data_folder, read_catalogue
 from connector.errors import ConfigurationInvalid
 from connector.mapping.compiler import ATTRIBUTES, ROOTS
+from connector.record_tables import ANY_TYPE, OPTIONAL_TOPICS
 from connector.records import REASONS, Json
 from connector.schemas.rules import COMMON_BLOCK
 from tests.support.callbacks import (
@@ -46,8 +47,8 @@ NOT_PERSONAL_PATHS = {"message.referral.body"}
 """The text of an advertisement."""
 RECORD_TYPES = list(catalogue())
 MESSAGE_RECORD_TYPES = [record_type for record_type in RECORD_TYPES if record_type.source == "messages"]
-REQUIRED = {"message_id", "message_type", "record_key", "key_source", "received_at"}
-REQUIRED_OF_DEAD_LETTER = {"id", "received_at", "reason", "step"}
+REQUIRED = {"message_id", "message_type", "record_key", "key_source", "event_id", "event_at", "received_at"}
+REQUIRED_OF_DEAD_LETTER = {"event_id", "event_at", "received_at", "reason", "step"}
 NOT_CAUSED_BY_CALLBACKS = {"refused_by_kafka", "internal_error"}
 """The first needs Kafka's answer, the second a bug of ours."""
 
@@ -314,11 +315,11 @@ def test_prefix_is_put_before_every_topic(folder: Path) -> None:
 
 
 def test_raw_callbacks_are_stored_only_if_enabled() -> None:
-    off, on_ = read_catalogue(), read_catalogue(raw=True)
+    off, on_ = read_catalogue(), read_catalogue(optional=OPTIONAL_TOPICS)
 
     assert off.raw is None
     assert on_.raw is not None
-    assert {one.name for one in on_} - {one.name for one in off} == {"raw_callback"}
+    assert {one.name for one in on_} - {one.name for one in off} == {"order_line", "raw_callback"}
     assert on_.raw.topic == "kaleyra.whatsapp.raw"
 
 

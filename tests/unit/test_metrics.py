@@ -19,7 +19,7 @@ def test_each_metric_has_prefix_help_text_and_bounded_labels() -> None:
     assert not [row.name for row in rows if not re.fullmatch(r"connector_[a-z_]+[a-z]", row.name)]
     assert not [row.name for row in rows if not re.fullmatch(r"(\S+ )+\S+\.", row.meaning)]
     labels = {label for row in rows for label in row.labels}
-    assert labels == {"status_class", "credential", "outcome", "topic", "error", "reason", "kind"}
+    assert labels == {"status_class", "credential", "outcome", "topic", "error", "reason", "kind", "path"}
 
 
 def test_attributes_are_named_after_their_metrics() -> None:

@@ -17,7 +17,7 @@ import sys
 from connector.metrics import Metrics
 metrics = Metrics()
 metrics.acknowledged("orders").count += int(sys.argv[1])
-metrics.adjusted["unfit_times"].count += 1
+metrics.adjusted["clamped_times"].count += 1
 metrics.acknowledgement_seconds.observe(0.02)
 metrics.ready.set(1)
 metrics.flush()
@@ -38,7 +38,7 @@ def figures(folder: Path) -> dict[str, float | None]:
     names = ("connector_acknowledgement_seconds_count", "connector_acknowledgement_seconds_sum", "connector_ready")
     return {
         "records": registry.get_sample_value("connector_records_total", {"topic": "orders"}),
-        "adjusted": registry.get_sample_value("connector_adjusted_values_total", {"kind": "unfit_times"}),
+        "adjusted": registry.get_sample_value("connector_adjusted_values_total", {"kind": "clamped_times"}),
         **{name: registry.get_sample_value(name) for name in names},
     }
 

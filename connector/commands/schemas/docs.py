@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import typer
 
-from connector.catalogue import ANY_TYPE, Catalogue, RecordType
+from connector.catalogue import Catalogue, RecordType
 from connector.commands.options import Config
 from connector.commands.resources import complete_catalogue, open_settings
+from connector.mapping.field import EVENT_ID
 from connector.mapping.places import NOT_PERSONAL
+from connector.record_tables import ANY_TYPE
 from connector.records import Json
 
 _INTRODUCTION: Final = """\
@@ -24,9 +26,12 @@ those, not this page.
 A field without a value in the callback is null; a list is empty. Types that end in `!` are never null. *From* is the path in
 the view of one item: `message`, `status` and `contact` are entries of the callback's lists, `metadata` is the business number,
 `extra` is `extra_info`, `callback` is the rest of the callback and its request, `event` is what happened to the account, `key`
-is the record's key, `fault` is the error, `item` is one element of the list that contains the field. With several paths, the
-first one that has a value is used. *Personal* is the class of personal data in the field: a `phone` number or an id that
-contains or replaces one, a `name`, `content` that a person wrote or chose, a `location`, a `link` to something of theirs.
+is the record's key, `fault` is the error, `item` is one element of a list, and `each` is the number of the element that the
+record is made of. With several paths, the first one that has a value is used. *or null* marks a
+side field: a value that does not fit becomes null, and the header `connector_unfit` names its path; in other fields it makes
+the item a dead letter. *by a table* marks a field that the schema's `values` fill. *Personal* is the class of personal data in
+the field: a `phone` number or an id that contains or replaces one, a `name`, `content` that a person wrote or chose, a
+`location`, a `link` to something of theirs.
 """
 
 app = typer.Typer()
@@ -40,7 +45,7 @@ def docs_command(*, config: Config = None) -> None:
 
 def page(catalogue: Catalogue) -> str:
     """Return the whole page."""
-    messages = [record_type for record_type in catalogue if record_type.source == "messages"]
+    messages = [record_type for record_type in catalogue if record_type.source == "messages" and not record_type.each]
     common = _common(messages)
     parts = [
         _INTRODUCTION,
@@ -83,6 +88,10 @@ def _topics(catalogue: Catalogue) -> str:
 def _origin(record_type: RecordType) -> str:
     if record_type.source == "raw":
         return "every authenticated callback, if `topics.raw` is true"
+    if record_type.each:
+        items = "messages" if record_type.source == "messages" else record_type.source
+        origin = f"each element of `{record_type.each}` of {items}"
+        return f"{origin}, if `topics.{record_type.setting}` is true" if record_type.setting else origin
     if record_type.source != "messages":
         return record_type.source.replace("_", " ")
     if ANY_TYPE in record_type.message_types:
@@ -113,11 +122,17 @@ def _rows(fields: list[Json], prefix: str = "") -> Iterator[tuple[str, ...]]:
     """Yield a row per field; the fields of a list's elements follow the list."""
     for field in fields:
         name = f"{prefix}{field['name']}"
-        source = _paths(field["source"]) + (" as JSON" if field.get("raw") else "")
+        source = "header `ce_id`" if field["source"] == EVENT_ID else _paths(field["source"]) + _conversion(field)
         personal = field.get("pii", "").replace(NOT_PERSONAL, "")
         yield f"`{name}`", _type(field["type"]), source, personal, field["doc"]
         if _type(field["type"]) == "list":
             yield from _rows(field["type"]["items"]["fields"], f"{name}[].")
+
+
+def _conversion(field: Json) -> str:
+    notes = {True: " as JSON", "unless text": " as text or JSON"}.get(field.get("raw", False), "")
+    notes += " by a table" if "values" in field else ""
+    return notes + (" or null" if field.get("unfit") == "null" else "")
 
 
 def _type(avro: Any) -> str:

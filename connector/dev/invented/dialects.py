@@ -102,6 +102,7 @@ def _preference(event: Event) -> Json:
 DIALECTS: Final[dict[str, Callable[[Event], Invented]]] = {
     "v1_message": lambda event: posted(_v1_message(event)),
     "v1_message_by_get": lambda event: _by_get(_v1_message(event)),
+    "v1_answer": lambda event: posted({**_v1_message(event), "type": "button", "body": "Confermo"}),
     "v1_status": lambda event: posted(_v1_status(event)),
     "v1_status_by_get": lambda event: _by_get(_v1_status(event)),
     "template_status": lambda event: posted(_template_status(event)),

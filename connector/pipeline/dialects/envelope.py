@@ -95,7 +95,7 @@ def _list(value: Json, name: str) -> list[Any]:
     part = value.get(name)
     if part.__class__ is list:
         return part
-    if part is None or part == "":
+    if part is None or part is False or part == "":
         return []
     if part.__class__ is dict:
         return listed(part)

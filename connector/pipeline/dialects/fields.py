@@ -12,12 +12,12 @@ https://developers.facebook.com/documentation/business-messaging/whatsapp/webhoo
 """
 
 import re
-from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from connector.pipeline.dialects.events import event_of
-from connector.pipeline.encode import digest
-from connector.pipeline.people import text_of
+from connector.pipeline.digest import digest
+from connector.pipeline.people import OLD_USER_IDS, is_user_id, new_user_id, old_user_id, text_of
+from connector.pipeline.people import USER_ID as BUSINESS_SCOPED
 from connector.records import EMPTY, AccountEvent, Json, PersonalObject
 
 MESSAGES: Final = "messages"
@@ -27,14 +27,18 @@ _OWN_WAY: Final = frozenset({"messages", "statuses", "contacts"})
 _NOT_SEARCHED: Final = frozenset({"metadata", "messaging_product", "errors"})
 _BUSINESS: Final = ("phone_number_id", "display_phone_number")
 
-_NUMBERS: Final = ("wa_id", "from", "recipient_id", "to", "input", "sender", "recipient", "participant")
-_NUMBERS_OF_ECHOES: Final = ("wa_id", "to", "recipient_id", "from", "input", "sender", "recipient", "participant")
+_MEMBERS: Final = ("recipient_participant_id", "participant_recipient_id")
+_NUMBERS: Final = ("wa_id", "from", *_MEMBERS, "recipient_id", "to", "input", "sender", "recipient", "participant")
+_NUMBERS_OF_ECHOES: Final = ("wa_id", "to", *_MEMBERS, "recipient_id", "from", "input", "sender", "recipient", "participant")
 """In an echo the business writes, so the recipient comes first."""
-_USER_IDS: Final = ("user_id", "from_user_id", "recipient_user_id", "to_user_id")
+_OF_MEMBERS: Final = ("recipient_participant_user_id", "participant_recipient_user_id")
+_USER_IDS: Final = (*OLD_USER_IDS, "user_id", "from_user_id", *_OF_MEMBERS, "recipient_user_id", "to_user_id")
+_OF_GROUPS: Final = frozenset({"recipient_id", "to", "recipient"})
+"""In a message to a group these are the group, which is no person."""
 _PERSON_KEYS: Final = ("contact", "sender", "recipient", "user", "customer", "person", "participant")
 """Objects that name the person of the object around them; only in these does `phone_number` name a person."""
 _PEOPLE: Final = frozenset({"wa_ids", "user_ids", "participants", "users", "members", "recipients", "customers"})
-"""Lists of such objects, or of plain numbers and user ids."""
+"""Lists of such objects, or of plain numbers and user ids; also as the end of a name, as in `removed_participants`."""
 _OF_PERSON_KEYS: Final = ("phone_number", "phone")
 _TIMES: Final = frozenset({"period", "time_range", "date_range"})
 """`from` and `to` are times in these."""
@@ -43,7 +47,7 @@ _NOT_OF_THE_NUMBER: Final = str.maketrans("", "", "+ -.()\u00a0")
 _NUMBER: Final = re.compile(r"[0-9]{5,20}", re.ASCII)
 _SMALLEST_NUMBER: Final = 10_000
 _DATE: Final = re.compile(r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_BUSINESS_SCOPED: Final = re.compile(r"[A-Z]{2}(\.ENT)?\.[A-Za-z0-9]+|[0-9]+", re.ASCII)
+_USER_ID: Final = re.compile(rf"{BUSINESS_SCOPED.pattern}|[0-9]+", re.ASCII)
 
 _DEEPEST: Final = 8
 """Containers in containers that are searched; `history` has six."""
@@ -179,16 +183,19 @@ class _Search:
         return left or None
 
     def _of_list(self, element: Any, around: Json, trail: _Trail, depth: int, name: str, owner: _Person | None) -> Any:
-        if name in _PEOPLE and not isinstance(element, dict | list):
+        if _names_people(name) and not isinstance(element, dict | list):
             number = self._number(element)
-            user_id = None if number or name == "wa_ids" else _user_id(element)
+            user_id = None if number or (name == "wa_ids" and not is_user_id(element)) else _user_id(element)
             if number or user_id:
                 self.found.append(_Found({name: [element]}, element, around, _Person(number, user_id), trail))
                 return None
         return self.take(element, around, trail, depth, name, owner)
 
     def _of_object(self, part: Json, around: Json, trail: _Trail | None, depth: int) -> Json | None:
-        facts = dict(islice(((name, fact) for name, fact in part.items() if _is_plain(fact)), _MOST_FACTS))
+        facts = {name: fact for name, fact in part.items() if _is_plain(fact)}
+        if len(facts) > _MOST_FACTS:
+            # Not the first ones: a second delivery can have them in another order.
+            facts = {name: facts[name] for name in sorted(facts, key=_by_length)[:_MOST_FACTS]}
         around = {**around, **facts}
         # A thread of `history` belongs to a person, whichever side wrote in it.
         of_thread = self._number(part.get("id")) if part.get("messages").__class__ is list else None
@@ -204,7 +211,7 @@ class _Search:
         return {**facts, **kept} if kept else None
 
     def _person(self, part: Json, name: str) -> _Person | None:
-        person = self._named(part, (*self._numbers, *_OF_PERSON_KEYS) if name in _PEOPLE else self._numbers)
+        person = self._named(part, (*self._numbers, *_OF_PERSON_KEYS) if _names_people(name) else self._numbers)
         for key in _PERSON_KEYS:
             if person is None and part.get(key).__class__ is dict:
                 person = self._named(part[key], (*self._numbers, *_OF_PERSON_KEYS))
@@ -213,13 +220,25 @@ class _Search:
         return person
 
     def _named(self, part: Json, numbers: tuple[str, ...]) -> _Person | None:
+        if part.get("recipient_type") == "group":
+            numbers = tuple(name for name in numbers if name not in _OF_GROUPS)
         number = next((text for name in numbers if (text := self._number(part.get(name)))), None)
         user_id = next((text for name in _USER_IDS if (text := _user_id(part.get(name)))), None)
+        # A user id can come in the place of a number.
+        user_id = user_id or next((value for name in numbers if is_user_id(value := part.get(name))), None)
         return _Person(number, user_id) if number or user_id else None
 
     def _number(self, value: Any) -> str | None:
         digits = _digits(value)
         return None if digits is None or digits in self._own_numbers else text_of(value)
+
+
+def _by_length(name: str) -> tuple[int, str]:
+    return len(name), name
+
+
+def _names_people(name: str) -> bool:
+    return name in _PEOPLE or name.rpartition("_")[2] in _PEOPLE
 
 
 def _digits(value: Any) -> str | None:
@@ -235,9 +254,9 @@ def _digits(value: Any) -> str | None:
 def _user_id(value: Any) -> str | None:
     """Return a user id; of a change (`{"previous", "current"}`) the one that earlier records have."""
     if value.__class__ is dict:
-        value = value.get("previous") or value.get("current")
+        value = old_user_id({"user_id": value}) or new_user_id({"user_id": value})
     text = text_of(value)
-    return text if text and _BUSINESS_SCOPED.fullmatch(text) else None
+    return text if text and _USER_ID.fullmatch(text) else None
 
 
 def _is_plain(part: Any) -> bool:

@@ -9,15 +9,16 @@ from typing import Any, Final
 
 from connector.errors import NotDecodable
 from connector.pipeline.dialects.events import event_of
-from connector.pipeline.encode import digest
+from connector.pipeline.digest import digest
 from connector.pipeline.people import comparable, text_of
 from connector.pipeline.reading import read_json
 from connector.records import EMPTY, PROFILE_KEYS, Callback, Json
 
 _MEDIA: Final = frozenset({"image", "video", "audio", "voice", "document", "sticker"})
-_WITHOUT_CONTENT: Final = ("system", "request_welcome")
 _WRITTEN_BY_PEOPLE: Final = frozenset({"body", "name", "message", "reason", "error", "custom_response", "other_info"})
 """Here a person may write `<3>`: only a placeholder that Kaleyra documents is taken for one."""
+_ANSWERS: Final = {"button": "text", "interactive": "title"}
+"""Where the record of an answer has its text."""
 _NUMBERS: Final = frozenset({"from", "mobile", "wanumber", "phone_number", "display_phone_number"})
 _OF_DELIVERY: Final = frozenset({"name", "trace_id", "callback_profile_id", "company_id"})
 """Keys that may differ in a second delivery; all others identify a message without an id."""
@@ -31,17 +32,15 @@ def read_message(keys: Json, surrogates: int) -> Callback:
     """Read an incoming message of v1.
 
     https://developers.kaleyra.io/docs/create-callback-profile-for-incoming-whatsapp-messages
-
-    Raises:
-        NotDecodable: when it is of a type whose record would leave its text out.
     """
     said = _filled(keys)
     identity = digest(("v1", *sorted((name, part) for name, part in said.items() if name not in _OF_DELIVERY)))
     kind, number, mobile = (said.pop(name, None) for name in ("type", "from", "mobile"))
-    if kind in _WITHOUT_CONTENT or (kind == "contacts" and kind not in said):
-        raise NotDecodable("unknown_shape", "a record of this message's type would not hold what v1 says of it")
+    content = _content(text_of(kind) or "", said)
+    # v1 has no content for this type: the message is kept with the keys that came.
+    is_typed = content is not None
     message = {
-        **_content(text_of(kind) or "", said),
+        **(said if content is None else content),
         "id": said.pop("id", None) or f"v1:{identity}",
         "type": kind,
         "timestamp": said.pop("created_at", None),
@@ -56,22 +55,33 @@ def read_message(keys: Json, surrogates: int) -> Callback:
         extra=said,
         root={},
         replaced_surrogates=surrogates,
+        is_typed=is_typed,
     )
 
 
-def _content(kind: str, said: Json) -> Json:
-    """Take what a message says and return it where a message of its type has it.
+def _content(kind: str, said: Json) -> Json | None:
+    """Take what a message says and return it where a message of its type has it; None for a type without content in v1.
 
-    Only for the types that v1 documents. For any other type nothing is invented: its keys are kept as received.
+    Only for the types that v1 documents, and for answers, whose text is the body. Nothing is invented for any other type.
     """
-    content: Json = {name: _json_or_text(said.pop(name)) for name in ("location", "contacts") if name in said}
-    body, mime_type = said.pop("body", None), said.pop("mime_type", None)
+    given = {name: _json_or_text(said.get(name)) for name in ("location", "contacts")}
+    parts = {name: part for name, part in given.items() if part.__class__ in (dict, list)}
+    body, mime_type = said.get("body"), said.get("mime_type")
     # Absent ones stay, as null: the content of a message that says no more than its media_url is there all the same.
+    content: Json | None = None
     if kind in _MEDIA:
-        return {**content, kind: {"mime_type": mime_type, "caption": body}}
-    if kind == "text":
-        return {**content, kind: {"body": body}}
-    return {**content, "body": body, "mime_type": mime_type}
+        content = {kind: {"mime_type": mime_type, "caption": body}}
+    elif kind == "text":
+        content = {kind: {"body": body}}
+    elif kind in _ANSWERS and body is not None:
+        content = {kind: {_ANSWERS[kind]: body}}
+    elif kind in parts and (kind == "contacts" or parts[kind].__class__ is dict):
+        content = {"body": body, "mime_type": mime_type}
+    if content is not None:
+        for name in ("body", "mime_type", "location", "contacts"):
+            said.pop(name, None)
+        content = {**parts, **content}
+    return content
 
 
 def read_status(keys: Json, surrogates: int) -> Callback:
@@ -150,7 +160,7 @@ def value_of(name: str, value: Any) -> Any:
 
     The `+` of a number that was not encoded is a blank once the form is read; a number of blanks alone is none.
     """
-    if value is None or value == "" or _is_placeholder(name, value):
+    if value is None or value is False or value == "" or _is_placeholder(name, value):
         return None
     if name in _NUMBERS and value.__class__ is str and not value.isalnum():
         if comparable(value) is None:

@@ -4,12 +4,12 @@ from collections import Counter
 from itertools import count, islice, product
 from urllib.parse import parse_qs
 
-from connector.catalogue import ANY_TYPE
 from connector.dev.invented.callbacks import BROKEN, TYPES, callback, callbacks, shuffled, with_duplicates, with_malformed
 from connector.dev.invented.dialects import DIALECTS
 from connector.dev.invented.event import Invented
 from connector.dev.invented.messages import MESSAGES
 from connector.dev.invented.statuses import STATUSES
+from connector.record_tables import ANY_TYPE
 from connector.records import KafkaMessage
 from tests.support.callbacks import catalogue, messages_of, on, outcome
 

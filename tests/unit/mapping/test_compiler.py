@@ -1,6 +1,8 @@
 """Compiled schemas: paths, several sources, arrays, requirements; fields that cannot be mapped are reported."""
 
 import io
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 import fastavro
@@ -8,10 +10,13 @@ import pytest
 
 from connector.errors import ConfigurationInvalid, Misfit, Missing
 from connector.mapping import compiler
+from connector.mapping.avro_writer import text
 from connector.mapping.compiler import ATTRIBUTES, ROOTS, compile_schema, published
 from connector.records import EMPTY, Json
 
 MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
+ID = text(b"0123456789abcdef0123456789abcdef")
+RECEIVED_AT = 1_763_720_100_000
 
 
 def schema_of(*fields: Json, **more: Any) -> Json:
@@ -24,7 +29,8 @@ def text_field(name: str, source: Any, **more: Any) -> Json:
 
 def fill(schema: Json, unfit: list[str] | None = None, **roots: Any) -> Json:
     """Return the record as a consumer reads it."""
-    content, _ = compile_schema(schema).write(*(roots.get(root, EMPTY) for root in ROOTS), [] if unfit is None else unfit)
+    view = (roots.get(root, EMPTY) for root in ROOTS)
+    content, _ = compile_schema(schema).write(*view, ID, [] if unfit is None else unfit)
     stream = io.BytesIO(content)
     record = fastavro.schemaless_reader(stream, fastavro.parse_schema(published(schema)), None)
     assert not stream.read(), "bytes behind the record"
@@ -34,7 +40,8 @@ def fill(schema: Json, unfit: list[str] | None = None, **roots: Any) -> Json:
 
 def event_time(schema: Json, message: Json) -> int | None:
     """Return the event time of the record."""
-    _, event_ms = compile_schema(schema).write(*(message if root == "message" else EMPTY for root in ROOTS), [])
+    view = ({"message": message, "callback": {"received_at": RECEIVED_AT}}.get(root, EMPTY) for root in ROOTS)
+    _, event_ms = compile_schema(schema).write(*view, ID, [])
     return event_ms
 
 
@@ -195,16 +202,162 @@ def test_unfit_time_is_null_if_the_schema_allows_it() -> None:
 
     assert fill(schema, unfit, message={"timestamp": "172XXXXXXX"}) == {"sent_at": None}
     assert unfit == ["message.timestamp"]
-    assert event_time(schema, {"timestamp": "1763720000"}) == 1_763_720_000_000
-    assert event_time(schema, {}) is None
 
 
-def test_event_time_can_be_in_an_absent_object() -> None:
-    time = {"name": "sent_at", "type": ["null", MILLIS], "default": None, "source": "message.a.time", "unfit": "null"}
-    schema = schema_of(time, text_field("other", "message.a.other"))
+EVENT_AT = {"name": "event_at", "type": MILLIS, "source": ["message.timestamp", "callback.received_at"], "unfit": "next"}
+"""The time of a record, as in our schemas."""
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "expected"),
+    [
+        (1_763_720_000, 1_763_720_000_000),
+        (946_684_800, 946_684_800_000),
+        (RECEIVED_AT + 300_000, RECEIVED_AT + 300_000),
+        (RECEIVED_AT + 300_001, RECEIVED_AT),
+        ("172XXXXXXX", RECEIVED_AT),
+        (0, RECEIVED_AT),
+        (None, RECEIVED_AT),
+        (False, RECEIVED_AT),
+    ],
+)
+def test_time_of_a_record_is_the_events_own_if_usable_else_that_of_receipt(timestamp: Any, expected: int) -> None:
+    same_source = {"name": "sent_at", "type": ["null", MILLIS], "source": "message.timestamp", "unfit": "null"}
+    received = {"name": "received_at", "type": MILLIS, "source": "callback.received_at"}
+    schema = schema_of(EVENT_AT, same_source, received)
+    unfit: list[str] = []
+
+    filled = fill(schema, unfit, message={"timestamp": timestamp}, callback={"received_at": RECEIVED_AT})
+
+    assert filled["event_at"] == datetime.fromtimestamp(expected / 1000, UTC)
+    assert filled["received_at"] == datetime.fromtimestamp(RECEIVED_AT / 1000, UTC)
+    assert unfit == (["message.timestamp"] if timestamp in ("172XXXXXXX", 0) and timestamp is not False else [])
+
+
+def test_written_time_is_the_events_own() -> None:
+    schema = schema_of(
+        {**EVENT_AT, "source": ["message.a.time", "callback.received_at"]}, text_field("other", "message.a.other")
+    )
 
     assert event_time(schema, {}) is None
     assert event_time(schema, {"a": {"time": "1763720000"}}) == 1_763_720_000_000
+
+
+def test_record_has_its_own_id() -> None:
+    schema = schema_of({"name": "event_id", "type": "string", "source": "event_id"})
+
+    assert fill(schema) == {"event_id": "0123456789abcdef0123456789abcdef"}
+
+
+SIDE = {"unfit": "null"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("boolean", "True"), ("string", {"a": 1}), ("long", "x"), ("double", "nord"), ("int", 2**31), (MILLIS, "0")],
+)
+def test_unfit_value_of_any_kind_is_null_if_the_schema_allows_it(kind: Any, value: Any) -> None:
+    field = {"name": "side", "type": ["null", kind], "source": ["message.a.side", "message.side"], **SIDE}
+    unfit: list[str] = []
+
+    assert fill(schema_of(field), unfit, message={"a": {"side": value}}) == {"side": None}
+    assert unfit == ["message.a.side"]
+    assert fill(schema_of(field), message={}) == {"side": None}
+    with pytest.raises(Misfit, match=r"^message\.a\.side: "):
+        fill(schema_of({**field, "unfit": None}), message={"a": {"side": value}})
+
+
+def test_object_of_side_fields_alone_may_be_no_object() -> None:
+    side, side_too = text_field("side", "message.a.b.c", **SIDE), text_field("side_too", "message.a.b.d", **SIDE)
+    unfit: list[str] = []
+
+    assert fill(schema_of(side, side_too), unfit, message={"a": {"b": "x"}}) == {"side": None, "side_too": None}
+    assert unfit == ["message.a.b"]
+    with pytest.raises(Misfit, match=r"^message\.a: is text"):
+        fill(schema_of(side, text_field("needed", "message.a.needed")), message={"a": "x"})
+
+
+def test_unfit_value_in_a_list_is_named_by_its_place() -> None:
+    line = {"type": "record", "name": "Line", "fields": [text_field("text", "item.a.text", **SIDE)]}
+    field = {"name": "lines", "type": {"type": "array", "items": line}, "default": [], "source": "message.lines", **SIDE}
+    unfit: list[str] = []
+
+    lines = [{"a": {"text": "1"}}, {"a": {"text": []}}, {"a": 5}]
+    filled = fill(schema_of(field), unfit, message={"lines": lines})
+
+    assert filled == {"lines": [{"text": "1"}, {"text": None}, {"text": None}]}
+    assert unfit == ["message.lines[1].a.text", "message.lines[2].a"]
+    unfit.clear()
+    assert fill(schema_of(field), unfit, message={"lines": "x"}) == {"lines": []}
+    assert unfit == ["message.lines"]
+
+
+def test_element_takes_a_value_from_beside_its_list() -> None:
+    inner = {"type": "record", "name": "Inner", "fields": [text_field("kind", ["item.kind", "message.kind"])]}
+    inners = {"name": "inners", "type": {"type": "array", "items": inner}, "default": [], "source": "item.inners"}
+    line = {"type": "record", "name": "Line", "fields": [text_field("kind", ["item.kind", "message.kind"]), inners]}
+    schema = schema_of({"name": "lines", "type": {"type": "array", "items": line}, "source": "message.lines"})
+
+    filled = fill(schema, message={"kind": "k", "lines": [{"kind": "own"}, {"inners": [{}]}]})
+
+    assert filled == {"lines": [{"kind": "own", "inners": []}, {"kind": "k", "inners": [{"kind": "k"}]}]}
+    assert "message.kind" in compile_schema(schema).paths
+
+
+def test_values_are_looked_up_in_a_table() -> None:
+    rank = {"name": "rank", "type": ["null", "int"], "source": "message.status", "values": {"sent": 1, "NOT-SENT": 2}}
+    failed = {"name": "failed", "type": ["null", "boolean"], "source": "message.status", "values": {"sent": False, "": True}}
+    kind = text_field("kind", "message.kind", values={"": "message", "a": "b"})
+    schema = schema_of(text_field("status", "message.status"), rank, failed, kind)
+
+    def filled(message: Json) -> tuple[Any, ...]:
+        return tuple(fill(schema, message=message).values())
+
+    assert filled({"status": "sent", "kind": "a"}) == ("sent", 1, False, "b")
+    assert filled({"status": "SENT", "kind": "c"}) == ("SENT", 1, False, "c"), "any spelling; unknown text stays"
+    assert filled({"status": "not-sent"}) == ("not-sent", 2, None, "message")
+    assert filled({"status": "new"}) == ("new", None, None, "message")
+    assert filled({}) == (None, None, True, "message")
+
+
+def test_raw_text_stays_text_if_the_schema_says_so() -> None:
+    schema = schema_of(text_field("answer", "message.answer", raw="unless text"))
+
+    assert fill(schema, message={"answer": '{"a": 1}'}) == {"answer": '{"a": 1}'}
+    assert fill(schema, message={"answer": {"a": [1]}}) == {"answer": '{"a":[1]}'}
+
+
+def test_record_of_each_element_has_its_number() -> None:
+    number = {"name": "number", "type": ["null", "int"], "source": "each.number"}
+    schema = schema_of(number, text_field("sku", "item.sku"), text_field("id", "message.id"))
+    compiled = compile_schema(schema, each="message.lines")
+    view = ({"id": "1"} if root == "message" else EMPTY for root in ROOTS)
+
+    content, _ = compiled.write({"sku": "a"}, {"number": 2}, *view, ID, [])
+
+    record = fastavro.schemaless_reader(io.BytesIO(content), fastavro.parse_schema(published(schema)), None)
+    assert record == {"number": 2, "sku": "a", "id": "1"}
+    assert compiled.paths == {"message.lines[].sku", "each.number", "message.id"}
+    with pytest.raises(ConfigurationInvalid, match=r"source 'item\.sku' must start with"):
+        compile_schema(schema)
+
+
+@pytest.mark.parametrize(
+    ("field", "fault"),
+    [
+        ({"type": "string", "unfit": "null"}, 'unfit = "null" needs a type that can be null'),
+        ({"type": ["null", MILLIS], "unfit": "next"}, 'unfit = "next" needs the type timestamp-millis, without null'),
+        ({"type": ["null", "string"], "unfit": "drop"}, 'unfit must be "null" or "next"'),
+        ({"type": ["null", "string"], "raw": "maybe"}, 'raw must be true or "unless text"'),
+        ({"type": ["null", "string"], "source": "event_id"}, "needs the type string, without null"),
+        ({"type": ["null", "int"], "values": {"a": "b"}}, "values must be an object with values of the field's type"),
+        ({"type": ["null", "int"], "values": {"a": True}}, "values must be an object with values of the field's type"),
+        ({"type": ["null", "double"], "values": {"a": 1.5}}, "values needs the type string, boolean, int or long"),
+    ],
+)
+def test_attributes_that_contradict_each_other_are_reported(field: Json, fault: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=re.escape(fault)):
+        compile_schema(schema_of({"name": "field", "source": "message.field", **field}))
 
 
 def test_unfit_time_is_refused_by_default() -> None:
@@ -212,7 +365,6 @@ def test_unfit_time_is_refused_by_default() -> None:
 
     with pytest.raises(Misfit, match=r"^message\.timestamp: is not a time"):
         fill(schema, message={"timestamp": "172XXXXXXX"})
-    assert event_time(schema, {"timestamp": "1763720000"}) is None
 
 
 def test_all_fields_that_cannot_be_mapped_are_reported() -> None:

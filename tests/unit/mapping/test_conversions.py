@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connector.errors import Misfit
-from connector.mapping import conversions
+from connector.mapping import conversions, numbers
 from connector.records import EMPTY
 
 PATH = "message.somewhere"
@@ -16,7 +16,7 @@ MS = 1_763_720_000_000
 
 
 def to_price(value: Any, path: str) -> Decimal | None:
-    return conversions.to_decimal(value, path, 18, 6)
+    return numbers.to_decimal(value, path, 18, 6)
 
 
 FITS: list[tuple[Callable[[Any, str], Any], Any, Any]] = [
@@ -32,19 +32,19 @@ FITS: list[tuple[Callable[[Any, str], Any], Any, Any]] = [
     (conversions.to_boolean, "true", True),
     (conversions.to_boolean, "false", False),
     (conversions.to_boolean, "", None),
-    (conversions.to_long, 5, 5),
-    (conversions.to_long, "5", 5),
-    (conversions.to_long, "-05", -5),
-    (conversions.to_long, "", None),
-    (conversions.to_long, Decimal("5.00"), 5),
-    (conversions.to_long, Decimal("1e3"), 1000),
-    (conversions.to_long, 2**63 - 1, 2**63 - 1),
-    (conversions.to_long, str(-(2**63)), -(2**63)),
-    (conversions.to_double, 5, 5.0),
-    (conversions.to_double, Decimal("45.4641"), 45.4641),
-    (conversions.to_double, "-9.1919", -9.1919),
-    (conversions.to_double, "", None),
-    (conversions.to_double, Decimal("1e-400"), 0.0),
+    (numbers.to_long, 5, 5),
+    (numbers.to_long, "5", 5),
+    (numbers.to_long, "-05", -5),
+    (numbers.to_long, "", None),
+    (numbers.to_long, Decimal("5.00"), 5),
+    (numbers.to_long, Decimal("1e3"), 1000),
+    (numbers.to_long, 2**63 - 1, 2**63 - 1),
+    (numbers.to_long, str(-(2**63)), -(2**63)),
+    (numbers.to_double, 5, 5.0),
+    (numbers.to_double, Decimal("45.4641"), 45.4641),
+    (numbers.to_double, "-9.1919", -9.1919),
+    (numbers.to_double, "", None),
+    (numbers.to_double, Decimal("1e-400"), 0.0),
     (to_price, 1600, Decimal(1600)),
     (to_price, 0, Decimal(0)),
     (to_price, "0.000000", Decimal(0)),
@@ -54,7 +54,10 @@ FITS: list[tuple[Callable[[Any, str], Any], Any, Any]] = [
     (to_price, "", None),
     (to_price, Decimal("7.9900000000000002"), Decimal("7.99")),
     (to_price, "7.9900000000000002", Decimal("7.99")),
-    (to_price, Decimal("0.1000000000000000055511151231257827"), Decimal("0.1")),
+    (to_price, Decimal("7.99000000000000000000000000000000000000000000"), Decimal("7.99")),
+    (to_price, Decimal("-0.30000000000000000000"), Decimal("-0.3")),
+    (to_price, Decimal("123456789.12000000"), Decimal("123456789.12")),
+    (to_price, False, None),
     (to_price, Decimal("1.50e1"), Decimal(15)),
     (to_price, Decimal("999999999999.999999"), Decimal("999999999999.999999")),
     (conversions.to_millis, 1_763_720_000, MS),
@@ -85,6 +88,18 @@ FITS: list[tuple[Callable[[Any, str], Any], Any, Any]] = [
     (conversions.as_object, [], EMPTY),
     (conversions.as_object, "", EMPTY),
     (conversions.as_object, None, EMPTY),
+    # PHP's absent object, list or text.
+    (conversions.as_object, False, EMPTY),
+    (conversions.to_text, False, None),
+    (conversions.to_millis, False, None),
+    (conversions.to_elements, False, []),
+    (conversions.to_json, False, None),
+    (numbers.to_long, False, None),
+    (numbers.to_double, False, None),
+    (numbers.to_int32, "7", 7),
+    (conversions.to_json_or_text, "Ciao", "Ciao"),
+    (conversions.to_json_or_text, "", None),
+    (conversions.to_json_or_text, {"a": 1}, '{"a":1}'),
 ]
 
 
@@ -99,23 +114,28 @@ def test_value_that_fits_becomes_its_avro_value(convert: Callable[[Any, str], An
 MISFITS: list[tuple[Callable[[Any, str], Any], list[Any]]] = [
     (conversions.to_text, [True, [], {}, ["a"], {"a": 1}]),
     (conversions.to_boolean, ["True", "1", "yes", 0, 1, Decimal("1.0"), [], {}]),
-    (conversions.to_long, [True, "5.0", "+5", " 5", "5 ", "\N{ARABIC-INDIC DIGIT FIVE}", "1e3", "0x5", "9" * 20, [], {}]),
-    (conversions.to_long, [2**63, -(2**63) - 1, str(2**63), Decimal("5.5"), Decimal("1e-1")]),
-    (conversions.to_long, [Decimal("1e3000000"), Decimal("9" * 3000), Decimal("1e19")]),
-    (conversions.to_double, [True, "nan", "inf", "1e5", "9" * 19, Decimal("1e308"), 10**400, []]),
+    (numbers.to_long, [True, "5.0", "+5", " 5", "5 ", "\N{ARABIC-INDIC DIGIT FIVE}", "1e3", "0x5", "9" * 20, [], {}]),
+    (numbers.to_long, [2**63, -(2**63) - 1, str(2**63), Decimal("5.5"), Decimal("1e-1")]),
+    (numbers.to_long, [Decimal("1e3000000"), Decimal("9" * 3000), Decimal("1e19")]),
+    (numbers.to_double, [True, "nan", "inf", "1e5", "9" * 19, Decimal("1e308"), 10**400, []]),
     (
         to_price,
         [True, "sette", "7,99", "NaN", "Infinity", "1e2", "+1", ".5", "5.", " 5", "\N{ARABIC-INDIC DIGIT SEVEN}", [], {}],
     ),
     (to_price, [10**12, -(10**12), Decimal("1e12"), "1234567890123", Decimal("0.0000001"), "0.1234567"]),
     (to_price, [Decimal("1e3000000"), Decimal("1e-3000000"), "9" * 3000, "0." + "9" * 3000]),
+    # More digits than a double has, or than a price survives in one.
+    (to_price, [Decimal("0.1000000000000000055511151231257827"), Decimal("123456789012.3456789"), "123456789012.3456789"]),
+    (to_price, [Decimal("99999999999.99999999"), "99999999999.99999999", Decimal("99999999999.9999999")]),
+    (to_price, [Decimal("1234567890.1234567"), Decimal("0.30000000000000004"), Decimal("0.12345678"), "1.0000001"]),
     (to_price, [Decimal("9" * 3000), 10**3000, Decimal("1e-400"), Decimal("999999999999.9999999")]),
     (conversions.to_millis, ["172XXXXXXX", "domani", True, [], {}, -5, 0, "0", "-1763720000"]),
     (conversions.to_millis, [946_684_799, conversions.LATEST_MS, 10**30, Decimal("1e3000000")]),
     (conversions.to_millis, ["2025-11-21T10:13:20", "1999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"]),
+    (numbers.to_int32, [2**31, "-2147483649", True, "x"]),
     (conversions.to_binary, ["text", 5, [], {}]),
     (conversions.to_elements, ["text", 5, True, Decimal("1.5")]),
-    (conversions.as_object, ["text", 0, 5, True, False, ["a"]]),
+    (conversions.as_object, ["text", 0, 5, True, ["a"]]),
 ]
 
 
@@ -136,7 +156,7 @@ def test_message_for_unfit_value_has_path_but_not_value(convert: Callable[[Any, 
 
 @pytest.mark.parametrize(
     "convert",
-    [conversions.to_long, conversions.to_double, to_price, conversions.to_millis],
+    [numbers.to_long, numbers.to_double, to_price, conversions.to_millis],
     ids=["long", "double", "decimal", "millis"],
 )
 @pytest.mark.parametrize(
@@ -159,6 +179,17 @@ def test_element_that_is_not_an_object_is_reported_by_index() -> None:
         conversions.to_elements([{}, "text"], "message.order.product_items")
 
     assert refused.value.path == "message.order.product_items[1]"
+
+
+@pytest.mark.parametrize(
+    ("convert", "value"),
+    [(conversions.to_boolean, "True"), (conversions.to_text, {}), (numbers.to_long, "x"), (conversions.to_millis, "0")],
+)
+def test_unfit_value_becomes_null_and_its_path_is_recorded(convert: Callable[[Any, str], Any], value: Any) -> None:
+    unfit: list[str] = []
+
+    assert conversions.or_none(convert, value, PATH, unfit) is None
+    assert unfit == [PATH]
 
 
 def test_unfit_time_becomes_null_and_its_path_is_recorded() -> None:

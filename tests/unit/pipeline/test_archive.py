@@ -47,7 +47,8 @@ def test_copy_holds_the_request() -> None:
     (copy,) = copies_of(raw(body, query="a=b", traceparent=TRACEPARENT))
 
     assert decoded(copy, whole_catalogue()) == {
-        "id": header(copy, "ce_id"),
+        "event_id": header(copy, "ce_id"),
+        "event_at": datetime.fromtimestamp(RECEIVED_AT / 1000, UTC),
         "received_at": datetime.fromtimestamp(RECEIVED_AT / 1000, UTC),
         "method": "POST",
         "query": "a=b",

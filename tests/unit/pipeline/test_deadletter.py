@@ -59,7 +59,8 @@ def test_dead_letter_of_a_callback_keeps_body_and_request_facts() -> None:
     (letter,) = letters_of(body, method="GET", query="from=1", content_type="text/plain")
 
     assert decoded(letter) == {
-        "id": header(letter, "ce_id"),
+        "event_id": header(letter, "ce_id"),
+        "event_at": datetime.fromtimestamp(RECEIVED_AT / 1000, UTC),
         "received_at": datetime.fromtimestamp(RECEIVED_AT / 1000, UTC),
         "method": "GET",
         "query": "from=1",
@@ -129,12 +130,12 @@ def test_dead_letter_of_one_item_has_only_it_and_its_contact() -> None:
             {"metadata": METADATA, "messages": ["text"]},
         ),
         (
-            envelope([message()], [GIULIA, {**MARCO, "identity_key_hash": [1]}]),
-            {"metadata": METADATA, "contacts": [{**MARCO, "identity_key_hash": [1]}]},
+            envelope([message()], [GIULIA, {**MARCO, "parent_user_id": [1]}]),
+            {"metadata": METADATA, "contacts": [{**MARCO, "parent_user_id": [1]}]},
         ),
         (
-            envelope(statuses=[status(), status("1", pricing="text")], contacts=[contact(wa_id="1")]),
-            {"metadata": METADATA, "statuses": [status("1", pricing="text")], "contacts": [contact(wa_id="1")]},
+            envelope(statuses=[status(), status("1", payment="text")], contacts=[contact(wa_id="1")]),
+            {"metadata": METADATA, "statuses": [status("1", payment="text")], "contacts": [contact(wa_id="1")]},
         ),
         (
             envelope([message(ABSENT, "system")], [GIULIA]),
@@ -166,7 +167,7 @@ def test_dead_letter_of_the_only_item_keeps_the_bytes_as_received(contacts: Any)
         envelope([message(), message(message_type="document", document=ABSENT)], [GIULIA]),
         envelope([message(), 5], [GIULIA]),
         envelope([message(ABSENT), message()], [GIULIA]),
-        envelope(statuses=[status(), status(errors=5)], contacts=[GIULIA]),
+        envelope(statuses=[status(), status(payment=5)], contacts=[GIULIA]),
         envelope([message()], [GIULIA, {**MARCO, "user_id": {}}]),
     ],
 )
@@ -184,7 +185,7 @@ def test_replay_of_a_dead_letter_ends_in_the_same_single_fault(body: bytes) -> N
 
 
 def test_dead_letter_of_a_status_keeps_the_id_beside_the_envelope() -> None:
-    given = status(id=ABSENT, errors=[{"code": "x"}])
+    given = status(id=ABSENT, payment={"amount": {"value": "x"}})
     beside = {"message_id": "wamid.A", "status": "failed"}
 
     (letter,) = on("dead-letters", messages_of(envelope(statuses=[given], contacts=[GIULIA, MARCO], **beside)))
@@ -194,7 +195,9 @@ def test_dead_letter_of_a_status_keeps_the_id_beside_the_envelope() -> None:
 
 
 def test_dead_letter_of_one_of_several_statuses_has_no_outer_id() -> None:
-    body = envelope(statuses=[status(), status(errors=[{"code": "x"}])], message_id="wamid.A", status="failed", trace="kept")
+    body = envelope(
+        statuses=[status(), status(payment={"amount": {"value": "x"}})], message_id="wamid.A", status="failed", trace="kept"
+    )
 
     (letter,) = on("dead-letters", messages_of(body))
 

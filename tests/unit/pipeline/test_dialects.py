@@ -25,11 +25,12 @@ from tests.support.callbacks import (
     message,
     messages_of,
     on,
-    outcome,
     quality_notice,
     raw,
     status,
     template_status,
+    topics,
+    translator,
     v1_message,
     v1_status,
 )
@@ -328,14 +329,29 @@ def test_type_of_v1_cannot_take_the_place_of_another_key() -> None:
     assert decode(by_query(v1_message(type="id"))).messages[0]["id"].startswith("v1:")
 
 
-@pytest.mark.parametrize("kind", ["reaction", "button", "interactive", "order", "location"])
-def test_v1_message_without_required_keys_is_no_record_of_its_type(kind: str) -> None:
-    assert outcome(messages_of(body_of(v1_message(type=kind, body="x", name="")))) == ["dead-letters/missing"]
+@pytest.mark.parametrize("kind", ["reaction", "order", "location", "system", "request_welcome", "contacts"])
+def test_v1_message_without_content_of_its_type_keeps_its_keys(kind: str) -> None:
+    (record,) = on("others", messages_of(body_of(v1_message(type=kind, body="Ciao", name="", location="45,9", contacts="Ada"))))
+
+    assert record["message_type"] == kind
+    payload = json.loads(record["payload"])
+    assert (payload["body"], payload["location"], payload["contacts"]) == ("Ciao", "45,9", "Ada")
+    assert (payload["type"], payload["from"]) == (kind, NUMBER)
 
 
-@pytest.mark.parametrize("kind", ["system", "request_welcome", "contacts"])
-def test_v1_message_whose_text_would_be_lost_is_a_dead_letter(kind: str) -> None:
-    assert refusal_of(raw(body_of(v1_message(type=kind)))).reason == "unknown_shape"
+@pytest.mark.parametrize("by", [lambda keys: raw(body_of(keys)), by_query, by_form])
+@pytest.mark.parametrize(("kind", "field"), [("button", "button_text"), ("interactive", "reply_title")])
+def test_v1_answer_is_a_reply_with_its_text(kind: str, field: str, by: Callable[[Json], RawCallback]) -> None:
+    (record,) = on("replies", translator().translate(by(v1_message(type=kind, body="Confermo"))))
+    others = translator().translate(by(v1_message(type=kind, body="")))
+
+    assert record[field] == "Confermo"
+    assert topics(others)[0] == "others", "without a text it is no reply"
+
+
+@pytest.mark.parametrize("name", ["name", "location", "contacts", "reply_to", "media_url", "body"])
+def test_false_of_a_template_is_no_value(name: str) -> None:
+    assert messages_of(body_of(v1_message(**{name: False})))[0].value == messages_of(body_of(v1_message(**{name: ""})))[0].value
 
 
 @pytest.mark.parametrize("kind", ["from", "id", "hologram"])

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from connector.metrics import Metrics
-from connector.pipeline.encode import Encoder, digest
+from connector.pipeline.digest import digest
+from connector.pipeline.encode import Encoder
 from connector.records import Fault, Item, Json, KafkaMessage
 from tests.support.callbacks import (
     ABSENT,
@@ -171,7 +172,8 @@ def test_time_out_of_range_is_null_and_replaced_by_received_at() -> None:
 
     assert decoded(record)["sent_at"] is None
     assert header(record, "ce_time") == "2025-11-21T10:30:00.000Z"
-    assert counted(metrics, "connector_adjusted_values", kind="unfit_times") == 1
+    assert counted(metrics, "connector_unfit_values", path="message.timestamp") == 1
+    assert header(record, "connector_unfit") == "message.timestamp"
 
 
 def test_item_with_a_fault_keeps_it() -> None:
@@ -225,13 +227,16 @@ def test_document_has_values_of_message_contact_and_extra_info() -> None:
         referral={"video_url": "https://img.example/1"},
         document={"filename": "a.pdf", "mime_type": "application/pdf", "sha256": "AA=", "id": 1062, "caption": "", "url": None},
     )
-    (record,) = on("documents", messages_of(envelope([given], [contact(user_id=USER_ID)])))
+    sent, _ = messages_of(envelope([given], [contact(user_id=USER_ID)]))
+    record = decoded(sent)
 
     expected: Json = {
         "message_id": "wamid.SU5WVDAx",
         "message_type": "document",
         "record_key": NUMBER,
         "key_source": "wa_id",
+        "event_id": header(sent, "ce_id"),
+        "event_at": datetime.fromtimestamp(1_763_720_001, UTC),
         "wa_id": NUMBER,
         "user_id": USER_ID,
         "from_number": NUMBER,

@@ -163,10 +163,9 @@ def test_profile_is_not_refused_for_an_odd_id_of_its_message(kind: str, odd: Any
     [({"hash": "h", "acknowledged": True}, "h"), ({"hash": 5}, "5"), ({"hash": {"a": 1}}, None), ([], None), ("x", None)],
 )
 def test_profile_uses_the_identity_of_its_message_if_readable(identity: Any, expected: Any) -> None:
-    given, profile = split(callback_of([message(identity=identity)], [contact()]), raw(b"{}")).items
+    (profile,) = on("contacts", messages_of(envelope([message(identity=identity)], [contact()])))
 
-    assert profile.message["identity"] == {"hash": expected}
-    assert given.message["identity"] == identity
+    assert profile["identity_key_hash"] == expected
 
 
 def test_profile_is_not_refused_for_other_faults_of_its_message() -> None:
@@ -182,3 +181,20 @@ def test_profiles_with_two_odd_ids_have_different_ids() -> None:
 
     assert len(set(ids)) == 3
     assert ids == [header(messages_of(body)[1], "ce_id") for body in callbacks], "a second delivery has the same ids"
+
+
+def test_contact_that_is_the_group_is_not_the_participants() -> None:
+    group = status("120363000000000001", recipient_type="group", recipient_participant_id=OTHER_NUMBER)
+
+    (record,) = on("statuses", messages_of(envelope(statuses=[group], contacts=[contact("Gruppo", "120363000000000001")])))
+
+    assert (record["record_key"], record["wa_id"], record["profile_name"]) == (OTHER_NUMBER, OTHER_NUMBER, None)
+    assert record["group_id"] == record["recipient_id"] == "120363000000000001"
+
+
+def test_contact_of_the_only_status_of_a_group_is_the_participants() -> None:
+    group = status("120363000000000001", recipient_type="group", recipient_participant_id="550055500143")
+
+    (record,) = on("statuses", messages_of(envelope(statuses=[group], contacts=[contact("Marco", OTHER_NUMBER)])))
+
+    assert (record["record_key"], record["wa_id"], record["profile_name"]) == (OTHER_NUMBER, OTHER_NUMBER, "Marco")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from connector.catalogue import ANY_TYPE
+from connector.record_tables import ANY_TYPE
 from tests.support.callbacks import (
     EXTRA,
     NUMBER,
@@ -72,6 +72,11 @@ MESSAGES: dict[str, tuple[str, dict[str, Any]]] = {
         "texts",
         {"identity_hash": "hash-inventato", "identity_acknowledged": True, "identity_created_at": at(1_763_700_000)},
     ),
+    "text/false_for_what_is_absent": ("texts", {"body": "Ciao", "context_message_id": None, "username": None, "ref": None}),
+    "text/side_fields_that_do_not_fit": (
+        "texts",
+        {"forwarded": None, "referral_source_url": None, "identity_created_at": None, "context_message_id": ORIGINAL},
+    ),
     "image/url": (
         "media",
         {
@@ -118,6 +123,7 @@ MESSAGES: dict[str, tuple[str, dict[str, Any]]] = {
         "replies",
         {"nfm_name": "flow", "nfm_body": "Sent", "nfm_response_json": '{"flow_token": "t-1", "city": "Roma"}'},
     ),
+    "interactive/flow_response_as_an_object": ("replies", {"nfm_response_json": '{"flow_token":"t-1","city":"Roma"}'}),
     "interactive/address_message": ("replies", {"interactive_type": "nfm_reply", "nfm_name": "address_message"}),
     "interactive/response_that_is_no_json": ("replies", {"nfm_response_json": "tagliato a met", "nfm_name": None}),
     "interactive/call_permission_given": (
@@ -165,6 +171,11 @@ MESSAGES: dict[str, tuple[str, dict[str, Any]]] = {
         "system",
         {"system_type": "user_changed_user_id", "new_user_id": "IT.200", "new_wa_id": None, "key_source": "system.user_id"},
     ),
+    "system/user_id_changed_with_the_old_one": (
+        "system",
+        {"record_key": "IT.100", "key_source": "from_user_id", "user_id": "IT.100", "new_user_id": "IT.200"},
+    ),
+    "system/user_id_changed_old_id_beside": ("system", {"record_key": "IT.100", "new_user_id": "IT.200"}),
     "system/identity_changed": (
         "system",
         {"system_type": "customer_identity_changed", "identity_hash": "hash-inventato", "customer_wa_id": NUMBER},
@@ -192,6 +203,9 @@ MESSAGES: dict[str, tuple[str, dict[str, Any]]] = {
 STATUSES: dict[str, dict[str, Any]] = {
     "sent": {
         "status": "sent",
+        "status_kind": "message",
+        "status_rank": 20,
+        "is_failure": False,
         "conversation_expires_at": at(1_763_806_500),
         "conversation_origin_type": "marketing",
         "pricing_model": "PMP",
@@ -201,6 +215,7 @@ STATUSES: dict[str, dict[str, Any]] = {
     "delivered": {"status": "delivered", "recipient_user_id": USER_ID, "profile_name": "Giulia 🌻", "conversation_id": None},
     "read": {
         "status": "read",
+        "status_rank": 50,
         "recipient_parent_user_id": PARENT,
         "recipient_identity_key_hash": "hash-inventato",
         "biz_opaque_callback_data": "carrello-7",
@@ -214,6 +229,8 @@ STATUSES: dict[str, dict[str, Any]] = {
     "not_sent": {
         "message_id": ORIGINAL,
         "status": "NOT-SENT",
+        "status_rank": 30,
+        "is_failure": True,
         "sent_at": None,
         "kaleyra_error_code": "1013",
         "kaleyra_error": "Number blocked by Kaleyra",
@@ -221,9 +238,53 @@ STATUSES: dict[str, dict[str, Any]] = {
     },
     "failed_with_an_id_alone": {"status": "failed", "profile_name": None, "errors": [error(131026, "Message undeliverable")]},
     "failed_to_a_hidden_number": {"wa_id": None, "record_key": USER_ID, "key_source": "recipient_user_id"},
+    "side_fields_that_do_not_fit": {
+        "status_rank": 40,
+        "conversation_id": "9f00000000000000000000000000aa07",
+        "conversation_expires_at": None,
+        "conversation_origin_type": "marketing",
+        "pricing_billable": None,
+        "pricing_model": "PMP",
+        "enable_url_tracking_body": None,
+        "errors": [{"code": None, "title": "Not delivered", "message": None, "details": None, "href": None}],
+    },
+    "group_without_a_participant": {
+        "record_key": GROUP,
+        "key_source": "recipient_id",
+        "recipient_id": GROUP,
+        "group_id": GROUP,
+        "wa_id": None,
+        "user_id": None,
+        "profile_name": None,
+    },
+    "user_id_in_place_of_a_number": {
+        "record_key": USER_ID,
+        "key_source": "user_id",
+        "wa_id": None,
+        "user_id": USER_ID,
+        "recipient_id": None,
+        "recipient_user_id": USER_ID,
+        "group_id": None,
+    },
+    "participant_by_user_id": {
+        "record_key": USER_ID,
+        "key_source": "user_id",
+        "wa_id": None,
+        "user_id": USER_ID,
+        "recipient_id": GROUP,
+        "group_id": GROUP,
+        "recipient_participant_id": None,
+    },
+    "false_for_what_is_absent": {"status": "sent", "conversation_id": None, "errors": [], "wa_id": NUMBER},
     "errors_as_an_object": {"errors": [error(131049, "Not delivered", details="older spelling")]},
     "to_a_hidden_number": {"wa_id": None, "user_id": USER_ID, "username": "giulia.prova", "recipient_id": None},
-    "group": {"recipient_id": GROUP, "recipient_type": "group", "wa_id": OTHER_NUMBER, "record_key": OTHER_NUMBER},
+    "group": {
+        "recipient_id": GROUP,
+        "group_id": GROUP,
+        "recipient_type": "group",
+        "wa_id": OTHER_NUMBER,
+        "record_key": OTHER_NUMBER,
+    },
     "older_spellings": {
         "recipient_participant_id": OTHER_NUMBER,
         "recipient_parent_user_id": PARENT,
@@ -233,6 +294,9 @@ STATUSES: dict[str, dict[str, Any]] = {
     "group_user_id": {"recipient_participant_user_id": USER_ID, "recipient_participant_parent_user_id": PARENT},
     "payment_captured": {
         "status": "captured",
+        "status_kind": "payment",
+        "status_rank": 40,
+        "is_failure": False,
         "status_type": "payment",
         "payment_reference_id": "ordine-12",
         "payment_amount_value": 2100,
@@ -243,9 +307,11 @@ STATUSES: dict[str, dict[str, Any]] = {
         "payment_transaction_type": "razorpay",
         "payment_transaction_status": "success",
     },
-    "payment_pending": {"status": "pending", "payment_amount_value": 450, "payment_transaction_id": None},
+    "payment_pending": {"status": "pending", "status_rank": 10, "payment_amount_value": 450, "payment_transaction_id": None},
     "payment_failed": {
         "status": "failed",
+        "is_failure": True,
+        "status_kind": "payment",
         "payment_json": '{"reference_id":"ordine-14"}',
         "payment_amount_value": None,
         "errors": [],
@@ -291,6 +357,9 @@ PEOPLE: dict[str, list[tuple[str, str, str | None, str | None]]] = {
     "mexico_with_a_one": [("5210055500142", "wa_id", "5210055500142", "Lupe Ejemplo")],
     "argentina_without_the_nine": [("540055500142", "wa_id", "540055500142", "Sol Ejemplo")],
     "identity_key_hash": [(NUMBER, "wa_id", NUMBER, "Giulia 🌻")],
+    "user_id_in_place_of_a_number": [(USER_ID, "user_id", None, "Giulia")],
+    "user_id_as_sender_alone": [(PARENT, "user_id", None, None)],
+    "contact_with_another_user_id": [(NUMBER, "from", NUMBER, None)],
 }
 
 
@@ -327,9 +396,93 @@ def test_person_is_identified_by_number_contact_or_user_id() -> None:
     assert found == PEOPLE
 
 
+OTHER_FIELDS: dict[str, list[tuple[str, str, str | None, str | None]]] = {
+    # Of each person: the record's key, the rule that gave it, wa_id, and the name.
+    "preference_of_another_person": [(NUMBER, "from", NUMBER, None)],
+    "user_id_update_previous_and_current": [("IT.100", "from_user_id", None, "Giulia")],
+    "user_id_update_previous_beside": [("IT.100", "from_user_id", None, "Giulia")],
+    "participants_removed_from_a_group": [(NUMBER, "from", NUMBER, None), (USER_ID, "from_user_id", None, None)],
+    "participants_removed_as_a_plain_list": [(NUMBER, "from", NUMBER, None), (USER_ID, "from_user_id", None, None)],
+    "unknown_object_beside_the_only_message": [("393335550177", "from", "393335550177", None)],
+}
+
+
+def test_person_of_another_field_is_identified_by_ids_alone() -> None:
+    names = ("record_key", "key_source", "wa_id", "profile_name")
+    found = {
+        sample: [tuple(record[name] for name in names) for record in records_of(f"mixed/{sample}", "others")]
+        for sample in OTHER_FIELDS
+    }
+    assert found == OTHER_FIELDS
+
+
+def test_unknown_object_beside_the_only_message_changes_nothing_about_it() -> None:
+    (record,) = records_of("mixed/unknown_object_beside_the_only_message", "texts")
+
+    assert record["media_url"] == "https://media.example/wa/9"
+    assert record["reply_to"] == "0b6f6c1e-9999-4222-8333-444455556666"
+    assert (record["record_key"], record["key_source"], record["profile_name"]) == ("550055500142", "wa_id", "Giulia")
+
+
+V1: dict[str, tuple[str, dict[str, Any]]] = {
+    "button": ("replies", {"button_text": "Confermo", "reply_title": None}),
+    "interactive": ("replies", {"reply_title": "Confermo", "button_text": None}),
+    "reaction": ("others", {"message_type": "reaction"}),
+    "order": ("others", {"message_type": "order"}),
+    "false_for_what_is_absent": ("texts", {"body": "Confermo", "media_url": None, "reply_to": None}),
+}
+
+
+def test_v1_message_becomes_the_record_of_its_content() -> None:
+    assert {name: fields_of(f"v1/{name}", topic, fields) for name, (topic, fields) in V1.items()} == {
+        name: fields for name, (_, fields) in V1.items()
+    }
+    for name in ("reaction", "order"):
+        (record,) = records_of(f"v1/{name}", "others")
+        assert json.loads(record["payload"])["body"] == "Confermo"
+
+
+UNFIT = {
+    "status/side_fields_that_do_not_fit": [
+        "extra.enable_url_tracking_body",
+        "status.conversation.expiration_timestamp",
+        "status.errors[0].code",
+        "status.pricing.billable",
+    ],
+    "text/side_fields_that_do_not_fit": [
+        "extra.ref",
+        "message.context.forwarded",
+        "message.identity.acknowledged",
+        "message.identity.created_timestamp",
+        "message.identity.hash",
+        "message.referral",
+    ],
+    "document/blackened_time": ["message.timestamp"],
+    "status/sent": [],
+}
+
+
+def test_header_names_the_side_fields_that_do_not_fit() -> None:
+    found = {name: header(messages_of(read(FOLDER / f"{name}.json"))[0], "connector_unfit") for name in UNFIT}
+
+    assert {name: sorted(paths.split(",")) if paths else [] for name, paths in found.items()} == UNFIT
+
+
+def test_origin_of_the_message_is_that_of_its_cards_without_one() -> None:
+    (record,) = records_of("contacts/origin_of_the_message", "contact-cards")
+
+    assert [card["origin"] for card in record["cards"]] == ["contact_request", "other"]
+
+
+def test_zeros_and_noise_do_not_change_a_price() -> None:
+    (record,) = records_of("order/zeros_and_noise", "orders")
+
+    assert [line["item_price"] for line in record["product_items"]] == [price("7.99")] * 2
+
+
 def test_every_sample_has_its_expected_fields() -> None:
-    kinds = {"status", "identity", "account_event", *(name.partition("/")[0] for name in MESSAGES)}
-    tables = {"status": [*STATUSES], "identity": [*PEOPLE], "account_event": [*EVENTS]}
+    kinds = {"status", "identity", "account_event", "v1", *(name.partition("/")[0] for name in MESSAGES)}
+    tables = {"status": [*STATUSES], "identity": [*PEOPLE], "account_event": [*EVENTS], "v1": [*V1]}
     expected = {*MESSAGES, *(f"{folder}/{name}" for folder, names in tables.items() for name in names)}
     elsewhere = {
         "image/caption",
@@ -484,7 +637,7 @@ SCHEMA_REQUIRES = {
 WHOLE_AND_ALONE = [
     path
     for path in SAMPLES
-    if path.parent.name not in ("mixed", "identity", "contact", "account_event")
+    if path.parent.name not in ("mixed", "identity", "contact", "account_event", "v1")
     and path.stem not in ("several_at_once", "only_required", "name_cut_in_an_emoji")
 ]
 

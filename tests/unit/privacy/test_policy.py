@@ -282,6 +282,7 @@ def test_whole_list_can_be_dropped() -> None:
 def test_dropped_time_is_not_the_record_time() -> None:
     ((one, value),) = records(envelope([message()]), fields={"sent_at": "drop"})
     assert (value["sent_at"], one.timestamp_ms) == (None, RECEIVED_AT)
+    assert value["event_at"] == value["received_at"]
 
 
 def test_masked_json_is_json() -> None:
@@ -308,7 +309,7 @@ def test_treatment_in_a_schema_file_is_ignored() -> None:
     field = {"name": "a", "type": ["null", "string"], "source": "message.a", "pii": "none", "treatment": "drop"}
     schema: Json = {"type": "record", "name": "A", "fields": [field]}
     content, _ = compile_schema(Policy().treated("a", schema)).write(
-        *({"a": "b"} if root == "message" else EMPTY for root in ROOTS), []
+        *({"a": "b"} if root == "message" else EMPTY for root in ROOTS), b"", []
     )
     plain = {"type": "record", "name": "A", "fields": [{"name": "a", "type": ["null", "string"]}]}
     assert fastavro.schemaless_reader(io.BytesIO(content), fastavro.parse_schema(plain), None) == {"a": "b"}
@@ -335,7 +336,7 @@ def test_treatment_in_a_schema_file_is_ignored() -> None:
             ],
         ),
         ({"fields": {"order.textt": "drop"}}, ['privacy.fields."order.textt": no schema has such a field']),
-        ({"fields": {"quantity": "drop"}}, ['privacy.fields."quantity": no schema has such a field']),
+        ({"fields": {"formatted_name": "drop"}}, ['privacy.fields."formatted_name": no schema has such a field']),
         ({"fields": {"query": "drop"}}, ['privacy.fields."query": no schema has such a field']),
         ({"fields": {"dead_letter.body": "drop"}}, ['privacy.fields."dead_letter.body": whole callbacks are never changed']),
         ({"fields": {"text.record_key": "keep"}}, []),
@@ -344,6 +345,13 @@ def test_treatment_in_a_schema_file_is_ignored() -> None:
             ['privacy.fields."text.record_key": record_key has one rule for all topics'],
         ),
         ({"fields": {"forwarded": "mask"}}, ['privacy.fields."forwarded" = "mask": forwarded is of type boolean']),
+        (
+            {**HASHED, "fields": {"event_id": "hash", "order_event_id": "mask"}},
+            [
+                'privacy.fields."event_id" = "hash": event_id is an event\'s id',
+                'privacy.fields."order_event_id" = "mask": order_event_id is an event\'s id',
+            ],
+        ),
         ({"fields": {"cards": "mask"}}, ['privacy.fields."cards" = "mask": cards is of type array']),
     ],
 )

@@ -220,7 +220,7 @@ def test_dead_letter_with_too_many_attempts_is_skipped() -> None:
 def test_contacts_are_omitted_unless_requested() -> None:
     refusing = MemorySink(refuse=lambda one: topics([one]) == ["texts"])
     answer_to(envelope([message()], [contact()]), flow(refusing))
-    unfit = [message(id="wamid.B"), message()], [contact(identity_key_hash=[1])]
+    unfit = [message(id="wamid.B"), message()], [contact(parent_user_id=[1])]
     letters = [one for one in refusing.messages if topics([one]) == ["dead-letters"]] + letters_of(envelope(*unfit))
 
     run = Run(letters).carry()

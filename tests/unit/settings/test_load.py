@@ -441,7 +441,8 @@ def test_properties_can_be_written_with_dots_quotes_or_tables(loaded: Loading) -
         basic.auth.user.info = "user:password"
         """
     )
-    assert found.kafka.client == {"bootstrap.servers": "kafka:9092", "sasl.username": "user", "ssl.ca.location": "ca.pem"}
+    given = {"bootstrap.servers": "kafka:9092", "sasl.username": "user", "ssl.ca.location": "ca.pem"}
+    assert found.kafka.client == given | {"socket.keepalive.enable": True, "connections.max.idle.ms": 180000}
     assert found.kafka.producer["linger.ms"] == 5
     assert found.kafka.producer["queue.buffering.max.kbytes"] == 1024
     assert found.kafka.producer["queue.buffering.max.messages"] == 20000, "the other defaults stay"

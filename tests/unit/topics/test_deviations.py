@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from connector.catalogue import Catalogue
+from connector.mapping import conversions
 from connector.pipeline import encode
 from connector.settings.load import load_settings
 from connector.settings.producer import max_message_bytes
@@ -194,7 +195,7 @@ def test_replay_window_sets_the_retention_of_dead_letters() -> None:
 
 
 def test_timestamp_limits_are_those_of_the_encoder() -> None:
-    assert (OLDEST_MS, AHEAD_MS) == (encode._OLDEST_MS, encode._AHEAD_MS)
+    assert (OLDEST_MS, AHEAD_MS) == (encode._OLDEST_MS, conversions.AHEAD_MS)
 
 
 @pytest.mark.parametrize(("replicas", "in_sync"), [(1, "1"), (2, "2"), (3, "2"), (5, "2")])
