@@ -6,12 +6,14 @@ import typer
 
 from connector import __version__
 from connector.commands import (
+    asyncapi,
     dev,
     doctor,
     exit_codes,
     explain,
     forget,
     health,
+    openapi,
     privacy,
     replay,
     send,
@@ -28,7 +30,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (serve, health, dev, explain, send, tail, doctor, privacy, forget, schemas, topics, replay):
+for command in (serve, health, dev, explain, send, tail, doctor, privacy, forget, schemas, topics, replay, asyncapi, openapi):
     app.add_typer(command.app)
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.stack import artifacts
 from tests.stack.acl_broker import GUARDED, PASSWORDS, credentials, credentials_over_tls, over_tls
 from tests.stack.apicurio import ApicurioRegistry, OwnApicurio
 from tests.stack.cluster import KafkaCluster
@@ -20,6 +21,7 @@ from tests.stack.errors import StackUnavailable
 from tests.stack.kafka import KafkaBroker, OwnKafka
 from tests.stack.process import JavaServer
 from tests.stack.versions import OTHER_KAFKAS
+from tests.support import asyncapi
 from tests.support.certificates import Authority
 from tests.support.readers import kafkajs, revenue
 
@@ -34,6 +36,8 @@ _REAL_FIXTURES = frozenset(
         "own_apicurio",
         "kafka_cluster",
         "node_modules",
+        "flink_jars",
+        "asyncapi_modules",
         "revenue_venv",
     }
 )
@@ -128,6 +132,20 @@ def node_modules() -> Path:
     """Where kafkajs and its registry client are."""
     with _skipped_where_unavailable():
         return kafkajs.node_modules()
+
+
+@pytest.fixture(scope="session")
+def flink_jars() -> Path:
+    """Where the jars of Flink's SQL client are."""
+    with _skipped_where_unavailable():
+        return artifacts.flink_jars()
+
+
+@pytest.fixture(scope="session")
+def asyncapi_modules() -> Path:
+    """Where AsyncAPI's own parser is."""
+    with _skipped_where_unavailable():
+        return asyncapi.modules()
 
 
 @pytest.fixture(scope="session")

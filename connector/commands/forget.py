@@ -38,6 +38,10 @@ _COPIES_OF_CONSUMERS: Final = (
     "consumers have copies: state stores, changelogs, tables, files; these hold keys too, and a tombstone deletes only "
     "what they store under this key"
 )
+_READERS_OF_TOMBSTONES: Final = (
+    "tombstones reach Flink's upsert tables and JDBC sinks with delete.enabled; ClickHouse, append-only Iceberg sinks and "
+    "readers that skip records without a value keep the row, so delete it there: docs/how-to/read.md"
+)
 
 app = typer.Typer()
 
@@ -109,7 +113,7 @@ def forget(loaded: Settings, catalogue: Catalogue, person: Person, *, dry_run: b
     if not dry_run:
         asyncio.run(_send(loaded, tombstones))
     topic = catalogue.contact.topic
-    further_copies = [_COPIES_OF_CONSUMERS, *_further_copies(loaded, catalogue, person)]
+    further_copies = [_COPIES_OF_CONSUMERS, _READERS_OF_TOMBSTONES, *_further_copies(loaded, catalogue, person)]
     if as_json:
         result = {"topic": topic, "tombstones": len(tombstones), "written": not dry_run}
         topics = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args, get_origin
 
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -81,6 +81,8 @@ def _value(parameter: Any) -> str:
 def _kind(parameter: Any) -> str:
     """Return the type of the value in words, from the annotation of the function's parameter."""
     annotation = parameter.type_descriptor.annotation
+    if get_origin(annotation) is Literal:
+        return codes(get_args(annotation))
     for kind in (annotation, *get_args(annotation)):
         if kind in _KINDS:
             return _KINDS[kind]

@@ -1,29 +1,18 @@
 """The answers of the code in, docs/reference/http.md out.
 
-Answers come from connector/answers.py and connector/http/refusals.py with the texts below them; those of the token endpoint
-have their texts here. The tests fail for an answer without a text.
+Answers come from connector/answers.py and connector/http/refusals.py with the texts below them, those of the token
+endpoint in connector/http/answer_texts.py, which the OpenAPI document has too.
 """
 
-import ast
-import inspect
 import re
-from types import ModuleType
 from typing import Final
 
 from connector import answers
-from connector.http import refusals, token_endpoint
+from connector.http import refusals
+from connector.http.answer_texts import HEALTH_ANSWERS, TOKEN_ENDPOINT, texts, token_answers
 from connector.records import Answer
 from supply.reference import markdown
 from supply.reference.markdown import code
-
-TOKEN_ENDPOINT: Final = {
-    "INVALID_REQUEST": "The body is neither JSON nor a form.",
-    "UNSUPPORTED_GRANT": "`grant_type` is not `client_credentials`.",
-    "INVALID_CLIENT": "Id or secret is wrong, or the client's `networks` do not include the caller.",
-    "ONLY_POST": "The token endpoint takes POST only.",
-    "TOO_MANY_TOKENS": "The source asks for tokens more often than `oauth.max_requests_per_minute`.",
-}
-"""Meanings of the answers of connector/http/token_endpoint.py, by the constant's name."""
 
 READINESS: Final = {
     "starting": "The worker has not verified schema ids, topics and producer yet.",
@@ -79,8 +68,6 @@ _HEALTH: Final = """\
 `GET` and `HEAD` on `http.health_path`, by default `/readyz`, for load balancers that reach only the data port. It needs no
 credential, and no metric counts it. No answer has a body.
 """
-_HEALTH_ANSWERS: Final = ("HEALTHY", "UNHEALTHY", "ONLY_GET")
-
 _MANAGEMENT: Final = """\
 ## Management port
 
@@ -102,7 +89,7 @@ def page() -> str:
     found = texts(answers)
     tokens = [(*_facts(answer), TOKEN_ENDPOINT[name]) for name, answer in token_answers().items()]
     granted = ("200", "", "`content-type: application/json`, `cache-control: no-store`", "A token for the client.")
-    callbacks = sorted(_row(getattr(answers, name), text) for name, text in found.items() if name not in _HEALTH_ANSWERS)
+    callbacks = sorted(_row(getattr(answers, name), text) for name, text in found.items() if name not in HEALTH_ANSWERS)
     return "\n".join(
         (
             _INTRODUCTION.format(notice=markdown.notice("make docs", markdown.link("connector/answers.py"))),
@@ -110,32 +97,13 @@ def page() -> str:
             _TOKENS,
             markdown.table(columns, [granted, *sorted(tokens)]),
             _HEALTH,
-            markdown.table(columns, [_row(getattr(answers, name), found[name]) for name in _HEALTH_ANSWERS]),
+            markdown.table(columns, [_row(getattr(answers, name), found[name]) for name in HEALTH_ANSWERS]),
             _LISTENER_TEXT,
             markdown.table(columns, sorted(_row(getattr(refusals, name), text) for name, text in texts(refusals).items())),
             _MANAGEMENT,
             markdown.table(("reason", "meaning"), [(code(name), meaning) for name, meaning in READINESS.items()]),
         )
     )
-
-
-def texts(module: ModuleType) -> dict[str, str]:
-    """Return the text below each answer of a module, by the constant's name; an answer without one has an empty text."""
-    body = ast.parse(inspect.getsource(module)).body
-    found = {}
-    for node, after in zip(body, [*body[1:], None], strict=True):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            name = node.target.id
-            if isinstance(getattr(module, name), Answer):
-                is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                found[name] = str(after.value.value) if is_text else ""  # type: ignore[union-attr]
-    return found
-
-
-def token_answers() -> dict[str, Answer]:
-    """Return the answers that the token endpoint has itself, by the constant's name."""
-    common = set(texts(answers))
-    return {name: given for name, given in vars(token_endpoint).items() if isinstance(given, Answer) and name not in common}
 
 
 def _row(answer: Answer, text: str) -> tuple[str, str, str, str]:

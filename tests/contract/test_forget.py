@@ -218,6 +218,9 @@ def test_tombstone_is_in_the_partition_that_java_chooses(
     assert until == pytest.approx(time.time() + 3600 + 24 * 3600, abs=120)
     assert (again["texts"]["until"], "for ever" in again["texts"]["reason"]) == (None, True)
     assert any("changelogs" in line for line in reports[0]["further_copies"])
+    assert any(
+        "skip records without a value" in line and "docs/how-to/read.md" in line for line in reports[0]["further_copies"]
+    )
 
 
 def test_missing_topic_is_reported(kafka: KafkaBroker) -> None:

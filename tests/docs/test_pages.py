@@ -57,6 +57,8 @@ SOURCES = sorted(
 """Everything beside the pages whose texts people read."""
 PLACEHOLDER = re.compile(r"[<>\[\]{}…]|\.\.\.|^N$")
 """A placeholder for a value in a command line."""
+PACKAGE = re.compile(r"\bnpm install\b|\bfrom \"@")
+"""A line with packages of npm, whose names look like the files that curl posts."""
 HEADERS = {"connector_unfit"}
 """Record headers that are named like metrics."""
 SUFFIXES = {"md", "py", "toml", "json", "sqlite", "avsc", "svg", "yml"}
@@ -231,7 +233,7 @@ def test_named_files_exist(page: Path) -> None:
     examples = {name for language, text in blocks(page) if language == "toml" for name in tomllib.loads(text)}
     top = {path.name for path in ROOT.iterdir()} - {"build", "dist"}
     named = {code for code in inline(page) if re.fullmatch(r"[\w.-]+(?:/[\w.-]+)+/?", code) and code.split("/")[0] in top}
-    posted = {name for line in lines(page) for name in re.findall(r"@([\w./-]+/[\w./-]+)", line)}
+    posted = {name for line in lines(page) if not PACKAGE.search(line) for name in re.findall(r"@([\w./-]+/[\w./-]+)", line)}
     missing = {name for name in named | posted if not (ROOT / name).exists()}
     assert {name for name in missing if not examples & {Path(name).stem, Path(name).parent.name}} == set()
 

@@ -8,7 +8,7 @@ import pytest
 from typer.core import TyperGroup
 
 from connector import answers
-from connector.http import refusals, token_endpoint
+from connector.http import answer_texts, refusals, token_endpoint
 from connector.instance.readiness import Reason
 from connector.metrics import Metrics, exposition
 from connector.records import Answer
@@ -107,11 +107,11 @@ def test_every_rate_limited_event_of_the_source_is_found() -> None:
 
 def test_every_answer_has_a_meaning() -> None:
     for module in (answers, refusals):
-        texts = http_answers.texts(module)
+        texts = answer_texts.texts(module)
         assert set(texts) == {name for name, value in vars(module).items() if isinstance(value, Answer)}
         assert [name for name, text in texts.items() if not text] == []
-    assert set(http_answers.TOKEN_ENDPOINT) == set(http_answers.token_answers())
-    assert http_answers.token_answers().items() <= vars(token_endpoint).items()
+    assert set(answer_texts.TOKEN_ENDPOINT) == set(answer_texts.token_answers())
+    assert answer_texts.token_answers().items() <= vars(token_endpoint).items()
 
 
 def test_every_reason_of_a_refusal_is_in_the_table_and_on_the_pages() -> None:

@@ -1,4 +1,4 @@
-"""Fetch Kafka's jars and the Apicurio Registry app from Maven Central, once, into the user's cache folder.
+"""Fetch the jars of Kafka and Flink and the Apicurio Registry app from Maven Central, once, into the user's cache folder.
 
 Out comes a folder that is always whole: it is filled under another name and renamed. Any number of processes may ask
 at once. Nothing is written into the source tree.
@@ -10,13 +10,16 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.stack.errors import StackUnavailable
 from tests.stack.versions import (
     APICURIO_VERSION,
+    FLINK_KAFKA_VERSION,
+    FLINK_LOG4J_VERSION,
+    FLINK_VERSION,
     KAFKA,
     KAFKA_SCALA_VERSION,
     MAVEN_DEPENDENCY_PLUGIN_VERSION,
@@ -26,23 +29,26 @@ from tests.stack.versions import (
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>stack</groupId>
-  <artifactId>kafka</artifactId>
+  <artifactId>jars</artifactId>
   <version>1</version>
   <packaging>pom</packaging>
   <dependencies>
-    <dependency>
-      <groupId>org.apache.kafka</groupId>
-      <artifactId>kafka_{scala}</artifactId>
-      <version>{version}</version>
-    </dependency>
-    <dependency>
-      <groupId>{group}</groupId>
-      <artifactId>{artifact}</artifactId>
-      <version>{binding_version}</version>
-    </dependency>
+{dependencies}
   </dependencies>
 </project>
 """
+_FLINK = (
+    *(
+        f"org.apache.flink:flink-{name}:{FLINK_VERSION}"
+        for name in (
+            *("clients", "table-api-java-bridge", "table-planner-loader", "table-runtime", "connector-files", "json"),
+            # The SQL client does not start without the gateway and Python's jar.
+            *("sql-client", "sql-gateway", "python", "sql-avro-confluent-registry"),
+        )
+    ),
+    f"org.apache.flink:flink-sql-connector-kafka:{FLINK_KAFKA_VERSION}",
+    f"org.apache.logging.log4j:log4j-slf4j-impl:{FLINK_LOG4J_VERSION}",
+)
 _DEPENDENCY_PLUGIN = f"org.apache.maven.plugins:maven-dependency-plugin:{MAVEN_DEPENDENCY_PLUGIN_VERSION}"
 _MAVEN_TIMEOUT_SECONDS = 1800
 
@@ -55,7 +61,21 @@ def kafka_jars(release: KafkaRelease = KAFKA) -> Path:
     """
     logging = "log4j" if "log4j-" in release.binding else "reload4j"
     folder = cache_folder() / f"kafka_{KAFKA_SCALA_VERSION}-{release.version}-{logging}-{release.binding_version}"
-    return fetched(folder, lambda whole: _fetch_kafka(whole, release))
+    jars = (
+        f"org.apache.kafka:kafka_{KAFKA_SCALA_VERSION}:{release.version}",
+        f"{release.binding}:{release.binding_version}",
+    )
+    return fetched(folder, lambda target: _fetch_jars(jars, target))
+
+
+def flink_jars() -> Path:
+    """Return the folder of the jars of Flink's SQL client with its Kafka connector, fetched first if need be (216 MB).
+
+    Raises:
+        StackUnavailable: they are not in the cache and Maven is missing or could not get them.
+    """
+    folder = cache_folder() / f"flink-{FLINK_VERSION}-kafka-{FLINK_KAFKA_VERSION}-log4j-{FLINK_LOG4J_VERSION}"
+    return fetched(folder, lambda target: _fetch_jars(_FLINK, target))
 
 
 def apicurio_app() -> Path:
@@ -98,20 +118,18 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _fetch_kafka(folder: Path, release: KafkaRelease) -> None:
-    group, _, artifact = release.binding.partition(":")
+def _fetch_jars(artifacts: Iterable[str], folder: Path) -> None:
+    parts = [artifact.split(":") for artifact in artifacts]
+    dependencies = "\n".join(
+        f"    <dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        for group, name, version in parts
+    )
     with tempfile.TemporaryDirectory(dir=folder.parent) as project:
         pom = Path(project, "pom.xml")
-        text = _POM.format(
-            scala=KAFKA_SCALA_VERSION,
-            version=release.version,
-            group=group,
-            artifact=artifact,
-            binding_version=release.binding_version,
-        )
-        pom.write_text(text, encoding="utf-8")
+        pom.write_text(_POM.format(dependencies=dependencies), encoding="utf-8")
         _maven("copy-dependencies", "-f", str(pom), "-DincludeScope=runtime", f"-DoutputDirectory={folder}")
-    _expect(folder / f"kafka_{KAFKA_SCALA_VERSION}-{release.version}.jar")
+    for _, name, version in parts:
+        _expect(folder / f"{name}-{version}.jar")
 
 
 def _fetch_apicurio(folder: Path) -> None:
@@ -127,7 +145,7 @@ def _fetch_apicurio(folder: Path) -> None:
 def _maven(goal: str, *arguments: str) -> None:
     mvn = shutil.which("mvn")
     if mvn is None:
-        raise StackUnavailable("Maven is needed once, to fetch Kafka and the registry: `apt-get install maven`")
+        raise StackUnavailable("Maven is needed once, to fetch Kafka, Flink and the registry: `apt-get install maven`")
     command = [mvn, "-q", "-B", "-Dstyle.color=never", f"{_DEPENDENCY_PLUGIN}:{goal}", *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_MAVEN_TIMEOUT_SECONDS, check=False)

@@ -14,6 +14,11 @@ KAFKA_JAVA = 17  # the oldest Java major version that runs it
 APICURIO_VERSION = "3.3.3"
 APICURIO_JAVA = 21
 
+FLINK_VERSION = "2.3.0"
+FLINK_KAFKA_VERSION = "5.0.0-2.2"  # the newest connector: the one for Flink 2.2 also runs on 2.3
+FLINK_LOG4J_VERSION = KAFKA_LOG4J_VERSION
+FLINK_JAVA = 17
+
 MAVEN_DEPENDENCY_PLUGIN_VERSION = "3.7.1"
 
 

@@ -2,8 +2,8 @@
 
 import typer
 
-from connector.commands.schemas import compare, docs, export, register
+from connector.commands.schemas import compare, ddl, docs, export, register
 
 app = typer.Typer(name="schemas", help="Check, compare and register our schemas.", no_args_is_help=True)
-for part in (compare, register, export, docs):
+for part in (compare, register, export, ddl, docs):
     app.add_typer(part.app)

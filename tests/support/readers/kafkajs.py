@@ -3,7 +3,6 @@
 In go topics and how many records they hold; out come those records as `read.js` found them.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,14 +12,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tests.stack.artifacts import cache_folder, fetched
-from tests.stack.errors import StackUnavailable
+from tests.support import npm
 from tests.support.servers import Addresses
 
 _HERE: Final = Path(__file__).parent
 _TIED: Final = _HERE.parents[1] / "stack" / "die_with_parent.py"
-_FILES: Final = ("package.json", "package-lock.json")
-_NPM_TIMEOUT_SECONDS: Final = 600
 _READ_TIMEOUT_SECONDS: Final = 60
 
 
@@ -43,12 +39,7 @@ def node_modules() -> Path:
     Raises:
         StackUnavailable: Node.js or npm is missing, or the packages could not be had.
     """
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            raise StackUnavailable(f"{program} is needed to read as kafkajs does: `apt-get install nodejs npm`")
-    lock = (_HERE / "package-lock.json").read_bytes()
-    folder = cache_folder() / f"kafkajs-{hashlib.sha256(lock).hexdigest()[:16]}"
-    return fetched(folder, _install) / "node_modules"
+    return npm.modules(_HERE, "kafkajs")
 
 
 def read(
@@ -88,18 +79,3 @@ def _record(fields: Any) -> NodeRecord:
         [(name, bytes.fromhex(content)) for name, content in fields["headers"]],
         fields["value"],
     )
-
-
-def _install(folder: Path) -> None:
-    for name in _FILES:
-        shutil.copy(_HERE / name, folder)
-    # The lock file is the whole answer; no package may run anything here.
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_NPM_TIMEOUT_SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise StackUnavailable(f"npm did not end within {_NPM_TIMEOUT_SECONDS} s: is the network slow?") from None
-    if done.returncode != 0:
-        lines = (done.stdout + done.stderr).splitlines()
-        reason = next((line for line in lines if "npm error" in line or "npm ERR!" in line), "no reason given")
-        raise StackUnavailable(f"npm could not fetch kafkajs, is the network there? {reason[:300]}")
