@@ -32,7 +32,7 @@ def ddl_command(
     ],
     record_types: Annotated[
         list[str] | None,
-        typer.Argument(help="Record types, or topics with or without the prefix. Default: all.", metavar="[RECORD_TYPE]..."),
+        typer.Argument(help="Record types, or topics with or without the prefix. Default: all.", metavar="RECORD_TYPE"),
     ] = None,
     *,
     config: Config = None,
