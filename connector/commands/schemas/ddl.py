@@ -26,9 +26,13 @@ app = typer.Typer()
 
 @app.command("ddl")
 def ddl_command(
-    engine: Annotated[EngineName, typer.Argument(help="Engine that reads the topics.", show_default=False)],
+    engine: Annotated[
+        EngineName,
+        typer.Argument(help="Flink, Spark, ClickHouse, Iceberg or JDBC, in lower case.", metavar="ENGINE", show_default=False),
+    ],
     record_types: Annotated[
-        list[str] | None, typer.Argument(help="Record types, or topics with or without the prefix. Default: all.")
+        list[str] | None,
+        typer.Argument(help="Record types, or topics with or without the prefix. Default: all.", metavar="RECORD_TYPE"),
     ] = None,
     *,
     config: Config = None,
