@@ -6,9 +6,8 @@ failed. Nothing here knows callbacks.
 
 import asyncio
 import logging
-import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -16,6 +15,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from connector.errors import ConfigurationInvalid, KafkaAway, KafkaFailed
 from connector.kafka import diagnosis
+from connector.kafka.scheduling import batch_scheduling
 from connector.kafka.statistics import Statistics
 from connector.kafka.tokens import takes_tokens, with_tokens
 from connector.logs import RateLimitedEvent
@@ -23,6 +23,9 @@ from connector.logs import RateLimitedEvent
 _log: Final = logging.getLogger("connector.produce")
 _POLL_SECONDS: Final = 0.05
 _LEAST_SECONDS: Final = 0.1
+_FIRST_PAUSE_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 2.0
+_QUIET_SECONDS: Final = 5.0
 _TOKEN_RETRY_SECONDS: Final = 5.0
 
 
@@ -38,6 +41,9 @@ class Producers:
         self._reported = diagnosis.ClientErrors()
         self._not_replaced = RateLimitedEvent("producer_not_replaced", "error")
         self.replaced = 0
+        self._to_replace: tuple[Producer, str, Sequence[str]] | None = None
+        self._not_before = float("-inf")
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
 
     @property
     def brokers_up(self) -> int:
@@ -58,6 +64,8 @@ class Producers:
 
     def poll(self) -> None:
         """Poll all producers; their delivery reports are called back from here."""
+        if self._to_replace and time.monotonic() >= self._not_before:
+            self.replace(*self._to_replace)
         for producer in self._all():
             try:
                 producer.poll(0)
@@ -76,14 +84,18 @@ class Producers:
         """Drop all producers, with the records that they have queued."""
         if self._making:
             self._making.cancel()
-        self.main = self._single_record = None
+        self.main = self._single_record = self._to_replace = None
         self._retiring = []
 
     def replace(self, failed: Producer, reason: str, topics: Sequence[str] = ()) -> None:
         """Replace a producer that is of no more use; the records that it has queued are reported as failed.
 
-        The log names the reason, and the topics if it concerns only some.
+        The log names the reason, and the topics if it concerns only some. The first is replaced at once; one that follows soon is
+        replaced after a pause, since what makes producers fail (a missing right) can last.
         """
+        if failed is self.main and time.monotonic() < self._not_before:
+            self._to_replace = failed, reason, topics
+            return
         if failed is self.main and takes_tokens(self._properties):
             self.main = None
             self.start()
@@ -98,11 +110,20 @@ class Producers:
             self._single_record = None
         else:
             return
+        self._to_replace = None
+        self._pause()
         _log.error("producer_replaced", extra={"reason": reason, **({"topics": list(topics)} if topics else {})})
         self.replaced += 1
         failed.purge()
         # Polled until its last report has arrived: requests wait for the reports.
         self._retiring.append(failed)
+
+    def _pause(self) -> None:
+        """Set when the next replacement may be: the longer, the more there were without a quiet time between them."""
+        now = time.monotonic()
+        was_long_ago = now > self._not_before + _QUIET_SECONDS
+        self._pause_seconds = _FIRST_PAUSE_SECONDS if was_long_ago else min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
+        self._not_before = now + self._pause_seconds
 
     async def single_record(self) -> Producer:
         """Return a producer that sends each record in its own batch, so that Kafka rejects no other record with it."""
@@ -142,7 +163,7 @@ class Producers:
                 await asyncio.sleep(_TOKEN_RETRY_SECONDS)
 
     def _make(self, properties: dict[str, Any]) -> Producer:
-        with _batch_scheduling():
+        with batch_scheduling():
             return Producer({**with_tokens(properties), "error_cb": self._on_error}, logger=_log)
 
     def _on_error(self, error: KafkaError) -> None:
@@ -191,6 +212,9 @@ class Producers:
         while not self._is_proven(broker_ids) and loop.time() < deadline:  # noqa: ASYNC110 - librdkafka reports it only in its statistics
             await asyncio.sleep(_POLL_SECONDS)
         statistics = self.statistics
+        if not self._is_proven(broker_ids) and "CLUSTER_AUTHORIZATION_FAILED" in self._reported.names:
+            advice = "allow WRITE on the topics (before Kafka 2.8 also IDEMPOTENT_WRITE on the cluster)"
+            raise KafkaFailed(f"not authorised for a producer id (CLUSTER_AUTHORIZATION_FAILED); {advice}")
         advertised = statistics.advertised()
         if not advertised:
             raise diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), self._reported)  # noqa: SLF001 - the library's own name
@@ -198,9 +222,6 @@ class Producers:
             addresses = [advertised.get(id_, f"broker {id_}") for id_ in down]
             raise diagnosis.brokers_unreachable(addresses, self._reported)
         if not self._is_proven(broker_ids):
-            if "CLUSTER_AUTHORIZATION_FAILED" in self._reported.names:
-                advice = "allow WRITE on the topics (before Kafka 2.8 also IDEMPOTENT_WRITE on the cluster)"
-                raise KafkaFailed(f"not authorised for a producer id (CLUSTER_AUTHORIZATION_FAILED); {advice}")
             raise KafkaAway("Kafka has not assigned a producer id yet; check that the cluster is healthy")
 
     def _is_proven(self, broker_ids: Collection[int]) -> bool:
@@ -219,27 +240,6 @@ class Producers:
 def _leaders(topic: TopicMetadata) -> frozenset[int]:
     """Return the ids of the brokers that lead a topic's partitions; -1: one has no leader."""
     return frozenset(partition.leader for partition in topic.partitions.values())
-
-
-@contextmanager
-def _batch_scheduling() -> Iterator[None]:
-    """Give the threads that are started here, and those that they start, the scheduling policy SCHED_BATCH.
-
-    The client's threads wake for each answer of Kafka, thousands of times a second. On the event loop's core they would
-    preempt it in the middle of a callback; with SCHED_BATCH (sched(7)) they run when it waits or its time slice ends.
-    """
-    is_changed = False
-    # Only Linux has it, a sandbox may forbid it, and a policy that an operator has set stays.
-    with suppress(AttributeError, OSError):
-        if os.sched_getscheduler(0) == os.SCHED_OTHER:
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-            is_changed = True
-    try:
-        yield
-    finally:
-        if is_changed:
-            with suppress(OSError):
-                os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def check_properties(properties: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,25 @@ def test_failed_replacement_of_a_producer_is_retried(producers: Producers, monke
 
     assert producers.main is not failed
     assert producers.replaced == 1
+
+
+def test_producers_that_fail_one_after_the_other_are_replaced_with_pauses(
+    producers: Producers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    producers.start()
+    times = []
+    while now < 1010:
+        assert producers.main is not None
+        before = producers.replaced
+        producers.replace(producers.main, "fatal_error")
+        producers.poll()
+        if producers.replaced > before:
+            times.append(round(now - 1000, 1))
+        now += 0.1
+    assert times[:5] == [0.0, 0.2, 0.6, 1.4, 3.0]
+    assert len(times) <= 9, "then every two seconds"
 
 
 def test_polling_continues_after_a_failed_poll(monkeypatch: pytest.MonkeyPatch) -> None:
