@@ -90,8 +90,8 @@ class Producers:
     def replace(self, failed: Producer, reason: str, topics: Sequence[str] = ()) -> None:
         """Replace a producer that is of no more use; the records that it has queued are reported as failed.
 
-        The log names the reason, and the topics if it concerns only some. The first is replaced at once; one that follows soon is
-        replaced after a pause, since what makes producers fail (a missing right) can last.
+        The log names the reason, and the topics if it concerns only some. The first one is replaced at once. One that follows
+        soon is replaced after a pause, since what makes producers fail (a missing right) can last.
         """
         if failed is self.main and time.monotonic() < self._not_before:
             self._to_replace = failed, reason, topics
