@@ -127,7 +127,7 @@ def run(catalogue: Catalogue, raw: RawCallback, loaded: Settings, *, as_json: bo
         show.record(record["topic"], record["key"], record["value"])
     if explained["dead_letters"]:
         rows = [(letter["reason"], letter["step"], letter["detail"]) for letter in explained["dead_letters"]]
-        show.table("Dead letters", ("reason", "step", "detail"), rows)
+        show.table("Dead letters", ("reason", "step", "detail"), rows, is_of_callback=True)
     left_out = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in explained["left_out"].items() if count)
     if not (explained["records"] or explained["dead_letters"]):
         reason = refused or (f"left out: {left_out}" if left_out else "the callback contains nothing that becomes a record")
@@ -135,7 +135,7 @@ def run(catalogue: Catalogue, raw: RawCallback, loaded: Settings, *, as_json: bo
     elif left_out:
         show.line(f"left out: {left_out}")
     if explained["unmapped"]:
-        show.table("Keys that no schema maps", ("path",), [(path,) for path in explained["unmapped"]])
+        show.table("Keys that no schema maps", ("path",), [(path,) for path in explained["unmapped"]], is_of_callback=True)
     return _objections(explained, refused)
 
 

@@ -103,20 +103,21 @@ def line(text: str) -> None:
     out.print(Text(visible(text)), soft_wrap=True)
 
 
-def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Print a table; None is a dash, states are coloured."""
+def table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], *, is_of_callback: bool = False) -> None:
+    """Print a table; None is a dash, states are coloured. What a callback holds is shortened, what we say ourselves is not."""
     # Not Table's own title, which would wrap at the width of the table.
     out.print(Text(visible(title), style="bold"), soft_wrap=True)
     shown = Table()
     for column in columns:
         shown.add_column(column, overflow="fold")
     styles = {"ok": "green", "registered": "green", "missing": "red", "error": "red", "warning": "yellow", "unknown": "dim"}
-    for row in rows[:_MOST_ROWS]:
-        cells = ["-" if cell is None else visible(str(shortened(cell))) for cell in row]
+    most = _MOST_ROWS if is_of_callback else len(rows)
+    for row in rows[:most]:
+        cells = ["-" if cell is None else visible(str(shortened(cell) if is_of_callback else cell)) for cell in row]
         shown.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in cells))
     out.print(shown)
-    if len(rows) > _MOST_ROWS:
-        line(f"… ({len(rows) - _MOST_ROWS:,} more; --json shows all)")
+    if len(rows) > most:
+        line(f"… ({len(rows) - most:,} more; --json shows all)")
 
 
 def what_to_do(advice: Iterable[str]) -> None:
