@@ -4,8 +4,9 @@ A call itself only reports a timeout. So in go also the errors that the client h
 say whether Kafka is away, rejects the credentials, or denies access. For producers, the admin client and consumers.
 """
 
+import re
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from functools import partial
@@ -45,18 +46,25 @@ Answer = TypeVar("Answer")
 
 
 _STATISTICS_MS: Final = 500
+_DEFAULT_PORT: Final = 9092
 
 
 class ClientErrors:
     """What a client reports of its connections: the names of errors, and statistics. Pass `callbacks` to the client."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: Mapping[str, Any]) -> None:
         self.names: set[str] = set()
         self.statistics = Statistics()
+        self._bootstrap = {_address(server) for server in str(client.get("bootstrap.servers", "")).split(",")}
 
     def callbacks(self) -> dict[str, Any]:
         """Return the properties that make a client report."""
         return {"error_cb": self.record, "stats_cb": self.read, "statistics.interval.ms": _STATISTICS_MS}
+
+    def down_at_other_addresses(self) -> list[str]:
+        """Return the advertised addresses that do not answer; none if bootstrap.servers has one of them: Kafka is away."""
+        down = self.statistics.advertised_down()
+        return [] if self._bootstrap.intersection(down) else down
 
     def record(self, error: KafkaError) -> None:
         """Record one error; the client calls this from its `poll`."""
@@ -102,15 +110,21 @@ def unreachable(error: KafkaError, errors: ClientErrors) -> KafkaFailed:
     name, reported = error.name(), errors.names
     if refused := _refused(name, reported):
         return refused
-    if is_temporary(error):
+    if is_temporary(error) and "_ALL_BROKERS_DOWN" not in reported:
         advice = "run the command again; if this lasts, check that all brokers are up"
         return KafkaAway(f"Kafka is not ready ({name}): it is electing a coordinator or a leader; {advice}")
-    if down := errors.statistics.advertised_down():
+    if down := errors.down_at_other_addresses():
         return brokers_unreachable(down, errors)
     if "_RESOLVE" in reported and "_TRANSPORT" not in reported:
         found = f"Kafka does not answer ({name}): its host name cannot be resolved"
         return KafkaFailed(f"{found}; check kafka.client bootstrap.servers")
     return KafkaAway(f"Kafka does not answer ({name}); check kafka.client bootstrap.servers and security.protocol")
+
+
+def _address(server: str) -> str:
+    """Return an entry of bootstrap.servers as host:port, like the addresses in statistics."""
+    address = server.rpartition("://")[2].strip()
+    return address if re.search(r":\d+$", address) else f"{address}:{_DEFAULT_PORT}"
 
 
 def _refused(name: str, reported: Collection[str]) -> KafkaFailed | None:

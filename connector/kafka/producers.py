@@ -38,7 +38,7 @@ class Producers:
         self._single_record: Producer | None = None
         self._retiring: list[Producer] = []
         self._making: asyncio.Task[None] | None = None
-        self._reported = diagnosis.ClientErrors()
+        self._reported = diagnosis.ClientErrors(properties)
         self._not_replaced = RateLimitedEvent("producer_not_replaced", "error")
         self.replaced = 0
         self._to_replace: tuple[Producer, str, Sequence[str]] | None = None

@@ -35,7 +35,7 @@ class Reader:
 
     def __init__(self, client: dict[str, Any], schema_text: Callable[[int], str]) -> None:
         ours = {"group.id": "connector-tail", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
-        self._client_errors = ClientErrors()
+        self._client_errors = ClientErrors(client)
         try:
             self._consumer = Consumer({**with_tokens(client), **ours, **self._client_errors.callbacks()}, logger=_LOG)
         except (KafkaException, TypeError, ValueError) as error:

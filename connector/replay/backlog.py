@@ -40,7 +40,7 @@ class Backlog:
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
         }
-        self._client_errors = ClientErrors()
+        self._client_errors = ClientErrors(client)
         try:
             # Prefetch less than the client's default, since callbacks can be large. A commit waits up to the session
             # timeout, although there is no session.

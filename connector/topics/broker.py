@@ -45,7 +45,7 @@ class Broker:
     """An admin client; `client` are the properties of every Kafka client. Each call takes at most `timeout_seconds`."""
 
     def __init__(self, client: Mapping[str, Any], timeout_seconds: float = SECONDS) -> None:
-        self._client_errors = ClientErrors()
+        self._client_errors = ClientErrors(client)
         self._timeout_seconds = timeout_seconds
         ours: dict[str, Any] = {"socket.timeout.ms": int(timeout_seconds * 1000), **self._client_errors.callbacks()}
         try:

@@ -24,7 +24,7 @@ from connector.kafka import diagnosis
     ],
 )
 def test_message_says_what_failed_and_what_to_check(code: int, reported: set[str], words: tuple[str, ...]) -> None:
-    errors = diagnosis.ClientErrors()
+    errors = diagnosis.ClientErrors({"bootstrap.servers": "boot:9092"})
     for name in reported:
         errors.record(KafkaError(getattr(KafkaError, name)))
     text = str(diagnosis.unreachable(KafkaError(code), errors))
@@ -33,7 +33,7 @@ def test_message_says_what_failed_and_what_to_check(code: int, reported: set[str
 
 
 def test_client_errors_are_recorded_by_name() -> None:
-    errors = diagnosis.ClientErrors()
+    errors = diagnosis.ClientErrors({"bootstrap.servers": "boot:9092"})
     errors.record(KafkaError(KafkaError._TRANSPORT))
     errors.record(KafkaError(KafkaError._AUTHENTICATION))
     assert errors.names == {"_TRANSPORT", "_AUTHENTICATION"}
@@ -56,7 +56,7 @@ BOOTSTRAP = (-1, "boot:9092", "UP")
     ids=["one of two", "none, and the bootstrap address is forgotten"],
 )
 def test_brokers_that_the_bootstrap_address_led_to_are_named_if_they_do_not_answer(statistics: str, named: str) -> None:
-    errors = diagnosis.ClientErrors()
+    errors = diagnosis.ClientErrors({"bootstrap.servers": "boot:9092"})
     errors.read(statistics)
     text = str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
     assert f"cannot be reached at the addresses that they advertise: {named}; check advertised.listeners" in text
@@ -64,21 +64,30 @@ def test_brokers_that_the_bootstrap_address_led_to_are_named_if_they_do_not_answ
 
 
 def test_unresolvable_advertised_names_are_called_so() -> None:
-    errors = diagnosis.ClientErrors()
+    errors = diagnosis.ClientErrors({"bootstrap.servers": "boot:9092"})
     errors.read(brokers((1, "kafka-1.invalid:9092", "TRY_CONNECT")))
     errors.record(KafkaError(KafkaError._RESOLVE))
     assert "cannot be resolved at" in str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
 
 
+@pytest.mark.parametrize("server", ["kafka-1", "kafka-1:9092", "SASL_SSL://kafka-1:9092, kafka-9:9092"])
+def test_outage_of_a_broker_that_bootstrap_servers_names_is_no_fault_of_its_advertised_address(server: str) -> None:
+    errors = diagnosis.ClientErrors({"bootstrap.servers": server})
+    errors.read(brokers((1, "kafka-1:9092", "DOWN"), (2, "kafka-2:9092", "DOWN")))
+    errors.record(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    for error in (KafkaError._TRANSPORT, KafkaError._WAIT_COORD):
+        assert str(diagnosis.unreachable(KafkaError(error), errors)).startswith("Kafka does not answer")
+
+
 def test_bootstrap_address_that_never_answered_is_blamed_itself() -> None:
-    errors = diagnosis.ClientErrors()
+    errors = diagnosis.ClientErrors({"bootstrap.servers": "boot:9092"})
     errors.read(brokers((-1, "boot:9092", "CONNECT")))
     assert "check kafka.client bootstrap.servers" in str(diagnosis.unreachable(KafkaError(KafkaError._TIMED_OUT), errors))
 
 
 @pytest.mark.parametrize(("name", "is_permanent"), [("_TRANSPORT", False), ("_AUTHENTICATION", True), ("_SSL", True)])
 def test_permanent_errors_are_recognised(name: str, is_permanent: bool) -> None:
-    errors = diagnosis.ClientErrors()
+    errors = diagnosis.ClientErrors({"bootstrap.servers": "boot:9092"})
     errors.record(KafkaError(getattr(KafkaError, name)))
     assert errors.is_permanent == is_permanent
 
