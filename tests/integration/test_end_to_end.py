@@ -311,7 +311,9 @@ def without_schema(headers: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
 
 
 def without_receipt(topic: str, key: bytes | None, value: dict[str, object]) -> object:
-    return topic, key, {name: part for name, part in value.items() if name != "received_at"}
+    # An event without a usable time has that of its receipt.
+    times = ("received_at", "event_at") if value.get("event_at") == value["received_at"] else ("received_at",)
+    return topic, key, {name: part for name, part in value.items() if name not in times}
 
 
 def by_text(values: Iterable[object]) -> list[object]:

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from connector.http.listener import Listener, bind
 from connector.settings.tables import Http
 
-SILENCE_SECONDS: Final = 2.0
+SILENCE_SECONDS: Final = 6.0
 """A server that is silent for this long waits for more. Few entries end so: the last request closes the connection."""
 MAX_CONNECTIONS: Final = 100
 PATH: Final = "/callbacks/kaleyra"

@@ -14,18 +14,30 @@ import fastavro
 import pytest
 
 from connector.catalogue import read_catalogue
+from connector.record_tables import OPTIONAL_TOPICS
 from connector.records import Json, KafkaMessage
 from tests.stack.apicurio import ApicurioRegistry
 from tests.stack.kafka import KafkaBroker
 from tests.support import servers
-from tests.support.callbacks import METADATA, REJECTED, SAMPLES, catalogue, decoded, envelope, order, raw, translator
+from tests.support.callbacks import (
+    METADATA,
+    OPTIONAL_TOPICS,
+    REJECTED,
+    SAMPLES,
+    decoded,
+    envelope,
+    order,
+    raw,
+    translator,
+    whole_catalogue,
+)
 from tests.support.readers import confluent, kafkajs
 from tests.support.servers import Addresses, Environment, TopicsReader, post
 
 ROOT = Path(__file__).parents[2]
 RELEASED = sorted((ROOT / "avro" / "released").rglob("*.avsc"))
 ADDED = "added_later"
-NAMES = [record_type.name for record_type in catalogue()]
+NAMES = [record_type.name for record_type in whole_catalogue()]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +56,7 @@ def next_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def written(next_folder: Path) -> dict[str, list[tuple[KafkaMessage, KafkaMessage]]]:
     """By record type: what the samples become today, and with the next version."""
-    today, later = catalogue(), read_catalogue(next_folder)
+    today, later = whole_catalogue(), read_catalogue(next_folder, optional=OPTIONAL_TOPICS)
     translators = translator(of=today), translator(of=later)
     pairs: dict[str, list[tuple[KafkaMessage, KafkaMessage]]] = {name: [] for name in NAMES}
     names = {record_type.topic: record_type.name for record_type in today}
@@ -59,22 +71,28 @@ def written(next_folder: Path) -> dict[str, list[tuple[KafkaMessage, KafkaMessag
 def test_reader_of_today_reads_the_records_of_the_next_version(
     name: str, next_folder: Path, written: dict[str, list[tuple[KafkaMessage, KafkaMessage]]]
 ) -> None:
-    today, later = catalogue().record_types[name], read_catalogue(next_folder).record_types[name]
+    today, later = (
+        whole_catalogue().record_types[name],
+        read_catalogue(next_folder, optional=OPTIONAL_TOPICS).record_types[name],
+    )
     assert written[name]
     for old, new in written[name]:
         assert new.value != old.value
-        assert read_by(today.published_text, new, later.published_text) == decoded(old)
+        assert read_by(today.published_text, new, later.published_text) == decoded(old, whole_catalogue())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_reader_of_the_next_version_reads_the_records_of_today(
     name: str, next_folder: Path, written: dict[str, list[tuple[KafkaMessage, KafkaMessage]]]
 ) -> None:
-    today, later = catalogue().record_types[name], read_catalogue(next_folder).record_types[name]
+    today, later = (
+        whole_catalogue().record_types[name],
+        read_catalogue(next_folder, optional=OPTIONAL_TOPICS).record_types[name],
+    )
     for old, _ in written[name]:
         found = read_by(later.published_text, old, today.published_text)
         assert found[ADDED] is None
-        assert without_added(found) == decoded(old)
+        assert without_added(found) == decoded(old, whole_catalogue())
 
 
 @pytest.mark.parametrize("file", RELEASED, ids=lambda file: f"{file.parent.name}-{file.stem}")
@@ -82,7 +100,7 @@ def test_released_and_current_versions_read_each_others_records(
     file: Path, written: dict[str, list[tuple[KafkaMessage, KafkaMessage]]]
 ) -> None:
     name, released = file.parent.name, file.read_text(encoding="utf-8")
-    today = catalogue().record_types[name].published_text
+    today = whole_catalogue().record_types[name].published_text
     for record, _ in written[name]:
         found = read_by(released, record, today)
         # No encoder is left for a released version: what its reader found is encoded again, and read by today's version.
