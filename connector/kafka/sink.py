@@ -96,7 +96,7 @@ class KafkaSink:
         self.producers = Producers(properties)
         self._circuit = circuit
         timeout_seconds = int(properties["delivery.timeout.ms"]) / 1000
-        self._recovery = StallRecovery(self.producers, lambda: self._outstanding, timeout_seconds)
+        self._recovery = StallRecovery(self.producers, lambda: self._outstanding, lambda: self._answers, timeout_seconds)
         self._in_flight: dict[asyncio.Future[None], _Delivery] = {}
         """The deliveries without all of their reports, oldest first."""
         self._observed_at = 0.0
@@ -138,6 +138,9 @@ class KafkaSink:
         if self._circuit and self._circuit.is_open and not self._circuit.allows(asyncio.get_running_loop().time()):
             raise NoRoom("Kafka does not answer")
         if self._recovery.hold:
+            if self._circuit is None:
+                # The drain of the spool: what waited here would overtake the records that fail with the former producer.
+                raise NoRoom("the producer is being replaced")
             await self._recovery.hold
         producer = self.producers.main
         size_bytes = _queued_bytes(messages)

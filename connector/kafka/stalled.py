@@ -19,6 +19,8 @@ _STALLED_SECONDS: Final = 8.0
 _MARGIN_SECONDS: Final = 1.0
 """How long before a shorter delivery timeout records count as stalled."""
 _RECHECK_SECONDS: Final = 2.0
+_CONFIRM_SECONDS: Final = 3.0
+"""Longer than the client takes to learn the leaders once Kafka answers; statistics arrive once a second."""
 _METADATA_SECONDS: Final = 2.0
 _HOLD_SECONDS: Final = 1.0
 _QUIET_SECONDS: Final = 0.1
@@ -45,13 +47,20 @@ class StallRecovery:
     """Replaces the main producer of `producers` when records do not move; call `observe` a few times a second.
 
     While it waits for the records that still move, `hold` is a future that new records wait for, so that none overtakes a
-    record of the former producer. `outstanding` returns the number of records without a delivery report. Records are stalled
-    after `stalled_seconds`.
+    record of the former producer. `outstanding` returns the number of records without a delivery report, `answers` how many
+    deliveries Kafka has ever answered. Records are stalled after `stalled_seconds`.
     """
 
-    def __init__(self, producers: Producers, outstanding: Callable[[], int], delivery_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        producers: Producers,
+        outstanding: Callable[[], int],
+        answers: Callable[[], int],
+        delivery_timeout_seconds: float,
+    ) -> None:
         self._producers = producers
         self._outstanding = outstanding
+        self._answers = answers
         # 0: no timeout.
         limit = delivery_timeout_seconds - _MARGIN_SECONDS if delivery_timeout_seconds else _STALLED_SECONDS
         self.stalled_seconds = max(1.0, min(_STALLED_SECONDS, limit))
@@ -76,22 +85,38 @@ class StallRecovery:
         self._release()
 
     async def _recover(self, stalled: Collection[str]) -> None:
-        producer, statistics = self._producers.main, self._producers.statistics
+        producer = self._producers.main
         if producer is None:
             return
-        lost, served = await _lost_and_served(producer, stalled, statistics)
-        # Without a lost leader: only if nothing on Kafka's side explains why the records wait.
-        if not lost and len(served) < len(stalled):
+        topics = await self._without_progress(producer, stalled)
+        if not topics:
             return
         loop = asyncio.get_running_loop()
         self.hold = loop.create_future()
         try:
             await self._until_quiet()
             if self._producers.main is producer:
-                self._producers.replace(producer, "stalled", lost or served)
+                self._producers.replace(producer, "stalled", topics)
         finally:
             self._release()
         self._not_before = self._backoff.next_after(loop.time())
+
+    async def _without_progress(self, producer: Producer, stalled: Collection[str]) -> list[str]:
+        """Return the topics for which this producer is of no use; none while it may still recover by itself.
+
+        After an outage Kafka serves the topics a moment before the client knows their leaders. So both are looked at twice.
+        """
+        answers = self._answers()
+        lost, served = await _lost_and_served(producer, stalled, self._producers.statistics)
+        # Without a lost leader: only if nothing on Kafka's side explains why the records wait.
+        if not lost and len(served) < len(stalled):
+            return []
+        await asyncio.sleep(_CONFIRM_SECONDS)
+        lost_again, served_again = await _lost_and_served(producer, stalled, self._producers.statistics)
+        if both := [topic for topic in lost_again if topic in lost]:
+            return both
+        is_silent = self._answers() == answers and len(served_again) == len(stalled)
+        return served_again if is_silent and not lost else []
 
     async def _until_quiet(self) -> None:
         """Wait until no more records are acknowledged; stalled ones stay."""

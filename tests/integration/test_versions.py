@@ -21,7 +21,6 @@ from tests.stack.kafka import KafkaBroker
 from tests.support import servers
 from tests.support.callbacks import (
     METADATA,
-    OPTIONAL_TOPICS,
     REJECTED,
     SAMPLES,
     decoded,

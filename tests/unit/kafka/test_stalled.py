@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from connector.kafka import stalled
 from connector.kafka.stalled import Backoff, StallRecovery
 from connector.kafka.statistics import Statistics, read_statistics
 
@@ -23,9 +24,17 @@ class Client:
     def __init__(self, leaders: dict[str, int], in_sync: int) -> None:
         self._leaders = leaders
         self._in_sync = in_sync
+        self._next: tuple[int, dict[str, int]] | None = None
+
+    def forget_after(self, calls: int, leaders: dict[str, int]) -> None:
+        self._next = calls, leaders
 
     def list_topics(self, topic: str, timeout: float) -> Any:
         assert timeout > 0
+        if self._next and self._next[0] == 0:
+            self._leaders = self._next[1]
+        elif self._next:
+            self._next = self._next[0] - 1, self._next[1]
         if topic not in self._leaders:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         partition = SimpleNamespace(id=0, leader=self._leaders[topic], replicas=[1, 2], isrs=[1, 2][: self._in_sync])
@@ -45,9 +54,18 @@ class Producers:
         self.replaced.append((reason, list(topics)))
 
 
-def recover(producers: Producers, *stalled_topics: str, times: int = 1, outstanding: int = 0) -> list[tuple[str, list[str]]]:
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stalled, "_CONFIRM_SECONDS", 0.02)
+
+
+def recover(
+    producers: Producers, *stalled_topics: str, times: int = 1, outstanding: int = 0, answers: Sequence[int] = ()
+) -> list[tuple[str, list[str]]]:
+    answers = list(answers)
+
     async def run() -> None:
-        recovery = StallRecovery(producers, lambda: outstanding, 10)  # type: ignore[arg-type]
+        recovery = StallRecovery(producers, lambda: outstanding, lambda: answers.pop(0) if answers else 7, 10)  # type: ignore[arg-type]
         for _ in range(times):
             recovery.observe(set(stalled_topics))
             if outstanding:
@@ -83,6 +101,16 @@ def test_records_that_wait_for_kafka_itself_get_no_other_producer(producers: Pro
     assert recover(producers, topic) == []
 
 
+def test_producer_that_learns_the_leader_meanwhile_is_kept() -> None:
+    producers = Producers({"orders": 2})
+    producers.main.forget_after(1, {"orders": 1})
+    assert recover(producers, "orders") == []
+
+
+def test_producer_whose_records_are_acknowledged_meanwhile_is_kept() -> None:
+    assert recover(Producers({"orders": 1}), "orders", answers=[7, 8]) == []
+
+
 def test_nothing_is_replaced_while_records_move() -> None:
     assert recover(Producers({"orders": 2})) == []
 
@@ -109,4 +137,4 @@ def test_backoff_grows_while_replacements_do_not_help_and_starts_again_after_qui
 
 @pytest.mark.parametrize(("timeout_seconds", "expected"), [(10, 8), (120, 8), (0, 8), (3, 2), (0.5, 1)])
 def test_records_are_stalled_before_they_time_out(timeout_seconds: float, expected: float) -> None:
-    assert StallRecovery(Producers({}), lambda: 0, timeout_seconds).stalled_seconds == expected  # type: ignore[arg-type]
+    assert StallRecovery(Producers({}), lambda: 0, lambda: 0, timeout_seconds).stalled_seconds == expected  # type: ignore[arg-type]
