@@ -110,7 +110,8 @@ def unreachable(error: KafkaError, errors: ClientErrors) -> KafkaFailed:
     name, reported = error.name(), errors.names
     if refused := _refused(name, reported):
         return refused
-    if is_temporary(error) and "_ALL_BROKERS_DOWN" not in reported:
+    # An error of the client itself is negative: then no broker has said that it elects one.
+    if is_temporary(error) and error.code() > 0:
         advice = "run the command again; if this lasts, check that all brokers are up"
         return KafkaAway(f"Kafka is not ready ({name}): it is electing a coordinator or a leader; {advice}")
     if down := errors.down_at_other_addresses():

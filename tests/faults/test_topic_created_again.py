@@ -65,7 +65,7 @@ def test_topic_created_again_is_served_without_a_restart(
         with load(server.addresses.callback_url, first=1_000_000) as running:
             eventually(lambda: is_well(running), 2 * SERVICE_SECONDS, server.log)
             assert time.monotonic() < began + SERVICE_SECONDS + BUSY_SECONDS, server.log()
-        assert_replaced_for(server, topic)
+        assert_named_in_the_log(server, topic)
         eventually(lambda: running.ids(200) <= message_ids(server.addresses), 60)
         assert server.stop().exit_code == 0
 
@@ -75,9 +75,13 @@ def is_well(running: Load) -> bool:
     return len(last) == WELL and all(answer.status == 200 for answer in last)
 
 
-def assert_replaced_for(server: Served, topic: str) -> None:
-    lines = server.events("producer_replaced")
-    assert lines, server.log()
-    assert all((line["reason"], line["topics"]) == ("stalled", [topic]) for line in lines)
-    # The main producer, and perhaps that of the spool: no loop.
-    assert len(lines) <= 2
+def assert_named_in_the_log(server: Served, topic: str) -> None:
+    """Assert that the log names the topic, and that producers were not replaced in a loop.
+
+    Sometimes the client recovers when the bridge asks it for the topic's leaders: then nothing has to be replaced.
+    """
+    replaced = server.events("producer_replaced")
+    assert all((line["reason"], line["topics"]) == ("stalled", [topic]) for line in replaced), server.log()
+    # The main producer, and perhaps that of the spool.
+    assert len(replaced) <= 2
+    assert replaced or topic in {line["topic"] for line in server.events("delivery_unconfirmed")}
