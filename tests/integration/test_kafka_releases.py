@@ -22,7 +22,7 @@ def test_every_sample_arrives_and_topics_are_as_wanted(
     assert checked.exit_code == 0, checked.stdout
     findings = servers.done(settings, "doctor", "--json").json()
     # The producer id is what an idempotent producer asks for.
-    states = {one["what"]: one["state"] for one in findings if one["what"] in ("kafka", "topics", "producer id", "schemas")}
+    states = {one["check"]: one["state"] for one in findings if one["check"] in ("kafka", "topics", "producer id", "schemas")}
     assert states == dict.fromkeys(("kafka", "topics", "producer id", "schemas"), "ok"), findings
     with servers.served(settings, tmp_path) as server:
         server.wait_until_ready()

@@ -57,6 +57,7 @@ def moment(value: Any, _: Any) -> datetime:
 LOGICAL: dict[str, Callable[[Any, Any], object]] = {"decimal": decimal, "timestamp-millis": moment}
 PLAIN: dict[str, tuple[type | tuple[type, ...], Callable[[Any], object]]] = {
     "string": (str, str),
+    "int": (int, int),
     "long": (int, int),
     "boolean": (bool, bool),
     # JSON of JavaScript says 12 for 12.0.

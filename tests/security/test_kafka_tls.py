@@ -115,7 +115,7 @@ def test_every_client_takes_tokens_of_a_provider(secured: Secured, tmp_path: Pat
         assert post(server.addresses.callback_url, TEXT).status_code == 200
         assert server.stop().exit_code == 0
     findings = servers.done_as_process(settings, "doctor", "--json").json()
-    states = {one["what"]: one["state"] for one in findings}
+    states = {one["check"]: one["state"] for one in findings}
     assert {states[what] for what in ("kafka", "rights", "producer id")} == {"ok"}, findings
     shown = servers.done_as_process(settings, "tail", "texts", "--from-beginning", "--count", "1", "--json")
     assert shown.json()["topic"] == secured.kafka.topic("texts")
@@ -129,7 +129,7 @@ def test_unwritable_topic_is_reported_by_doctor_and_at_start(secured: Secured, t
     secured.kafka.allow(AclOperation.WRITE, secured.kafka.topics() - {orders})
     done = servers.done(secured.settings(), "doctor", "--json")
     assert done.exit_code == 1
-    (rights,) = [one for one in done.json() if one["what"] == "rights"]
+    (rights,) = [one for one in done.json() if one["check"] == "rights"]
     assert (rights["state"], orders in rights["found"]) == ("error", True)
     with servers.served(secured.settings(), tmp_path) as server:
         assert orders in server.wait_for_reason("not authorised for topics")
@@ -157,7 +157,7 @@ def test_wrong_connection_settings_are_reported_clearly(
         settings.update({f"CONNECTOR_{name}": value} if value else {})
     done = servers.done(settings, "doctor", "--json")
     assert done.exit_code == 1
-    (found,) = [one for one in done.json() if one["what"] == "kafka"]
+    (found,) = [one for one in done.json() if one["check"] == "kafka"]
     assert found["state"] == "error"
     assert words in f"{found['found']} {found['advice']}"
     assert WRONG_PASSWORD not in done.stdout + done.stderr
@@ -168,5 +168,5 @@ def test_registry_with_an_untrusted_certificate_is_refused(secured: Secured) -> 
     settings.pop("CONNECTOR_REGISTRY__CLIENT__SSL_CA_LOCATION")
     done = servers.done(settings, "doctor", "--json")
     assert done.exit_code == 1
-    (found,) = [one for one in done.json() if one["what"] == "registry"]
+    (found,) = [one for one in done.json() if one["check"] == "registry"]
     assert found["state"] == "error"
