@@ -56,7 +56,7 @@ USER 10001:10001
 # Callbacks; health, readiness and metrics.
 EXPOSE 8080 8090
 
-# The process, not its readiness: while Kafka is away a restart would help nobody. At the port of the settings in the environment;
+# The process, not its readiness: while Kafka is away a restart would not help. At the port of the settings in the environment;
 # a container with a settings file names it here too: connector health --live --config FILE.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["connector", "health", "--live"]

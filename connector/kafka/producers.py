@@ -15,6 +15,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 
 from connector.errors import ConfigurationInvalid, KafkaAway, KafkaFailed
 from connector.kafka import diagnosis
+from connector.kafka.backoff import Backoff
 from connector.kafka.scheduling import batch_scheduling
 from connector.kafka.statistics import Statistics
 from connector.kafka.tokens import takes_tokens, with_tokens
@@ -23,8 +24,7 @@ from connector.logs import RateLimitedEvent
 _log: Final = logging.getLogger("connector.produce")
 _POLL_SECONDS: Final = 0.05
 _LEAST_SECONDS: Final = 0.1
-_FIRST_PAUSE_SECONDS: Final = 0.2
-_LONGEST_PAUSE_SECONDS: Final = 2.0
+_BACKOFF_SECONDS: Final = (0.2, 0.4, 0.8, 1.6, 2.0)
 _QUIET_SECONDS: Final = 5.0
 _TOKEN_RETRY_SECONDS: Final = 5.0
 
@@ -43,7 +43,7 @@ class Producers:
         self.replaced = 0
         self._to_replace: tuple[Producer, str, Sequence[str]] | None = None
         self._not_before = float("-inf")
-        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._backoff = Backoff(_BACKOFF_SECONDS, _QUIET_SECONDS)
 
     @property
     def brokers_up(self) -> int:
@@ -111,19 +111,12 @@ class Producers:
         else:
             return
         self._to_replace = None
-        self._pause()
+        self._not_before = self._backoff.next_after(time.monotonic())
         _log.error("producer_replaced", extra={"reason": reason, **({"topics": list(topics)} if topics else {})})
         self.replaced += 1
         failed.purge()
         # Polled until its last report has arrived: requests wait for the reports.
         self._retiring.append(failed)
-
-    def _pause(self) -> None:
-        """Set when the next replacement may be: the longer, the more there were without a quiet time between them."""
-        now = time.monotonic()
-        was_long_ago = now > self._not_before + _QUIET_SECONDS
-        self._pause_seconds = _FIRST_PAUSE_SECONDS if was_long_ago else min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
-        self._not_before = now + self._pause_seconds
 
     async def single_record(self) -> Producer:
         """Return a producer that sends each record in its own batch, so that Kafka rejects no other record with it."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer
 
+from connector.kafka.backoff import Backoff
 from connector.kafka.producers import Producers
 from connector.kafka.statistics import Statistics
 
@@ -26,21 +27,6 @@ _HOLD_SECONDS: Final = 1.0
 _QUIET_SECONDS: Final = 0.1
 _POLL_SECONDS: Final = 0.01
 _BACKOFF_SECONDS: Final = (30.0, 60.0, 120.0, 300.0, 600.0)
-
-
-class Backoff:
-    """Waits longer after each replacement, unless the one before has helped for a while. Times are those of one clock."""
-
-    def __init__(self) -> None:
-        self._replaced_at = float("-inf")
-        self._step = 0
-
-    def next_after(self, now: float) -> float:
-        """Return when the next replacement may be, after one at this time."""
-        is_repeated = now < self._replaced_at + 2 * _BACKOFF_SECONDS[self._step]
-        self._step = min(self._step + 1, len(_BACKOFF_SECONDS) - 1) if is_repeated else 0
-        self._replaced_at = now
-        return now + _BACKOFF_SECONDS[self._step]
 
 
 class StallRecovery:
@@ -67,7 +53,7 @@ class StallRecovery:
         self.hold: asyncio.Future[None] | None = None
         self._recovering: asyncio.Task[None] | None = None
         self._not_before = float("-inf")
-        self._backoff = Backoff()
+        self._backoff = Backoff(_BACKOFF_SECONDS)
 
     def observe(self, stalled: Collection[str]) -> None:
         """Start to recover if any topics have stalled records, unless that is under way or was tried a moment ago."""

@@ -3,7 +3,6 @@
 Each place that answers other than 200 is a row of `CASES`; the last test states that no reason is without one.
 """
 
-import asyncio
 import json
 import socket
 import time
@@ -28,6 +27,7 @@ from connector.pipeline.outcome import Failure, Outcome
 from connector.records import KafkaMessage
 from connector.refusals import Refusal
 from connector.settings.tables import Authentication, Http, Oauth, Tls
+from tests.contract.test_listener import HeldSink
 from tests.support import servers
 from tests.support.callbacks import MemorySink, counted, envelope, flow, message
 from tests.support.certificates import Authority
@@ -47,21 +47,6 @@ BOUNDS: dict[str, Any] = {
     "max_callbacks_in_flight": 2,
 }
 LONGEST_SECONDS = 5.0
-
-
-class HeldSink(MemorySink):
-    """Acknowledges nothing until `released`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting = 0
-        self.released = False
-
-    async def send(self, messages: Sequence[KafkaMessage]) -> Outcome:
-        self.waiting += 1
-        while not self.released:  # noqa: ASYNC110 - another thread sets it
-            await asyncio.sleep(0.01)
-        return await super().send(messages)
 
 
 class WithoutTopic(MemorySink):

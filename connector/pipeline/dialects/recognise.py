@@ -115,7 +115,7 @@ def _is_notice(name: str) -> Callable[[Received], bool]:
     )
 
 
-def _is_message_of_nobody(received: Received) -> bool:
+def _is_message_without_sender(received: Received) -> bool:
     return _is_filled(received, "type") and ("from" in received.keys or "mobile" in received.keys)
 
 
@@ -147,7 +147,7 @@ DIALECTS: Final = (
     # It has no key, and its dead letter says so.
     Dialect(
         "v1 message without a person",
-        _is_message_of_nobody,
+        _is_message_without_sender,
         lambda got: profiles.read_message(got.keys, got.replaced_surrogates),
     ),
     Dialect(

@@ -9,7 +9,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connector.kafka import stalled
-from connector.kafka.stalled import Backoff, StallRecovery
+from connector.kafka.backoff import Backoff
+from connector.kafka.stalled import StallRecovery
 from connector.kafka.statistics import Statistics, read_statistics
 
 OURS = read_statistics(
@@ -124,7 +125,7 @@ def test_replacement_is_not_repeated_at_once() -> None:
 
 
 def test_backoff_grows_while_replacements_do_not_help_and_starts_again_after_quiet_times() -> None:
-    backoff = Backoff()
+    backoff = Backoff(stalled._BACKOFF_SECONDS)
     now = 0.0
     pauses = []
     for _ in range(7):
